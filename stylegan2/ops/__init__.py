@@ -1,0 +1,16 @@
+"""The two operations StyleGAN2 adds to convolution: resampling with an FIR filter, and bias with activation."""
+
+from .bias_act import activations, bias_act
+from .conv2d_resample import conv2d_resample
+from .upfirdn2d import downsample2d, filter2d, setup_filter, upfirdn2d, upsample2d
+
+__all__ = [
+    "activations",
+    "bias_act",
+    "conv2d_resample",
+    "downsample2d",
+    "filter2d",
+    "setup_filter",
+    "upfirdn2d",
+    "upsample2d",
+]

@@ -1,0 +1,188 @@
+"""Zero-insertion, padding, FIR filtering and decimation of images in one operation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def setup_filter(
+    taps: Sequence | Tensor | None,
+    *,
+    normalize: bool = True,
+    flip_filter: bool = False,
+    gain: float = 1.0,
+    separable: bool | None = None,
+    device: torch.device | str | None = None,
+    dtype: torch.dtype | None = None,
+) -> Tensor:
+    """Make a filter for `upfirdn2d` from its taps.
+
+    Args:
+        taps: 1-D or 2-D numbers; None is the identity.
+        normalize: Divide by the sum, so that a constant image keeps its value (DC gain 1).
+        flip_filter: Reverse the filter in every direction.
+        gain: Gain of the filter as a whole; a separable filter takes its square root, being applied twice.
+        separable: Keep 1-D taps as they are (True) or take their outer product (False). None: separable
+            from 8 taps on.
+
+    Returns:
+        (taps,) if separable, else (height, width).
+
+    Raises:
+        ValueError: The taps are empty or have more than two dimensions.
+    """
+    f = torch.as_tensor([1.0] if taps is None else taps, device=device, dtype=torch.float64)
+    if f.ndim not in (1, 2) or f.numel() == 0:
+        raise ValueError(f"expected a 1-D or 2-D filter with at least one tap, got shape {tuple(f.shape)}")
+    if separable is None:
+        separable = f.ndim == 1 and f.numel() >= 8
+    if f.ndim == 1 and not separable:
+        f = f.outer(f)
+    if normalize:
+        f = f / f.sum()
+    if flip_filter:
+        f = f.flip(list(range(f.ndim)))
+    return (f * gain ** (f.ndim / 2)).to(dtype or torch.get_default_dtype())
+
+
+def _pair(value: int | Sequence[int]) -> tuple[int, int]:
+    x, y = (value, value) if isinstance(value, int) else value
+    if x < 1 or y < 1:
+        raise ValueError(f"expected a positive up- or down-sampling factor or (x, y) pair, got {value}")
+    return x, y
+
+
+def parse_padding(padding: int | Sequence[int]) -> tuple[int, int, int, int]:
+    """One number, (x, y) or (x0, x1, y0, y1) as (left, right, top, bottom)."""
+    if isinstance(padding, int):
+        return padding, padding, padding, padding
+    if len(padding) == 2:
+        return padding[0], padding[0], padding[1], padding[1]
+    if len(padding) == 4:
+        return tuple(padding)
+    raise ValueError(f"expected padding as a number, (x, y) or (x0, x1, y0, y1), got {padding}")
+
+
+def filter_size(filter: Tensor | None) -> tuple[int, int]:
+    """(width, height) of a 1-D (separable), 2-D or absent filter."""
+    if filter is None:
+        return 1, 1
+    return filter.shape[-1], filter.shape[0]
+
+
+def upfirdn2d(
+    x: Tensor,
+    filter: Tensor | None,
+    up: int | Sequence[int] = 1,
+    down: int | Sequence[int] = 1,
+    padding: int | Sequence[int] = 0,
+    flip_filter: bool = False,
+    gain: float = 1.0,
+) -> Tensor:
+    """Up-sample, FIR-filter and down-sample a batch of images, each channel by itself.
+
+    Steps: put up-1 zeros after every pixel of a row and of a column; pad with zeros, or crop where the padding
+    is negative; filter without further padding; keep every down-th pixel from the first; multiply by gain.
+
+    Args:
+        x: Images (N, C, H, W) of any floating type.
+        filter: (height, width), (taps,) for a separable one (its outer product with itself), or None for the
+            identity.
+        up: Factor, or (x, y) factors.
+        down: Factor, or (x, y) factors.
+        padding: One number, (x, y) or (x0, x1, y0, y1), counted in pixels of the up-sampled image.
+        flip_filter: False is true convolution, True is correlation (the filter as it stands).
+        gain: Factor on the result.
+
+    Returns:
+        (N, C, H', W') with W' = (W·up_x + x0 + x1 - width) // down_x + 1, H' likewise, in the type of x.
+
+    Raises:
+        ValueError: Not a batch of images, a filter of other than one or two dimensions, or no pixel is left.
+    """
+    if x.ndim != 4:
+        raise ValueError(f"expected images (N, C, H, W), got shape {tuple(x.shape)}")
+    if filter is not None and filter.ndim not in (1, 2):
+        raise ValueError(f"expected a 1-D or 2-D filter or None, got shape {tuple(filter.shape)}")
+    up, down, padding = _pair(up), _pair(down), parse_padding(padding)
+    (fw, fh), (h, w) = filter_size(filter), x.shape[2:]
+    width, height = w * up[0] + padding[0] + padding[1], h * up[1] + padding[2] + padding[3]
+    if width < fw or height < fh:
+        raise ValueError(
+            f"no pixel is left: the padded image is {width}×{height} (width×height), the filter {fw}×{fh}; "
+            "pad more or crop less"
+        )
+    return upfirdn2d_reference(x, filter, up, down, padding, flip_filter, gain)
+
+
+def upfirdn2d_reference(
+    x: Tensor,
+    filter: Tensor | None,
+    up: tuple[int, int],
+    down: tuple[int, int],
+    padding: tuple[int, int, int, int],
+    flip_filter: bool,
+    gain: float,
+) -> Tensor:
+    """The definition of `upfirdn2d` in plain PyTorch, arguments checked and complete."""
+    n, c, h, w = x.shape
+    (upx, upy), (downx, downy), (x0, x1, y0, y1) = up, down, padding
+
+    if upx > 1 or upy > 1:
+        x = x.reshape(n, c, h, 1, w, 1)
+        x = F.pad(x, [0, upx - 1, 0, 0, 0, upy - 1]).reshape(n, c, h * upy, w * upx)
+    x = F.pad(x, [x0, x1, y0, y1])
+
+    if filter is None:
+        return x[:, :, ::downy, ::downx] * gain
+    f = filter.to(x.dtype) if flip_filter else filter.to(x.dtype).flip(list(range(filter.ndim)))
+    if f.ndim == 2:
+        return F.conv2d(x, (f * gain).expand(c, 1, -1, -1), stride=(downy, downx), groups=c)
+    f = f * gain**0.5
+    x = F.conv2d(x, f[None, :].expand(c, 1, 1, -1), stride=(1, downx), groups=c)
+    return F.conv2d(x, f[:, None].expand(c, 1, -1, 1), stride=(downy, 1), groups=c)
+
+
+def filter2d(
+    x: Tensor,
+    filter: Tensor | None,
+    padding: int | Sequence[int] = 0,
+    flip_filter: bool = False,
+    gain: float = 1.0,
+) -> Tensor:
+    """Filter images and keep their size; `padding` is on top of that."""
+    (fw, fh), (x0, x1, y0, y1) = filter_size(filter), parse_padding(padding)
+    around = (x0 + fw // 2, x1 + (fw - 1) // 2, y0 + fh // 2, y1 + (fh - 1) // 2)
+    return upfirdn2d(x, filter, padding=around, flip_filter=flip_filter, gain=gain)
+
+
+def upsample2d(
+    x: Tensor,
+    filter: Tensor | None,
+    up: int | Sequence[int] = 2,
+    padding: int | Sequence[int] = 0,
+    flip_filter: bool = False,
+    gain: float = 1.0,
+) -> Tensor:
+    """(N, C, H, W) -> (N, C, H·up, W·up): zero-insertion and filter, times up² so that the mean is kept."""
+    (fw, fh), (x0, x1, y0, y1), (upx, upy) = filter_size(filter), parse_padding(padding), _pair(up)
+    around = (x0 + (fw + upx - 1) // 2, x1 + (fw - upx) // 2, y0 + (fh + upy - 1) // 2, y1 + (fh - upy) // 2)
+    return upfirdn2d(x, filter, up=up, padding=around, flip_filter=flip_filter, gain=gain * upx * upy)
+
+
+def downsample2d(
+    x: Tensor,
+    filter: Tensor | None,
+    down: int | Sequence[int] = 2,
+    padding: int | Sequence[int] = 0,
+    flip_filter: bool = False,
+    gain: float = 1.0,
+) -> Tensor:
+    """(N, C, H, W) -> (N, C, H/down, W/down): filter and decimation."""
+    (fw, fh), (x0, x1, y0, y1), (dx, dy) = filter_size(filter), parse_padding(padding), _pair(down)
+    around = (x0 + (fw - dx + 1) // 2, x1 + (fw - dx) // 2, y0 + (fh - dy + 1) // 2, y1 + (fh - dy) // 2)
+    return upfirdn2d(x, filter, down=down, padding=around, flip_filter=flip_filter, gain=gain)

@@ -1,0 +1,78 @@
+"""Shared by all tests: the reference numbers and the comparison they are held to."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+GOLDEN = Path(__file__).parent / "golden"
+TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-4}
+
+
+class Case:
+    """One case of a golden file: `args`, and its arrays as tensors of the type asked for."""
+
+    def __init__(self, name: str, args: dict, arrays: dict, dtype: torch.dtype):
+        self.name, self.args, self.dtype = name, args, dtype
+        self.arrays = {key: torch.from_numpy(np.array(value)).to(dtype) for key, value in arrays.items()}
+
+    def __getitem__(self, key: str) -> torch.Tensor:
+        return self.arrays[key]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.arrays
+
+    def get(self, key: str) -> torch.Tensor | None:
+        return self.arrays.get(key)
+
+    def leaf(self, key: str) -> torch.Tensor | None:
+        """The array as a fresh tensor to differentiate by."""
+        return self.arrays[key].clone().requires_grad_() if key in self.arrays else None
+
+    def weights(self, prefix: str = "w:") -> dict[str, torch.Tensor]:
+        return {k[len(prefix) :]: v for k, v in self.arrays.items() if k.startswith(prefix)}
+
+    def check(self, key: str, value: torch.Tensor) -> None:
+        """max|a - b| / max|b| within the file's tolerance; absolutely where the reference is all zero."""
+        b = self.arrays[key]
+        assert value.shape == b.shape, f"{self.name}/{key}: shape {tuple(value.shape)} not {tuple(b.shape)}"
+        error = (value.detach() - b).abs().max() / (b.abs().max() or 1)
+        assert error <= TOLERANCE[self.dtype], f"{self.name}/{key}: {error:.2e} off in {self.dtype}"
+
+
+def golden_cases(file: str) -> list[str]:
+    meta = json.loads((GOLDEN / f"{file}.json").read_text())
+    return list(meta.get("cases", {"": None}))
+
+
+def load_golden(file: str, case: str = "", dtype: torch.dtype = torch.float64) -> Case:
+    meta = json.loads((GOLDEN / f"{file}.json").read_text())
+    with np.load(GOLDEN / f"{file}.npz") as data:
+        if not case:
+            return Case(file, meta["args"], dict(data), dtype)
+        prefix = f"{case}/"
+        arrays = {k[len(prefix) :]: data[k] for k in data.files if k.startswith(prefix)}
+    return Case(f"{file}/{case}", meta["cases"][case]["args"], arrays, dtype)
+
+
+def parametrize_golden(*files: str):
+    """Run a test for every case of the files, in float64 and in float32: the argument is `golden`."""
+    params = [
+        pytest.param((file, case, dtype), id=f"{file}{'/' if case else ''}{case}-{str(dtype)[6:]}")
+        for file in files
+        for case in golden_cases(file)
+        for dtype in TOLERANCE
+    ]
+    return pytest.mark.parametrize("golden", params, indirect=True)
+
+
+@pytest.fixture
+def golden(request) -> Case:
+    return load_golden(*request.param)
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    torch.manual_seed(0)
