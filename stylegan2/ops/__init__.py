@@ -1,4 +1,4 @@
-"""The two operations StyleGAN2 adds to convolution: resampling with an FIR filter, and bias with activation."""
+"""The operations StyleGAN2 adds to convolution: FIR resampling, and bias with activation."""
 
 from .bias_act import activations, bias_act
 from .conv2d_resample import conv2d_resample

@@ -13,7 +13,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Activation:
-    """A nonlinearity, the gain that keeps a unit-variance input near unit variance, and its slope parameter."""
+    """A nonlinearity, the gain that keeps unit variance near unit variance, and its slope parameter."""
 
     function: Callable[[Tensor, float], Tensor]
     gain: float = 1.0

@@ -61,7 +61,7 @@ def conv2d_resample(
             x = upfirdn2d(x, filter, up, 1, (x0, x1, y0, y1), flip_filter, gain * up**2)
         else:
             # Filter and kernel commute, so the kernel can meet the zeros first, as a transposed convolution
-            # that skips them. It pads by its own size and ends up-1 zeros early; the filter makes up for both.
+            # that skips them. It pads by its own size and ends up-1 zeros early: the filter corrects both.
             x = _conv_transpose2d(x, weight, up, groups, flip_weight)
             around = (x0 - kw + 1, x1 - kw + up, y0 - kh + 1, y1 - kh + up)
             x = upfirdn2d(x, filter, 1, 1, around, flip_filter, gain * up**2)

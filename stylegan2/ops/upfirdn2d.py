@@ -85,7 +85,7 @@ def upfirdn2d(
 ) -> Tensor:
     """Up-sample, FIR-filter and down-sample a batch of images, each channel by itself.
 
-    Steps: put up-1 zeros after every pixel of a row and of a column; pad with zeros, or crop where the padding
+    Steps: put up-1 zeros after every pixel in a row and a column; pad with zeros, or crop where the padding
     is negative; filter without further padding; keep every down-th pixel from the first; multiply by gain.
 
     Args:
