@@ -1,0 +1,103 @@
+"""The mapping network f: latents, labels or both to the intermediate latent space W."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from .layers import EqualizedLinear
+from .scalings import Scalings
+
+
+class MappingNetwork(nn.Module):
+    """Latent z and label c to w: normalise, embed, join, then fully connected layers (SG1 §2, SG2 app. B).
+
+    While training, every call moves `w_avg`, the running mean of w for truncation (SG1 app. B).
+
+    Args:
+        z_dim: Width of z; 0 for labels alone.
+        w_dim: Width of w.
+        num_ws: Rows to repeat w to; None returns w itself.
+        num_classes: Width of c; 0 for none.
+        layers: Fully connected layers.
+        embed_features: Width of the embedded label. None: w_dim.
+        layer_features: Width of the layers between. None: w_dim.
+        w_avg_beta: Decay of the running mean a call. None: keep none.
+        scalings: Latent normalisation, learning-rate multiplier and gains.
+    """
+
+    def __init__(
+        self,
+        z_dim: int,
+        w_dim: int,
+        num_ws: int | None,
+        *,
+        num_classes: int = 0,
+        layers: int = 8,
+        embed_features: int | None = None,
+        layer_features: int | None = None,
+        w_avg_beta: float | None = 0.995,
+        scalings: Scalings,
+    ):
+        super().__init__()
+        self.z_dim, self.num_ws, self.num_classes, self.layers = z_dim, num_ws, num_classes, layers
+        self.w_avg_beta, self.normalize = w_avg_beta, scalings.normalize_latent
+        embed_features = (embed_features or w_dim) if num_classes else 0
+        if num_classes:
+            self.embed = EqualizedLinear(num_classes, embed_features, scalings=scalings)
+        widths = [z_dim + embed_features, *[layer_features or w_dim] * (layers - 1), w_dim]
+        for i, (before, after) in enumerate(zip(widths[:-1], widths[1:])):
+            layer = EqualizedLinear(
+                before,
+                after,
+                scalings=scalings,
+                activation="lrelu",
+                lr_multiplier=scalings.mapping_lr_multiplier,
+            )
+            self.add_module(f"fc{i}", layer)
+        if w_avg_beta is not None:
+            self.register_buffer("w_avg", torch.zeros(w_dim))
+
+    def forward(
+        self, z: Tensor | None, c: Tensor | None = None, psi: float = 1.0, cutoff: int | None = None
+    ) -> Tensor:
+        """Map latents to styles' inputs.
+
+        Args:
+            z: (N, z_dim), normally N(0, 1); None if the network takes labels alone.
+            c: (N, num_classes), normally one-hot; None if the network takes none.
+            psi: Truncation: w_avg + psi · (w - w_avg). 1 is none, 0 the mean image.
+            cutoff: Truncate only this many rows, the coarsest. None: all.
+
+        Returns:
+            (N, num_ws, w_dim), or (N, w_dim) if num_ws is None.
+
+        Raises:
+            ValueError: z or c is missing or of the wrong width.
+        """
+        inputs = []
+        if self.z_dim:
+            inputs.append(self.normalize(_checked("z", z, self.z_dim)))
+        if self.num_classes:
+            dtype = self.embed.weight.dtype
+            inputs.append(self.normalize(self.embed(_checked("c", c, self.num_classes).to(dtype))))
+        w = torch.cat(inputs, dim=1)
+        for i in range(self.layers):
+            w = getattr(self, f"fc{i}")(w)
+
+        if self.training and self.w_avg_beta is not None:
+            self.w_avg.copy_(w.detach().mean(dim=0).lerp(self.w_avg, self.w_avg_beta))
+        if self.num_ws is None:
+            return w
+        ws = w.unsqueeze(1).repeat(1, self.num_ws, 1)
+        if psi != 1:
+            truncated = self.w_avg.lerp(ws[:, :cutoff], psi)
+            ws = truncated if cutoff is None else torch.cat([truncated, ws[:, cutoff:]], dim=1)
+        return ws
+
+
+def _checked(name: str, value: Tensor | None, width: int) -> Tensor:
+    if value is None or value.ndim != 2 or value.shape[1] != width:
+        found = "nothing" if value is None else f"shape {tuple(value.shape)}"
+        raise ValueError(f"expected {name} of shape (N, {width}), got {found}")
+    return value
