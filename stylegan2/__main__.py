@@ -1,0 +1,45 @@
+"""The commands: `stylegan2 COMMAND ...` or `python -m stylegan2 COMMAND ...`."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from importlib import import_module
+
+from . import __version__
+
+# name: (module, function, what it is for); a function's arguments are the command's options
+COMMANDS = {
+    "train": ("cli", "train_command", "train on a folder or zip of images"),
+    "generate": ("tools.generate", "generate", "images from a checkpoint"),
+    "pack": ("tools.pack", "pack", "a folder of images to a zip at one resolution"),
+}
+
+
+def run(name: str, args: list[str], prog: str) -> int:
+    """Run a command by name; returns its exit status."""
+    from .cli import exit_status, function_command
+
+    module, function, _ = COMMANDS[name]
+    function = getattr(import_module(f".{module}", __package__), function)
+    command = partial(function, prog=prog) if function.__name__.endswith("_command") else None
+    return exit_status(command or function_command(function, prog), args)
+
+
+def main(args: list[str] | None = None) -> int:
+    args = sys.argv[1:] if args is None else args
+    if not args or args[0] in ("-h", "--help"):
+        print("usage: stylegan2 COMMAND [options]; stylegan2 COMMAND --help explains them\n")
+        print("\n".join(f"  {name:<10} {about}" for name, (_, _, about) in COMMANDS.items()))
+        return 0 if args else 2
+    if args[0] == "--version":
+        print(__version__)
+        return 0
+    if args[0] not in COMMANDS:
+        print(f"error: no command {args[0]!r}; there are {', '.join(COMMANDS)}", file=sys.stderr)
+        return 2
+    return run(args[0], args[1:], f"stylegan2 {args[0]}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,204 @@
+"""What happens around training: progress, numbers, sample grids, snapshots, the end."""
+
+from __future__ import annotations
+
+import math
+import signal
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from . import checkpoint, distributed
+from .data import ImageDataset
+from .images import grid, save_png
+from .loggers import CSVLogger, log_image
+from .training import StyleGAN2
+
+
+class Progress(pl.Callback):
+    """One bar over the run's kimg, with the estimate of what remains and the latest losses."""
+
+    def __init__(self, kimg: float):
+        self.kimg, self.bar = kimg, None
+
+    def on_train_start(self, trainer: pl.Trainer, module: StyleGAN2) -> None:
+        self.bar = tqdm(
+            total=self.kimg,
+            initial=module.images / 1000,
+            unit="kimg",
+            disable=not trainer.is_global_zero,
+            bar_format="{desc}{percentage:3.0f}% |{bar}| {n:.1f}/{total:.6g} kimg [{elapsed}<{remaining}, "
+            "{rate_noinv_fmt}{postfix}]",
+            mininterval=1.0,
+            smoothing=0.1,
+        )
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: StyleGAN2, *_) -> None:
+        short = {"loss_g": "G", "loss_d": "D", "r1": "R1", "path_length": "PL"}
+        values = {short.get(name, name): f"{value.item():.3g}" for name, value in module.losses.items()}
+        self.bar.set_postfix(values, refresh=False)
+        self.bar.update(min(module.images / 1000, self.kimg) - self.bar.n)
+
+    def on_train_end(self, trainer: pl.Trainer, module: StyleGAN2) -> None:
+        self.bar.close()
+
+    def on_exception(self, trainer: pl.Trainer, module: StyleGAN2, exception: BaseException) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+
+class Metrics(pl.Callback):
+    """Every so many kimg: the mean of each loss since the last time, and the speed, to all loggers."""
+
+    def __init__(self, every_kimg: float):
+        self.every = every_kimg * 1000
+        self._sums: dict[str, list[Tensor]] = defaultdict(list)
+
+    def on_train_start(self, trainer: pl.Trainer, module: StyleGAN2) -> None:
+        for logger in trainer.loggers:
+            if isinstance(logger, CSVLogger) and trainer.is_global_zero:
+                logger.forget_after(module.images / 1000)
+        self._begin(module)
+
+    def _begin(self, module: StyleGAN2) -> None:
+        self._sums.clear()
+        self._time, self._images = time.perf_counter(), module.images
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: StyleGAN2, *_) -> None:
+        for name, value in module.losses.items():
+            self._sums[name].append(value)
+        if _passed(module, self.every):
+            values = {name: torch.stack(values).mean().item() for name, values in self._sums.items()}
+            seconds = time.perf_counter() - self._time
+            values["path_length_mean"] = module.path_length_mean.item()
+            values["kimg_per_second"] = (module.images - self._images) / 1000 / seconds
+            if module.device.type == "cuda":
+                values["gpu_gb"] = torch.cuda.max_memory_allocated(module.device) / 1e9
+            head = {"kimg": module.images / 1000, "iteration": module.iteration}
+            for logger in trainer.loggers:
+                logger.log_metrics(head | values, step=module.images)
+            self._begin(module)
+
+
+class Samples(pl.Callback):
+    """Every so many kimg a grid of images from the same latents: samples/kimg000123.4.png.
+
+    The grid's rows are classes if there are any; beside it reals.png shows training images.
+    """
+
+    def __init__(self, folder: Path, every_kimg: float, dataset: ImageDataset, seed: int, psi: float = 1.0):
+        self.folder, self.every, self.dataset, self.seed, self.psi = (
+            folder,
+            every_kimg * 1000,
+            dataset,
+            seed,
+            psi,
+        )
+
+    def on_train_start(self, trainer: pl.Trainer, module: StyleGAN2) -> None:
+        if not trainer.is_global_zero:
+            return
+        g = module.generator
+        columns, rows = grid_size(g.resolution)
+        random = torch.Generator().manual_seed(self.seed)
+        self._z = torch.randn(columns * rows, g.z_dim, generator=random)
+        picked = torch.randperm(self.dataset.num_images, generator=random)[: columns * rows].tolist()
+        reals, labels = self.dataset[picked]
+        if g.num_classes == labels.shape[1] and g.num_classes:
+            self._c = torch.eye(g.num_classes)[torch.arange(len(self._z)) // columns % g.num_classes]
+        else:
+            self._c = torch.zeros(len(self._z), g.num_classes)
+        self._columns = columns
+        save_png(grid(reals, columns), self.folder / "reals.png")
+        if module.images == 0:
+            self._write(trainer, module)
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: StyleGAN2, *_) -> None:
+        if trainer.is_global_zero and _passed(module, self.every):
+            self._write(trainer, module)
+
+    def on_train_end(self, trainer: pl.Trainer, module: StyleGAN2) -> None:
+        if trainer.is_global_zero:
+            self._write(trainer, module)
+
+    def path(self, module: StyleGAN2) -> Path:
+        return self.folder / f"kimg{module.images / 1000:08.1f}.png"
+
+    @torch.no_grad()
+    def _write(self, trainer: pl.Trainer, module: StyleGAN2) -> None:
+        network, images = module.sampler, []
+        training = network.training
+        network.eval()
+        for z, c in zip(self._z.split(16), self._c.split(16)):
+            z, c = z.to(module.path_length_mean), c.to(module.path_length_mean)
+            images.append(network(z, c, psi=self.psi, noise="const").cpu())
+        network.train(training)
+        image = grid(torch.cat(images), self._columns)
+        save_png(image, self.path(module))
+        log_image(trainer.loggers, "samples", image, module.images)
+
+
+class Snapshots(pl.Callback):
+    """Every so many kimg, and at the end, checkpoints/last.ckpt, with a numbered copy each time."""
+
+    def __init__(self, folder: Path, every_kimg: float):
+        self.folder, self.every = folder, every_kimg * 1000
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: StyleGAN2, *_) -> None:
+        if _passed(module, self.every):
+            self.write(trainer, module, numbered=True)
+
+    def on_train_end(self, trainer: pl.Trainer, module: StyleGAN2) -> None:
+        self.write(trainer, module, numbered=False)
+
+    def write(self, trainer: pl.Trainer, module: StyleGAN2, numbered: bool) -> None:
+        also = self.folder / f"kimg{module.images / 1000:08.1f}.ckpt" if numbered else None
+        checkpoint.save(trainer, self.folder / "last.ckpt", also)
+
+
+class Stop(pl.Callback):
+    """Ends training after so many kimg, or at Ctrl-C or SIGTERM, between two iterations.
+
+    A second signal ends it at once.
+    """
+
+    def __init__(self, kimg: float):
+        self.images, self.signal = kimg * 1000, 0
+        self._handlers = {}
+
+    def on_train_start(self, trainer: pl.Trainer, module: StyleGAN2) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._handlers[number] = signal.signal(number, self._handle)
+
+    def _handle(self, number: int, frame) -> None:
+        self.signal = number
+        self._restore()
+        tqdm.write("\nStopping after this iteration and saving; once more to stop at once.")
+
+    def _restore(self) -> None:
+        while self._handlers:
+            signal.signal(*self._handlers.popitem())
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: StyleGAN2, *_) -> None:
+        interrupted = distributed.any_process(bool(self.signal), module.device)
+        if interrupted or module.images >= self.images:
+            trainer.should_stop = True
+
+    def teardown(self, trainer: pl.Trainer, module: StyleGAN2, stage: str) -> None:
+        self._restore()
+
+
+def grid_size(resolution: int) -> tuple[int, int]:
+    """(columns, rows) of a sample grid about 1,000 pixels wide, at most 16 by 12."""
+    columns = min(16, max(4, 1024 // resolution))
+    return columns, math.ceil(columns * 3 / 4)
+
+
+def _passed(module: StyleGAN2, every: float) -> bool:
+    """Whether the latest iteration crossed a multiple of `every` images."""
+    return every > 0 and module.images // every > (module.images - module.batch) // every

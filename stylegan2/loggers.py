@@ -1,0 +1,99 @@
+"""Where a run's numbers go: metrics.csv always, wandb and TensorBoard by choice."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from PIL import Image
+from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
+from pytorch_lightning.utilities import rank_zero_only
+
+from .errors import InputError
+
+LoggerName = Literal["wandb", "tensorboard"]
+
+
+class CSVLogger(Logger):
+    """Appends a row of numbers a call to one file, and keeps the rows of the run it resumes.
+
+    Lightning's own starts the file anew at every start.
+    """
+
+    def __init__(self, path: Path):
+        super().__init__()
+        self.path = path
+
+    @property
+    def name(self) -> str:
+        return "csv"
+
+    @property
+    def version(self) -> str:
+        return ""
+
+    @rank_zero_only
+    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+        """Nothing: config.yaml holds them."""
+
+    @rank_zero_only
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        rows = read_csv(self.path)
+        columns = list(dict.fromkeys([*(rows[0] if rows else ()), *metrics]))
+        is_new = not rows or list(rows[0]) != columns
+        with self.path.open("w" if is_new else "a", newline="") as file:
+            writer = csv.DictWriter(file, columns, restval="")
+            if is_new:
+                writer.writeheader()
+                writer.writerows(rows)
+            writer.writerow({key: f"{value:.6g}" for key, value in metrics.items()})
+
+    def forget_after(self, kimg: float) -> None:
+        """Drop the rows after a checkpoint, which resuming from it will write again."""
+        rows = [row for row in read_csv(self.path) if float(row["kimg"]) <= kimg + 1e-6]
+        temporary = self.path.with_suffix(".tmp")
+        with temporary.open("w", newline="") as file:
+            if rows:
+                writer = csv.DictWriter(file, list(rows[0]))
+                writer.writeheader()
+                writer.writerows(rows)
+        temporary.replace(self.path)
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    """The rows of a metrics.csv; none if there is no such file."""
+    if not path.is_file():
+        return []
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def make_loggers(names: list[LoggerName], folder: Path) -> list[Logger]:
+    """The CSV logger and those named, writing below the run's folder.
+
+    Raises:
+        InputError: A logger's package is not installed.
+    """
+    loggers: list[Logger] = [CSVLogger(folder / "metrics.csv")]
+    if "wandb" in names:
+        loggers.append(WandbLogger(project="stylegan2", name=folder.name, save_dir=str(folder)))
+    if "tensorboard" in names:
+        if not importlib.util.find_spec("tensorboard"):
+            raise InputError(
+                "loggers names tensorboard, but the package is not installed. "
+                'Install it: pip install "stylegan2[tensorboard]"'
+            )
+        loggers.append(TensorBoardLogger(str(folder), name="tensorboard", version=""))
+    return loggers
+
+
+def log_image(loggers: list[Logger], name: str, image: Image.Image, step: int) -> None:
+    """Show a picture where a logger can."""
+    for logger in loggers:
+        if isinstance(logger, WandbLogger):
+            logger.log_image(name, [image], step=step)
+        elif isinstance(logger, TensorBoardLogger):
+            logger.experiment.add_image(name, np.atleast_3d(np.asarray(image)), step, dataformats="HWC")

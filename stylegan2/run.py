@@ -1,0 +1,241 @@
+"""One training run: its folder, its parts, and what the user is told at the end."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shlex
+import sys
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.loggers import Logger
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
+
+from . import checkpoint
+from .callbacks import Metrics, Progress, Samples, Snapshots, Stop
+from .data import ImageData
+from .distributed import LeanDDP
+from .errors import InputError
+from .loggers import LoggerName, make_loggers
+from .training import Diverged, StyleGAN2, TrainingData, check_batch
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """What a run is, beside its data and its model."""
+
+    name: str | None = None
+    """Folder below `runs` to write to. null: after the data, numbered if it exists."""
+
+    runs: str = "runs"
+    """Folder of all runs."""
+
+    kimg: float = 25000
+    """Length of training, in thousands of images shown to the discriminator."""
+
+    batch: int = 32
+    """Images an iteration, over all devices."""
+
+    batch_per_device: int | None = None
+    """Images a device takes at once; the gradients of several such parts add up. null: all of its share."""
+
+    seed: int = 0
+    """Of weights, latents and the order of the images."""
+
+    snapshot_kimg: float = 200
+    """A checkpoint every so many thousand images. 0: only at the end."""
+
+    sample_kimg: float = 50
+    """A sample grid every so many thousand images. 0: only at the start and the end."""
+
+    log_kimg: float = 4
+    """A row of numbers every so many thousand images."""
+
+    loggers: list[LoggerName] = field(default_factory=list)
+    """wandb and tensorboard, besides metrics.csv. With WANDB_MODE=offline wandb needs no account."""
+
+    ckpt_path: str | None = None
+    """Checkpoint to go on from; "last": the run's own. null: start anew."""
+
+    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    """What to train on."""
+
+    devices: int | list[int] | Literal["auto"] = "auto"
+    """How many devices, or which. auto: all GPUs, or one CPU process."""
+
+    def __post_init__(self):
+        for name in ("kimg", "log_kimg", "batch"):
+            if getattr(self, name) <= 0:
+                raise InputError(
+                    f"Expected {name} above 0, found {getattr(self, name)}. Set a positive number."
+                )
+        for name in ("snapshot_kimg", "sample_kimg", "seed"):
+            if getattr(self, name) < 0:
+                raise InputError(f"Expected {name} of 0 or more, found {getattr(self, name)}.")
+
+
+RUN_FOLDER = (
+    "STYLEGAN2_RUN_FOLDER"  # tells the processes that training starts which folder the first one took
+)
+LAST = Path("checkpoints") / "last.ckpt"
+
+
+def run_folder(options: RunOptions, default: str) -> Path:
+    """The folder of a run: the named one; else the next free one after `default`, or to resume the latest.
+
+    Raises:
+        InputError: A new run would write over an old one, or there is none to resume.
+    """
+    if os.environ.get(RUN_FOLDER):
+        return Path(os.environ[RUN_FOLDER])
+    runs, resumes = Path(options.runs), options.ckpt_path == "last"
+    if options.name is None:
+        names = [default, *(f"{default}-{i}" for i in range(2, 10000))]
+        free = next(i for i, name in enumerate(names) if not (runs / name).exists())
+        folder = runs / names[max(free - 1, 0) if resumes else free]
+    else:
+        folder = runs / options.name
+    if resumes and not (folder / LAST).is_file():
+        raise InputError(
+            f"--ckpt_path last expects {folder / LAST}, found no such file. Give the run's --name, or the path "
+            "of a checkpoint, or leave --ckpt_path out to train from the start."
+        )
+    if not resumes and folder.exists() and any(folder.iterdir()):
+        raise InputError(
+            f"{folder} already holds a run. Go on with it by --ckpt_path last, or choose another --name."
+        )
+    return folder
+
+
+def train(model: StyleGAN2, data: ImageData, options: RunOptions, folder: Path, config: str) -> int:
+    """Train, from the start or from a checkpoint, and say where everything is.
+
+    Args:
+        model: Networks and losses.
+        data: Images, opened.
+        options: The run's.
+        folder: To write to.
+        config: The merged configuration, as YAML.
+
+    Returns:
+        The exit status: 0 for a finished run, 1 for one that diverged, 128 + signal for an interrupted one.
+
+    Raises:
+        InputError: Something does not fit together; nothing has been written.
+    """
+    resumed = folder / LAST if options.ckpt_path == "last" else options.ckpt_path
+    if resumed is not None:
+        checkpoint.check_same(resumed, model)
+        done = checkpoint.read(resumed)[checkpoint.KEY]["images"] / 1000
+        if done >= options.kimg:
+            raise InputError(f"{resumed} has seen {done:g} kimg already. Set --kimg above that to go on.")
+    stop = Stop(options.kimg)
+    samples = Samples(folder / "samples", options.sample_kimg, data.open(), options.seed)
+    # Checkpoints come last: what the others do at the end of an iteration is done before it is saved.
+    callbacks = [
+        checkpoint.CheckpointState(),
+        Metrics(options.log_kimg),
+        Progress(options.kimg),
+        stop,
+        samples,
+        Snapshots(folder / "checkpoints", options.snapshot_kimg),
+    ]
+    _quiet()
+    trainer = make_trainer(options, make_loggers(options.loggers, folder), callbacks)
+    group = model.discriminator.minibatch_group if model.scalings.minibatch_stddev else None
+    check_batch(model.batch, model.batch_per_device, trainer.world_size, group)
+
+    for part in ("checkpoints", "samples"):
+        (folder / part).mkdir(parents=True, exist_ok=True)
+    os.environ[RUN_FOLDER] = str(folder)
+    if _is_first_process():
+        (folder / "config.yaml").write_text(config)
+        print(_summary(model, data, folder, trainer), flush=True)
+    torch.manual_seed(options.seed + 1000 * int(os.environ.get("LOCAL_RANK", 0)))
+    try:
+        trainer.fit(
+            model, TrainingData(data, model.batch, options.seed), ckpt_path=resumed, weights_only=True
+        )
+    except Diverged as error:
+        kept = f"The last good checkpoint is {folder / LAST}." if (folder / LAST).exists() else ""
+        print(f"\nStopped at {error}\n{kept}", file=sys.stderr)
+        return 1
+    finally:
+        os.environ.pop(RUN_FOLDER, None)
+    if trainer.is_global_zero:
+        print(_closing(model, folder, samples.path(model), stop.signal), flush=True)
+    return 128 + stop.signal if stop.signal else 0
+
+
+def _quiet() -> None:
+    """Keep Lightning's advertisements and remarks about its own loops out of the user's sight."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    for about in (".*module.*in eval mode", ".*isinstance.treespec", ".*does not have many workers"):
+        warnings.filterwarnings("ignore", message=about)
+
+
+def _is_first_process() -> bool:
+    return int(os.environ.get("LOCAL_RANK", 0)) == 0 and int(os.environ.get("NODE_RANK", 0)) == 0
+
+
+def make_trainer(options: RunOptions, loggers: list[Logger], callbacks: list[pl.Callback]) -> pl.Trainer:
+    """A Lightning trainer that leaves counting, progress and checkpoints to the callbacks."""
+    devices = options.devices
+    if devices == "auto":
+        gpus = torch.cuda.device_count() if options.accelerator != "cpu" else 0
+        devices = max(gpus, 1)
+    several = devices not in (1, -1) and not (isinstance(devices, list) and len(devices) == 1)
+    try:
+        return pl.Trainer(
+            accelerator=options.accelerator,
+            devices=devices,
+            strategy=LeanDDP() if several or int(os.environ.get("SLURM_NTASKS", 1)) > 1 else "auto",
+            max_epochs=-1,
+            logger=loggers,
+            callbacks=callbacks,
+            enable_progress_bar=False,
+            enable_checkpointing=False,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+        )
+    except (MisconfigurationException, ValueError, RuntimeError) as error:
+        raise InputError(
+            f"accelerator {options.accelerator} with devices {options.devices} cannot be had here: {error}. "
+            "Try --accelerator auto --devices auto."
+        ) from error
+
+
+def _summary(model: StyleGAN2, data: ImageData, folder: Path, trainer: pl.Trainer) -> str:
+    millions = [sum(p.numel() for p in n.parameters()) / 1e6 for n in (model.generator, model.discriminator)]
+    dataset, g = data.open(), model.generator
+    where = f"{trainer.world_size} × {trainer.strategy.root_device.type}"
+    return (
+        f"Data       {dataset.num_images:,} images from {data.path}, {g.resolution}×{g.resolution}, "
+        f"{g.img_channels} channels, {g.num_classes or 'no'} classes\n"
+        f"Networks   G {millions[0]:.2f} M and D {millions[1]:.2f} M parameters, on {where}\n"
+        f"Training   batch {model.batch}, gamma {model.r1.gamma:.4g}, learning rate {model.learning_rate:g}\n"
+        f"Run        {folder}"
+    )
+
+
+def _closing(model: StyleGAN2, folder: Path, samples: Path, signal: int) -> str:
+    last = shlex.quote(str(folder / LAST))
+    lines = [f"{'Interrupted' if signal else 'Finished'} at {model.images / 1000:.1f} kimg."]
+    if signal:
+        lines.append(
+            f"Resume     python train.py --config {shlex.quote(str(folder / 'config.yaml'))} --ckpt_path last"
+        )
+    return "\n".join(
+        [
+            *lines,
+            f"Samples    {shlex.quote(str(samples))}",
+            f"Checkpoint {last}",
+            f"Generate   python generate.py --checkpoint {last} --seeds 0-15 --grid 4x4 "
+            f"--out {shlex.quote(str(folder / 'generated'))}",
+        ]
+    )

@@ -1,0 +1,135 @@
+"""Images from a checkpoint: a PNG a seed, and all of them in a grid."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from ..checkpoint import load_generator
+from ..errors import InputError
+from ..generator import Generator
+from ..images import grid as make_grid
+from ..images import save_png, to_picture
+
+
+def generate(
+    checkpoint: str,
+    out: str = "out",
+    seeds: str = "0-15",
+    psi: float = 1.0,
+    cutoff: int | None = None,
+    noise: Literal["const", "random", "none"] = "const",
+    classes: str | None = None,
+    grid: str | None = None,
+    device: str = "auto",
+) -> None:
+    """Generate images from a checkpoint. A seed gives the same image whatever other seeds are asked for.
+
+    Args:
+        checkpoint: A .ckpt file that training wrote.
+        out: Folder for seedNNNN.png, a file a seed, and grid.png.
+        seeds: Numbers and ranges: 0-15,42.
+        psi: Truncation: below 1 fewer different, more typical images; 1 none; 0 the mean image.
+        cutoff: Truncate only the so many coarsest of the generator's layers. null: all.
+        noise: const: the stored noise; random: new noise a seed; none.
+        classes: Classes of a conditional network, numbers and ranges: the seeds take them in turn. null: all.
+        grid: Columns x rows of grid.png, such as 4x4. null: about square.
+        device: auto, cpu, cuda or cuda:N.
+
+    Raises:
+        InputError: An option that does not fit the checkpoint, or none at all.
+    """
+    numbers = parse_numbers(seeds, "--seeds")
+    columns, rows = _parse_grid(grid, len(numbers))
+    network, state = load_generator(checkpoint)
+    labels = _labels(network, classes, state["class_names"], len(numbers))
+    network = network.to(_device(device))
+    folder = Path(out)
+
+    images = []
+    for seed, label in tqdm(list(zip(numbers, labels)), unit="image", desc="Generating"):
+        image = generate_image(network, seed, label, psi, cutoff, noise)
+        save_png(to_picture(image), folder / f"seed{seed:04d}.png")
+        images.append(image)
+    save_png(make_grid(torch.stack(images), columns), folder / "grid.png")
+    print(f"{len(images)} images and grid.png ({columns}×{rows}) in {folder}")
+
+
+@torch.no_grad()
+def generate_image(
+    network: Generator,
+    seed: int,
+    label: torch.Tensor,
+    psi: float = 1.0,
+    cutoff: int | None = None,
+    noise: Literal["const", "random", "none"] = "const",
+) -> torch.Tensor:
+    """The image (C, R, R) of one seed, on the CPU.
+
+    One at a time, since convolutions of other batch sizes round differently. The latent is that of the
+    official implementation's seed.
+    """
+    parameter = next(network.parameters())
+    z = torch.from_numpy(np.random.RandomState(seed).randn(1, network.z_dim)).to(parameter)
+    with torch.random.fork_rng(devices=[parameter.device] if parameter.is_cuda else []):
+        torch.manual_seed(seed)
+        return network(z, label[None].to(parameter), psi=psi, cutoff=cutoff, noise=noise)[0].cpu()
+
+
+def parse_numbers(text: str, option: str) -> list[int]:
+    """ "0-3,42" to [0, 1, 2, 3, 42].
+
+    Raises:
+        InputError: Anything else.
+    """
+    numbers = []
+    for part in str(text).split(","):
+        match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)
+        if not match or (match[2] and int(match[2]) < int(match[1])):
+            raise InputError(f"{option} expects numbers and ranges such as 0-15,42, found {text!r}.")
+        numbers += range(int(match[1]), int(match[2] or match[1]) + 1)
+    if max(numbers) >= 2**32:
+        raise InputError(f"{option} expects numbers below 2^32, found {max(numbers)}.")
+    return numbers
+
+
+def _parse_grid(text: str | None, count: int) -> tuple[int, int]:
+    if text is None:
+        columns = math.ceil(math.sqrt(count))
+        return columns, math.ceil(count / columns)
+    match = re.fullmatch(r"(\d+)x(\d+)", text)
+    columns, rows = (int(match[1]), int(match[2])) if match else (0, 0)
+    if columns * rows < count:
+        raise InputError(
+            f"--grid expects columns x rows with room for {count} images, such as 4x4, found {text!r}."
+        )
+    return columns, rows
+
+
+def _labels(network: Generator, classes: str | None, names: list[str], count: int) -> torch.Tensor:
+    if not network.num_classes:
+        if classes is not None:
+            raise InputError("--classes was given, but the checkpoint's network has none. Leave it out.")
+        return torch.zeros(count, 0)
+    numbers = list(range(network.num_classes)) if classes is None else parse_numbers(classes, "--classes")
+    if max(numbers) >= network.num_classes:
+        known = ", ".join(f"{i} {name}" for i, name in enumerate(names)) or f"0 to {network.num_classes - 1}"
+        raise InputError(f"--classes names {max(numbers)}, but the checkpoint's classes are {known}.")
+    return torch.eye(network.num_classes)[[numbers[i % len(numbers)] for i in range(count)]]
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"--device {name} cannot be had here: {error}. Try cpu.") from error
+    return device
