@@ -98,8 +98,8 @@ def read(path: str | Path) -> dict:
         ) from error
     if not isinstance(checkpoint, dict) or KEY not in checkpoint:
         raise InputError(
-            f"{path} is a PyTorch file, but not a checkpoint of this package. Give a file that training wrote, "
-            "such as runs/NAME/checkpoints/last.ckpt."
+            f"{path} is a PyTorch file, but not a checkpoint of this package. Give a file that training "
+            "wrote, such as runs/NAME/checkpoints/last.ckpt."
         )
     return checkpoint
 

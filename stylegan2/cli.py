@@ -100,7 +100,8 @@ def train_parser(prog: str = "train.py") -> ArgumentParser:
     parser = make_parser(
         prog,
         "Train StyleGAN2 on a folder or zip of images. Writes runs/NAME/ with config.yaml, checkpoints, "
-        "samples and metrics.csv. Without --config: configs/demo.yaml, or with --data.path configs/auto.yaml.",
+        "samples and metrics.csv. Without --config it takes configs/demo.yaml, or, given --data.path, "
+        "configs/auto.yaml.",
     )
     parser.add_class_arguments(RunOptions)
     add_model_options(parser)

@@ -51,11 +51,14 @@ def average(value: Tensor) -> Tensor:
 
 @torch.no_grad()
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
-    """Replace every gradient by its mean over processes, in one message."""
+    """Replace every gradient by its mean over processes, in one message.
+
+    A parameter that a phase does not reach has none in any process, and Adam leaves it alone.
+    """
     if world_size() == 1:
         return
-    parameters = list(parameters)
-    flat = torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in parameters])
+    parameters = [p for p in parameters if p.grad is not None]
+    flat = torch.cat([p.grad.flatten() for p in parameters])
     dist.all_reduce(flat)
     flat /= world_size()
     for p, grad in zip(parameters, flat.split([p.numel() for p in parameters])):

@@ -102,8 +102,8 @@ def run_folder(options: RunOptions, default: str) -> Path:
         folder = runs / options.name
     if resumes and not (folder / LAST).is_file():
         raise InputError(
-            f"--ckpt_path last expects {folder / LAST}, found no such file. Give the run's --name, or the path "
-            "of a checkpoint, or leave --ckpt_path out to train from the start."
+            f"--ckpt_path last expects {folder / LAST}, found no such file. Give the run's --name, or the "
+            "path of a checkpoint, or leave --ckpt_path out to train from the start."
         )
     if not resumes and folder.exists() and any(folder.iterdir()):
         raise InputError(

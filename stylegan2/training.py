@@ -71,7 +71,7 @@ class StyleGAN2(pl.LightningModule):
         self.r1 = r1 if r1.gamma is not None else replace(r1, gamma=default_gamma(resolution, batch))
         self.path_length, self.ema, self.style_mixing = path_length, ema, style_mixing
         self.learning_rate = learning_rate or (0.002 if resolution >= 1024 else 0.0025)
-        self.betas = tuple(betas)
+        self.betas = tuple(map(float, betas))
         self.low_precision = any(n.config["low_precision_blocks"] for n in (generator, discriminator))
         self.iteration = self.images = 0
         self.losses: dict[str, Tensor] = {}
@@ -157,7 +157,6 @@ class StyleGAN2(pl.LightningModule):
         """Gradients for the one network alone."""
         for other in (self.generator, self.discriminator):
             other.requires_grad_(other is network)
-        self._active = network
         yield
 
     def _descend(
@@ -175,7 +174,7 @@ class StyleGAN2(pl.LightningModule):
             value = loss(*part)
             self.manual_backward(value * (weight / len(parts)))
             values.append(value.detach())
-        parameters = list(self._active.parameters())
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
         distributed.average_gradients(parameters)
         if self.low_precision:  # float16 can overflow in a single gradient; ADA's code does the same
             for p in parameters:

@@ -1,0 +1,315 @@
+"""The training loop: exact resume, several processes as one, lazy regularisation, divergence."""
+
+import copy
+import itertools
+import math
+import os
+
+import pytest
+import pytorch_lightning as pl
+import torch
+import torch.multiprocessing as mp
+
+from stylegan2 import Discriminator, Generator, Scalings
+from stylegan2 import training as training_module
+from stylegan2.checkpoint import CheckpointState, save
+from stylegan2.data import ImageData
+from stylegan2.distributed import LeanDDP
+from stylegan2.ema import EMA
+from stylegan2.errors import InputError
+from stylegan2.losses import R1, PathLength
+from stylegan2.training import Diverged, StyleGAN2, TrainingData, check_batch
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+TINY = {"channel_base": 64, "channel_max": 8}
+
+
+def make_model(batch=8, seed=0, scalings=Scalings(), **options):
+    torch.manual_seed(seed)
+    shared = {"num_classes": 9, "scalings": scalings} | TINY
+    return StyleGAN2(
+        Generator(8, z_dim=8, w_dim=8, mapping_layers=2, **shared),
+        Discriminator(8, mapping_layers=2, **shared),
+        batch=batch,
+        scalings=scalings,
+        **{"r1": R1(gamma=1, every=3), "path_length": PathLength(every=2)} | options,
+    )
+
+
+class StopAt(pl.Callback):
+    def __init__(self, iterations):
+        self.iterations = iterations
+
+    def on_train_batch_end(self, trainer, module, *_):
+        trainer.should_stop = module.iteration >= self.iterations
+
+
+class Saver(pl.Callback):
+    def __init__(self, path):
+        self.path = path
+
+    def on_train_end(self, trainer, module):
+        save(trainer, self.path)
+
+
+def fit(model, iterations, *callbacks, resume=None, **trainer):
+    options = {"accelerator": "cpu", "devices": 1, "max_epochs": -1, "logger": False} | trainer
+    trainer = pl.Trainer(
+        callbacks=[CheckpointState(), StopAt(iterations), *callbacks],
+        enable_progress_bar=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        **options,
+    )
+    data = ImageData(resolution=8, classes="folders")
+    data.open(progress=False)
+    torch.manual_seed(1)
+    trainer.fit(model, TrainingData(data, model.batch, seed=5), ckpt_path=resume, weights_only=True)
+    return model
+
+
+def assert_same_state(a, b, **tolerance):
+    for (name, x), y in zip(a.state_dict().items(), b.state_dict().values()):
+        torch.testing.assert_close(x, y, msg=lambda text, name=name: f"{name}: {text}", **tolerance)
+
+
+def test_resumed_run_equals_uninterrupted_run(tmp_path):
+    whole = fit(make_model(), 7)
+    fit(make_model(), 4, Saver(tmp_path / "last.ckpt"))
+    resumed = fit(make_model(seed=99), 7, resume=tmp_path / "last.ckpt")
+    assert (resumed.iteration, resumed.images) == (7, 56)
+    assert_same_state(whole, resumed, rtol=0, atol=0)
+    assert whole.path_length_mean > 0
+    states = [[o.state_dict()["state"] for o in m.optimizers()] for m in (whole, resumed)]
+    for a, b in zip(*states):
+        for key in a:
+            torch.testing.assert_close(a[key], b[key], rtol=0, atol=0)
+
+
+def test_checkpoint_holds_every_running_quantity_as_plain_data(tmp_path):
+    model = fit(make_model(), 3, Saver(tmp_path / "last.ckpt"))
+    state = torch.load(tmp_path / "last.ckpt", weights_only=True)
+    names = state["state_dict"]
+    assert torch.equal(names["path_length_mean"], model.path_length_mean)
+    assert torch.equal(names["average.mapping.w_avg"], model.generator.mapping.w_avg)
+    assert not torch.equal(names["average.synthesis.b4.const"], names["generator.synthesis.b4.const"])
+    assert len(state["optimizer_states"]) == 2 and all(o["state"] for o in state["optimizer_states"])
+    assert state["stylegan2"]["images"] == 24
+    assert not list(tmp_path.glob("*.tmp"))
+
+
+def record_calls(model, iterations):
+    """Which phases ran at which iteration."""
+    calls = []
+    descend = model._descend
+    model._descend = lambda name, *args: (calls.append((model.iteration, name)), descend(name, *args))
+    fit(model, iterations)
+    return calls
+
+
+def test_lazy_intervals_count_iterations_not_optimiser_steps():
+    calls = record_calls(make_model(r1=R1(gamma=1, every=4), path_length=PathLength(every=3)), 9)
+    assert [i for i, name in calls if name == "r1"] == [0, 4, 8]
+    assert [i for i, name in calls if name == "path_length"] == [0, 3, 6]
+    assert [i for i, name in calls if name == "loss_g"] == list(range(9))
+
+
+def test_a_penalty_with_interval_zero_never_runs():
+    calls = record_calls(make_model(r1=R1(gamma=1, every=0), path_length=PathLength(every=0)), 3)
+    assert {name for _, name in calls} == {"loss_g", "loss_d"}
+
+
+@pytest.mark.parametrize("correct", [True, False])
+def test_lazy_regularisation_corrects_adam_and_weight(correct):
+    scalings = Scalings(lazy_regularization_correction=correct)
+    model = make_model(scalings=scalings, learning_rate=0.002, r1=R1(gamma=1, every=16))
+    opt_g, opt_d = model.configure_optimizers()
+    c = 16 / 17 if correct else 1
+    assert opt_d.param_groups[0]["lr"] == pytest.approx(0.002 * c)
+    assert opt_d.param_groups[0]["betas"] == pytest.approx((0, 0.99**c))
+    assert opt_g.param_groups[0]["lr"] == pytest.approx(0.002 * (2 / 3 if correct else 1))
+    assert scalings.lazy(16).weight == (16 if correct else 1)
+
+
+def test_gradient_accumulation_gives_the_gradient_of_the_whole_batch():
+    """Without what couples samples (minibatch stddev), parts add up to the whole, to rounding."""
+
+    def run(batch_per_device):
+        torch.manual_seed(3)
+        z = torch.randn(8, 8)
+        model = make_model(
+            scalings=Scalings(minibatch_stddev=False),
+            path_length=PathLength(every=0),
+            style_mixing=0,
+            batch_per_device=batch_per_device,
+            r1=R1(gamma=1, every=1),
+        ).double()
+        order = iter(list(z.double().split(batch_per_device or 8)) * 100)
+        model.sample_z = lambda n: next(order)
+        freeze_noise(model)
+        return fit(model, 2)
+
+    assert_same_state_but_w_avg(run(None), run(2), rtol=1e-6, atol=1e-9)
+
+
+def freeze_noise(model):
+    synthesis = model.generator.synthesis
+    forward = synthesis.forward
+    synthesis.forward = lambda ws, noise="const": forward(ws, noise="const")
+
+
+def assert_same_state_but_w_avg(a, b, **tolerance):
+    for model in (a, b):  # one step of the running mean a part
+        for network in (model.generator, model.average):
+            network.mapping.w_avg.zero_()
+    assert_same_state(a, b, **tolerance)
+
+
+def distributed_model(rank, world):
+    """Latents, noise and samples arranged so that processes together see what one process sees."""
+    torch.manual_seed(3)
+    model = make_model(style_mixing=0, path_length=PathLength(every=2, batch_shrink=1)).double()
+    freeze_noise(model)
+    random = torch.Generator().manual_seed(7)
+    y = torch.Generator().manual_seed(8)
+
+    def sample_z(n):
+        return torch.randn(n * world, 8, generator=random, dtype=torch.float64)[rank::world]
+
+    model.sample_z = sample_z
+    lengths = PathLength.lengths
+
+    def fixed_lengths(self, synthesis, ws, _=None):
+        pixels = torch.randn(len(ws) * world, 3, 8, 8, generator=y, dtype=torch.float64)
+        return lengths(self, synthesis, ws, pixels[rank::world])
+
+    PathLength.lengths = fixed_lengths
+    return model, lengths
+
+
+class StridedData(TrainingData):
+    """Sample n goes to process n mod world: strided stddev groups then stay within a process.
+
+    With 8 samples in groups of 4, one process forms {0, 2, 4, 6} and {1, 3, 5, 7}; of two processes each
+    holds one of them.
+    """
+
+    def train_dataloader(self):
+        rank, world = self.trainer.global_rank, self.trainer.world_size
+        whole = self.data.loader(self.batch, seed=self.seed)
+        batches = [(x[rank::world], c[rank::world]) for x, c in itertools.islice(whole, 10)]
+        return torch.utils.data.DataLoader(batches, batch_size=None)
+
+
+def train_process(rank, world, port, path):
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "LOCAL_RANK": str(rank)}
+    os.environ |= {"WORLD_SIZE": str(world), "RANK": str(rank), "NODE_RANK": "0"}
+    torch.set_num_threads(1)
+    training_module.TrainingData = StridedData
+    globals()["TrainingData"] = StridedData
+    model, lengths = distributed_model(rank, world)
+    strategy = {"strategy": LeanDDP(process_group_backend="gloo"), "devices": world} if world > 1 else {}
+    fit(model, 4, **strategy)
+    PathLength.lengths = lengths
+    if rank == 0:
+        torch.save(model.state_dict(), path)
+
+
+def test_two_processes_train_as_one(tmp_path):
+    """R1 and path length included; float64, so that only the order of sums differs."""
+    context = mp.get_context("spawn")
+    for world in (1, 2):
+        port = 29500 + os.getpid() % 1000 + world
+        jobs = [
+            context.Process(target=train_process, args=(rank, world, port, tmp_path / f"{world}.pt"))
+            for rank in range(world)
+        ]
+        for job in jobs:
+            job.start()
+        for job in jobs:
+            job.join(120)
+            assert job.exitcode == 0
+    one, two = (torch.load(tmp_path / f"{world}.pt", weights_only=True) for world in (1, 2))
+    assert one["path_length_mean"] > 0
+    for name in one:
+        torch.testing.assert_close(
+            one[name], two[name], rtol=1e-8, atol=1e-10, msg=lambda text, name=name: f"{name}: {text}"
+        )
+
+
+@pytest.mark.parametrize("phase,name", [("fake", "loss_g"), ("_r1", "r1")])
+def test_a_nan_stops_the_run_and_names_iteration_loss_and_remedy(phase, name):
+    model = make_model()
+    original = getattr(model, phase)
+
+    def broken(*args):
+        return original(*args) * (float("nan") if model.iteration == 3 else 1)
+
+    setattr(model, phase, broken)
+    with pytest.raises(Diverged, match=rf"iteration 3 .*{name}.*learning_rate"):
+        fit(model, 9)
+
+
+def test_ema_halves_the_weight_of_the_past_in_a_half_life():
+    ema = EMA(half_life_kimg=10, rampup=None)
+    assert math.prod([ema.beta(100, 0)] * 100) == pytest.approx(0.5)
+
+
+def test_ema_ramps_up_and_auto_follows_the_batch():
+    assert EMA(half_life_kimg=10, rampup=0.05).beta(32, 20_000) == pytest.approx(0.5 ** (32 / 1000))
+    assert EMA(rampup=None).beta(32, 0) == pytest.approx(0.5 ** (32 / 10_000))
+    assert EMA().beta(32, 0) == 0
+
+
+def test_ema_averages_parameters_and_copies_buffers():
+    network = make_model().generator
+    average = copy.deepcopy(network)
+    with torch.no_grad():
+        network.synthesis.b4.const.add_(1)
+        network.mapping.w_avg.fill_(3)
+    expected = average.synthesis.b4.const + (1 - 0.5**0.5)
+    EMA(half_life_kimg=1, rampup=None).update(average, network, 500, 0)
+    torch.testing.assert_close(average.synthesis.b4.const, expected)
+    assert torch.equal(average.mapping.w_avg, network.mapping.w_avg)
+
+
+def test_without_ema_samples_come_from_the_generator():
+    model = make_model(ema=None)
+    assert model.average is None and model.sampler is model.generator
+
+
+@pytest.mark.parametrize(
+    "arguments,words",
+    [((10, 4, 1, 4), "multiple of 4"), ((12, 6, 1, 4), "minibatch_group"), ((7, None, 2, 4), "2 processes")],
+)
+def test_batches_that_do_not_divide_are_refused_before_the_start(arguments, words):
+    with pytest.raises(InputError, match=words):
+        check_batch(*arguments)
+
+
+@pytest.mark.parametrize("arguments", [(8, None, 1, 4), (8, 4, 2, 4), (4, 1, 4, 4), (6, 3, 2, None)])
+def test_batches_that_divide_are_accepted(arguments):
+    check_batch(*arguments)
+
+
+def test_low_precision_blocks_train(tmp_path):
+    low = {"low_precision_blocks": 1, "low_precision_dtype": "bfloat16"}
+    torch.manual_seed(0)
+    model = StyleGAN2(
+        Generator(8, z_dim=8, w_dim=8, mapping_layers=1, **low, **TINY),
+        Discriminator(8, **low, **TINY),
+        batch=4,
+        r1=R1(gamma=1, every=1),
+        path_length=PathLength(every=1),
+    )
+    before = copy.deepcopy(model.state_dict())
+    real = torch.randint(0, 256, (4, 3, 8, 8), dtype=torch.uint8)
+    optimizers = model.configure_optimizers()
+    model.optimizers = lambda: optimizers
+    model.manual_backward = lambda loss: loss.backward()
+    model.training_step((real, torch.zeros(4, 0)))
+    assert all(value.isfinite() for value in model.losses.values())
+    assert not torch.equal(
+        before["generator.synthesis.b8.conv1.weight"], model.generator.synthesis.b8.conv1.weight
+    )
