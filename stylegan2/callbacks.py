@@ -86,7 +86,7 @@ class Metrics(pl.Callback):
 
 
 class Samples(pl.Callback):
-    """Every so many kimg a grid of images from the same latents: samples/kimg000123.4.png.
+    """Every so many kimg a grid of images from the same latents: samples/kimg00123.424.png.
 
     The grid's rows are classes if there are any; beside it reals.png shows training images.
     """
@@ -127,7 +127,7 @@ class Samples(pl.Callback):
             self._write(trainer, module)
 
     def path(self, module: StyleGAN2) -> Path:
-        return self.folder / f"kimg{module.images / 1000:08.1f}.png"
+        return self.folder / f"{kimg_name(module)}.png"
 
     @torch.no_grad()
     def _write(self, trainer: pl.Trainer, module: StyleGAN2) -> None:
@@ -157,7 +157,7 @@ class Snapshots(pl.Callback):
         self.write(trainer, module, numbered=False)
 
     def write(self, trainer: pl.Trainer, module: StyleGAN2, numbered: bool) -> None:
-        also = self.folder / f"kimg{module.images / 1000:08.1f}.ckpt" if numbered else None
+        also = self.folder / f"{kimg_name(module)}.ckpt" if numbered else None
         checkpoint.save(trainer, self.folder / "last.ckpt", also)
 
 
@@ -191,6 +191,11 @@ class Stop(pl.Callback):
 
     def teardown(self, trainer: pl.Trainer, module: StyleGAN2, stage: str) -> None:
         self._restore()
+
+
+def kimg_name(module: StyleGAN2) -> str:
+    """Name of what a run wrote now, which sorts by age: kimg00123.424."""
+    return f"kimg{module.images / 1000:09.3f}"
 
 
 def grid_size(resolution: int) -> tuple[int, int]:

@@ -93,8 +93,8 @@ def read(path: str | Path) -> dict:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever a file that is no checkpoint makes of the unpickler
         raise InputError(
-            f"{path} cannot be read as a checkpoint: {str(error).splitlines()[0][:200]}. Give a file that "
-            "training wrote, such as runs/NAME/checkpoints/last.ckpt."
+            f"{path} cannot be read as a checkpoint ({type(error).__name__}). Give a file that training "
+            "wrote, such as runs/NAME/checkpoints/last.ckpt."
         ) from error
     if not isinstance(checkpoint, dict) or KEY not in checkpoint:
         raise InputError(

@@ -9,15 +9,16 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "stylegan2"
 ROWS = [
-    ["errors", "ops", "image_files"],
+    ["errors"],
+    ["ops", "image_files"],
     ["scalings", "data", "metrics", "distributed"],
     ["layers", "images"],
     ["mapping"],
     ["generator", "losses"],
     ["discriminator"],
     ["ema", "official", "loggers"],
-    ["training", "probing"],
-    ["checkpoint"],
+    ["training"],
+    ["checkpoint", "probing"],
     ["callbacks"],
     ["run"],
     ["cli"],

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from . import kernels
+
 
 def setup_filter(
     taps: Sequence | Tensor | None,
@@ -116,7 +118,10 @@ def upfirdn2d(
             f"no pixel is left: the padded image is {width}×{height} (width×height), the filter {fw}×{fh}; "
             "pad more or crop less"
         )
-    return upfirdn2d_reference(x, filter, up, down, padding, flip_filter, gain)
+    # No kernel gives the derivative by the filter.
+    fixed = filter is None or not (filter.requires_grad and torch.is_grad_enabled())
+    op = kernels.upfirdn2d if fixed and kernels.usable(x, filter) else upfirdn2d_reference
+    return op(x, filter, up, down, padding, flip_filter, gain)
 
 
 def upfirdn2d_reference(
