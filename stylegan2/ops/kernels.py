@@ -1,0 +1,187 @@
+"""The ops as PyTorch sees them: schemas, output shapes for the compiler, derivatives. `csrc` computes.
+
+A library built by `build` adds its kernels for the CPU or for CUDA to these definitions when it is loaded.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from . import build
+
+DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
+ACTS = ("linear", "relu", "lrelu", "tanh", "sigmoid", "elu", "selu", "softplus", "swish")
+"""In the order of `enum class Act`; the first three are piecewise linear."""
+
+_library = torch.library.Library("stylegan2", "DEF")
+_library.define(
+    "upfirdn2d(Tensor x, Tensor? filter, int upx, int upy, int downx, int downy, "
+    "SymInt x0, SymInt x1, SymInt y0, SymInt y1, bool flip, float gain) -> Tensor"
+)
+_library.define(
+    "bias_act(Tensor x, Tensor? b, Tensor? scale, Tensor? noise, int act, float alpha, float gain, "
+    "float clamp, int dim) -> Tensor"
+)
+# cot · first (order 1) or second (order 2) derivative of bias_act by its inner value scale · x + noise + b.
+_library.define(
+    "bias_act_grad(Tensor cot, Tensor x, Tensor? b, Tensor? scale, Tensor? noise, int act, float alpha, "
+    "float gain, float clamp, int dim, int order, bool from_output) -> Tensor"
+)
+_upfirdn2d = torch.ops.stylegan2.upfirdn2d.default
+_bias_act = torch.ops.stylegan2.bias_act.default
+_bias_act_grad = torch.ops.stylegan2.bias_act_grad.default
+
+
+def usable(x: Tensor, *others: Tensor | None) -> bool:
+    """Whether the kernels take these tensors; asking builds them if it must."""
+    if x.dtype not in DTYPES or x.layout != torch.strided:
+        return False
+    for other in others:
+        if other is not None and (other.dtype not in DTYPES or other.device != x.device):
+            return False
+    return build.available(x.device.type)
+
+
+def upfirdn2d(
+    x: Tensor,
+    filter: Tensor | None,
+    up: tuple[int, int],
+    down: tuple[int, int],
+    padding: tuple[int, int, int, int],
+    flip_filter: bool,
+    gain: float,
+) -> Tensor:
+    """`upfirdn2d_reference` by kernel."""
+    return _upfirdn2d(x, filter, *up, *down, *padding, flip_filter, gain)
+
+
+def bias_act(
+    x: Tensor,
+    b: Tensor | None,
+    act: str,
+    alpha: float,
+    gain: float,
+    clamp: float | None,
+    dim: int,
+    scale: Tensor | None,
+    noise: Tensor | None,
+) -> Tensor:
+    """`bias_act_reference` by kernel."""
+    dim = dim % x.ndim if b is not None else min(1, x.ndim - 1) if x.ndim else 0
+    return _bias_act(x, b, scale, noise, ACTS.index(act), alpha, gain, -1.0 if clamp is None else clamp, dim)
+
+
+# ------------------------------------------------------------------------------------------ output shapes
+
+
+def _channels_last(x: Tensor) -> bool:
+    return x.ndim == 4 and not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
+
+
+@torch.library.register_fake("stylegan2::upfirdn2d")
+def _(x, filter, upx, upy, downx, downy, x0, x1, y0, y1, flip, gain):
+    fw, fh = (1, 1) if filter is None else (filter.shape[-1], filter.shape[0])
+    n, c, h, w = x.shape
+    size = (n, c, (h * upy + y0 + y1 - fh) // downy + 1, (w * upx + x0 + x1 - fw) // downx + 1)
+    return x.new_empty(size).to(memory_format=torch.channels_last) if _channels_last(x) else x.new_empty(size)
+
+
+@torch.library.register_fake("stylegan2::bias_act")
+def _(x, b, scale, noise, act, alpha, gain, clamp, dim):
+    last = dim == 1 and _channels_last(x)
+    return torch.empty_like(x, memory_format=torch.channels_last if last else torch.contiguous_format)
+
+
+@torch.library.register_fake("stylegan2::bias_act_grad")
+def _(cot, x, b, scale, noise, act, alpha, gain, clamp, dim, order, from_output):
+    last = dim == 1 and _channels_last(x)
+    return torch.empty_like(x, memory_format=torch.channels_last if last else torch.contiguous_format)
+
+
+# -------------------------------------------------------------------------------------------- derivatives
+
+
+def _upfirdn2d_setup(ctx, inputs, output):
+    x, filter, *ctx.settings = inputs
+    ctx.save_for_backward(filter)
+    ctx.size, ctx.out_size = x.shape[2:], output.shape[2:]
+
+
+def _upfirdn2d_backward(ctx, cot):
+    """The same op with up and down exchanged and the filter reversed."""
+    upx, upy, downx, downy, x0, _, y0, _, flip, gain = ctx.settings
+    (filter,) = ctx.saved_tensors
+    fw, fh = (1, 1) if filter is None else (filter.shape[-1], filter.shape[0])
+    (h, w), (oh, ow) = ctx.size, ctx.out_size
+    x1, y1 = w * upx - ow * downx + x0 - upx + 1, h * upy - oh * downy + y0 - upy + 1
+    around = (fw - 1 - x0, x1, fh - 1 - y0, y1)
+    return _upfirdn2d(cot, filter, downx, downy, upx, upy, *around, not flip, gain), *[None] * 11
+
+
+torch.library.register_autograd("stylegan2::upfirdn2d", _upfirdn2d_backward, setup_context=_upfirdn2d_setup)
+
+
+def _bias_act_setup(ctx, inputs, output):
+    x, b, scale, noise, act, alpha, gain, clamp, dim = inputs
+    ctx.settings = act, alpha, gain, clamp, dim
+    # A piecewise linear activation's slope shows in its result, which the next layer keeps anyway: x can go.
+    # Only the derivative by the scale needs x itself.
+    ctx.from_output = ACTS[act] in ("linear", "relu", "lrelu") and gain > 0 and alpha >= 0
+    ctx.from_output = ctx.from_output and not ctx.needs_input_grad[2]
+    ctx.save_for_backward(output if ctx.from_output else x, b, scale, noise)
+
+
+def _bias_act_backward(ctx, cot):
+    x, b, scale, noise = ctx.saved_tensors
+    inner = _bias_act_grad(cot, x, b, scale, noise, *ctx.settings, 1, ctx.from_output)
+    return *_spread(inner, x, b, scale, noise, ctx.settings[-1], ctx.needs_input_grad), *[None] * 5
+
+
+torch.library.register_autograd("stylegan2::bias_act", _bias_act_backward, setup_context=_bias_act_setup)
+
+
+def _spread(inner, x, b, scale, noise, dim, needed):
+    """From the derivative by scale · x + noise + b to those by x, b, scale and noise."""
+    grads = [None] * 4
+    if needed[0]:
+        grads[0] = inner if scale is None else inner * scale.to(inner.dtype)[:, :, None, None]
+    if needed[1]:
+        grads[1] = inner.sum([i for i in range(inner.ndim) if i != dim], dtype=b.dtype)
+    if needed[2]:
+        grads[2] = (inner * x).sum([2, 3], dtype=scale.dtype)
+    if needed[3]:
+        total = inner.sum(1, keepdim=True, dtype=noise.dtype)
+        shared = noise.ndim == 2 or noise.shape[0] != inner.shape[0]
+        grads[3] = (total.sum(0) if shared else total).reshape(noise.shape)
+    return grads
+
+
+def _bias_act_grad_setup(ctx, inputs, output):
+    cot, x, b, scale, noise, *ctx.settings, ctx.order, ctx.from_output = inputs
+    ctx.save_for_backward(cot, x, b, scale, noise)
+
+
+def _bias_act_grad_backward(ctx, v):
+    cot, x, b, scale, noise = ctx.saved_tensors
+    needed = ctx.needs_input_grad
+    first = None
+    if needed[0]:
+        first = _bias_act_grad(v, x, b, scale, noise, *ctx.settings, ctx.order, ctx.from_output)
+    if ctx.from_output or ACTS[ctx.settings[0]] in ("linear", "relu", "lrelu"):
+        # No curvature. Parameters still get zeros, so that no optimiser skips them; x is spared its own.
+        zeros = [torch.zeros_like(t) if need else None for t, need in zip((b, scale, noise), needed[2:5])]
+        return first, None, *zeros, *[None] * 7
+    if ctx.order == 2:
+        if any(needed[1:5]):
+            raise RuntimeError(
+                "third derivatives of bias_act exist only without kernels: run with STYLEGAN2_KERNELS=off"
+            )
+        return first, *[None] * 11
+    inner = _bias_act_grad(v * cot, x, b, scale, noise, *ctx.settings, 2, False)
+    return first, *_spread(inner, x, b, scale, noise, ctx.settings[-1], needed[1:5]), *[None] * 7
+
+
+torch.library.register_autograd(
+    "stylegan2::bias_act_grad", _bias_act_grad_backward, setup_context=_bias_act_grad_setup
+)
