@@ -1,0 +1,121 @@
+"""A few iterations of real training, watched: when the penalties fire, and whether the average follows."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from dataclasses import dataclass, field
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from ..data import ImageData
+from ..training import Diverged, StyleGAN2, TrainingData
+
+
+@dataclass(kw_only=True)
+class Rehearsal:
+    """What was seen of k iterations."""
+
+    iterations: int = 0
+    """Finished ones."""
+    r1: list[int] = field(default_factory=list)
+    """Iterations, from 0, at which R1 was evaluated."""
+    path_length: list[int] = field(default_factory=list)
+    """The same of the path length."""
+    ema_error: float | None = None
+    """Distance of the average from one kept beside it by its definition, relative to the weights' length."""
+    diverged: str | None = None
+    """What training said when it stopped early."""
+
+
+class _Recorder:
+    """A loss object that notes the iterations it is called at."""
+
+    def __init__(self, loss, log: list[int], watch: _Watch):
+        self._loss, self._log, self._watch = loss, log, watch
+
+    def __call__(self, *args, **kwargs):
+        if self._watch.iteration not in self._log:
+            self._log.append(self._watch.iteration)
+        return self._loss(*args, **kwargs)
+
+    def __getattr__(self, name: str):
+        return getattr(self._loss, name)
+
+
+class _Watch(pl.Callback):
+    """Counts iterations by itself, and keeps its own running average of the generator's weights."""
+
+    iteration = 0
+
+    def on_train_batch_start(self, trainer: pl.Trainer, module: StyleGAN2, batch, batch_idx: int) -> None:
+        if self.iteration == 0:
+            self.start = module.images
+            self.shadow = [p.detach().clone() for p in (module.average or module.generator).parameters()]
+
+    @torch.no_grad()
+    def on_train_batch_end(self, trainer: pl.Trainer, module: StyleGAN2, outputs, batch, batch_idx) -> None:
+        if module.ema:
+            half_life = 1000 * (module.ema.half_life_kimg or module.batch * 10 / 32)
+            if module.ema.rampup is not None:
+                seen = self.start + self.iteration * module.batch
+                half_life = min(half_life, module.ema.rampup * seen)
+            keep = 0.5 ** (module.batch / half_life) if half_life > 0 else 0.0
+            for a, p in zip(self.shadow, module.generator.parameters()):
+                a.mul_(keep).add_(p, alpha=1 - keep)
+        self.iteration += 1
+
+
+def rehearse(
+    model: StyleGAN2, data: ImageData, iterations: int, seed: int = 0, accelerator: str = "auto"
+) -> Rehearsal:
+    """Train `model` itself, on one device, as train.py would.
+
+    Args:
+        model: Moved on by `iterations`, or up to the one that diverged.
+        data: Images.
+        iterations: How many.
+        seed: Of latents, noise and the order of the images.
+        accelerator: auto, cpu or gpu.
+    """
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    watch, seen = _Watch(), Rehearsal()
+    losses = model.r1, model.path_length
+    model.r1 = _Recorder(model.r1, seen.r1, watch)
+    model.path_length = _Recorder(model.path_length, seen.path_length, watch)
+    device = model.device
+    with warnings.catch_warnings(), torch.random.fork_rng():
+        warnings.simplefilter("ignore")  # Lightning's advice on loops and workers is no business of a probe's
+        torch.manual_seed(seed)
+        trainer = pl.Trainer(
+            accelerator=accelerator,
+            devices=1,
+            max_epochs=1,
+            limit_train_batches=iterations,
+            logger=False,
+            callbacks=[watch],
+            enable_progress_bar=False,
+            enable_checkpointing=False,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+        )
+        try:
+            trainer.fit(model, TrainingData(data, model.batch, seed))
+        except Diverged as error:
+            seen.diverged = str(error)
+        finally:
+            model.r1, model.path_length = losses
+    seen.iterations = watch.iteration
+    if model.average is not None and seen.iterations and not seen.diverged:
+        seen.ema_error = _distance(watch.shadow, list(model.average.parameters()))
+    model.to(device).requires_grad_(True)
+    if model.average is not None:
+        model.average.requires_grad_(False)
+    return seen
+
+
+def _distance(a: list[Tensor], b: list[Tensor]) -> float:
+    difference = sum((x.to(y) - y).detach().double().square().sum().item() for x, y in zip(a, b))
+    return (difference / sum(y.detach().double().square().sum().item() for y in b)) ** 0.5
