@@ -43,12 +43,12 @@ class Folder:
 
 
 class Zip:
-    """The files of a zip, named by their path in it, less one top folder that holds everything.
+    """The files of a zip, or of a folder in it, named by their path less one top folder that holds everything.
 
     Each process opens the zip for itself, because forked ones would share one file position.
     """
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, inside: str = ""):
         self.path = path
         self._lock, self._pid, self._file = threading.Lock(), None, None
         try:
@@ -60,6 +60,9 @@ class Zip:
         names = [name for name in names if all(map(_visible, name.split("/")))]
         tops = {name.partition("/")[0] if "/" in name else "" for name in names}
         self._top = f"{tops.pop()}/" if len(tops) == 1 and "" not in tops else ""
+        if inside:
+            self._top = f"{inside}/" if any(n.startswith(f"{inside}/") for n in names) else f"{self._top}{inside}/"
+            names = [name for name in names if name.startswith(self._top)]
         self.names = sorted(name[len(self._top) :] for name in names)
 
     def read(self, name: str) -> bytes:
@@ -84,9 +87,12 @@ def _visible(name: str) -> bool:
 
 
 def open_source(path: str | Path) -> Folder | Zip:
-    """The folder or zip at `path`. Raises InputError if it is neither."""
+    """The folder, the zip or the folder in a zip at `path`. Raises InputError if it is none of them."""
     path = Path(path).expanduser()
     if not path.exists():
+        archive = next((parent for parent in path.parents if parent.suffix.lower() == ".zip"), None)
+        if archive is not None and archive.is_file():
+            return Zip(archive, path.relative_to(archive).as_posix())
         raise InputError(
             f"Expected a folder or zip of images, found nothing at {path}. Check the path, as seen from "
             f"{Path.cwd()}."

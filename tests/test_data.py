@@ -560,3 +560,18 @@ def test_a_failed_pack_leaves_nothing_and_keeps_the_old(damaged, tmp_path):
     for bad in (out, tmp_path, tmp_path / "absent/out.zip"):
         with pytest.raises(InputError, match="name of a zip to write"):
             pack(str(out), str(bad), 8)
+
+
+def test_a_folder_in_a_zip_is_a_data_set_of_its_own(tmp_path):
+    for kind in ("cats", "dogs"):
+        for i in range(3):
+            save(tmp_path / "all" / kind / f"{i}.png")
+    archive = zipped(tmp_path / "all", prefix="top/")
+    for inside in ("cats", "top/cats"):
+        assert ImageDataset(archive / inside, 8).names == ["0.png", "1.png", "2.png"]
+    with pytest.raises(InputError, match="Expected images"):
+        ImageDataset(archive / "birds", 8)
+
+
+def test_the_demo_has_a_folder_of_smileys():
+    assert ImageDataset("demo/smileys-emotion", 32).num_images == 169
