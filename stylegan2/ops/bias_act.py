@@ -36,6 +36,11 @@ activations: dict[str, Activation] = {
 }
 
 
+# PyTorch's vectorised exponentials beat the compiler's: the kernel takes 2.5 (tanh), 1.7 (elu, selu) and 3 times
+# (softplus) as long at 128 × 256², float32, on two Zen 4 cores.
+FASTER_IN_PYTORCH = {"cpu": ("tanh", "elu", "selu", "softplus")}
+
+
 def bias_act(
     x: Tensor,
     b: Tensor | None = None,
@@ -94,6 +99,7 @@ def bias_act(
     gain = default.gain if gain is None else gain
     # The kernels know scale and noise together with a bias along the channels only.
     known = (scale is None and noise is None) or b is None or dim % x.ndim == 1
+    known = known and act not in FASTER_IN_PYTORCH.get(x.device.type, ())
     op = kernels.bias_act if known and kernels.usable(x, b, scale, noise) else bias_act_reference
     return op(x, b, act, alpha, gain, clamp, dim, scale, noise)
 

@@ -191,6 +191,8 @@ def _compile(what: Build) -> None:
         }
         if what.device == "cuda":
             report["cuda"] = str(_cuda_home())
+        (made,) = folder.glob("*.so")  # torch numbers the libraries a process builds
+        made.rename(folder / what.library.name)
         (folder / "report.json").write_text(json.dumps(report, indent=1))
         os.rename(folder, what.folder)
     finally:

@@ -118,7 +118,8 @@ inline Tensor pointwise(
     // The slope of negative values, for the piecewise linear ones.
     p.alpha = act == int64_t(Act::linear) ? 1 : act == int64_t(Act::relu) ? 0 : alpha;
     p.gain = gain;
-    p.clamp = clamp < 0 ? std::numeric_limits<A>::infinity() : static_cast<A>(clamp);
+    // As the result's type holds it, so that a clamped result is known by being equal.
+    p.clamp = clamp < 0 ? std::numeric_limits<A>::infinity() : static_cast<A>(static_cast<scalar_t>(clamp));
     p.act = static_cast<Act>(act);
     p.order = order;
     p.from_output = from_output;
