@@ -44,8 +44,8 @@ class ImageDataset(Dataset):
     forked workers if the whole set fits into `cache_gb`.
 
     Args:
-        path: Folder (nested or not) or zip of png, jpg, jpeg, webp or bmp files, or a folder in a zip, such as
-            photos.zip/cats; "demo" for the embedded set.
+        path: Folder (nested or not) or zip of png, jpg, jpeg, webp or bmp files, or a folder in a zip
+            (photos.zip/cats); "demo" for the embedded set.
         resolution: Height and width R, a power of two in 4..1024.
         channels: 1 gray, 3 RGB, 4 RGBA.
         classes: "folders" makes a class of each top-level folder, "labels" reads dataset.json.
@@ -245,8 +245,8 @@ class ImageData:
     """The images to train on.
 
     Args:
-        path: Folder or zip of images, or a folder in a zip, such as photos.zip/cats; "demo" for the 1,906 emoji
-            in nine folders that come with the package.
+        path: Folder or zip of images, or a folder in a zip (photos.zip/cats); "demo" for the 1,906 emoji that
+            come with the package, in nine folders.
         resolution: Height and width images are resized to, a power of two in 4..1024.
         channels: 1 gray, 3 RGB, 4 RGBA.
         classes: "folders" makes a class of each top-level folder, "labels" reads dataset.json.

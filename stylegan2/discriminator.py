@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from . import layers
 from .generator import Architecture, LowPrecision, check_network, plan_blocks
 from .layers import EqualizedConv2d, EqualizedLinear, minibatch_stddev
 from .mapping import MappingNetwork
@@ -58,7 +59,7 @@ class DiscriminatorBlock(nn.Module):
     def forward(self, x: Tensor | None, img: Tensor | None) -> tuple[Tensor, Tensor | None]:
         dtype = self.dtype or self.conv0.weight.dtype
         if self.fromrgb is not None:
-            y = self.fromrgb(img.to(dtype, memory_format=torch.channels_last))
+            y = self.fromrgb(img.to(dtype, memory_format=layers.MEMORY_FORMAT))
             x = y if x is None else x.to(dtype) + y
             img = downsample2d(img, self.filter) if self.architecture == "skip" else None
         x = x.to(dtype)

@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from . import layers
 from .layers import EqualizedConv2d, Noise, SynthesisLayer, ToRGBLayer
 from .mapping import MappingNetwork
 from .ops import setup_filter, upsample2d
@@ -87,7 +88,7 @@ class SynthesisBlock(nn.Module):
         ws = iter(ws.unbind(dim=1))
         if self.is_first:
             x = self.const.to(self.dtype or self.const.dtype).expand(len(w := next(ws)), -1, -1, -1)
-            x = self.conv1(x.contiguous(memory_format=torch.channels_last), w, noise)
+            x = self.conv1(x.contiguous(memory_format=layers.MEMORY_FORMAT), w, noise)
         else:
             x = x.to(self.dtype or self.conv1.weight.dtype)
             skip = None if self.skip is None else self.skip(x)

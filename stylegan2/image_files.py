@@ -43,7 +43,7 @@ class Folder:
 
 
 class Zip:
-    """The files of a zip, or of a folder in it, named by their path less one top folder that holds everything.
+    """The files of a zip, or of a folder in it, named by their path less one top folder that holds all.
 
     Each process opens the zip for itself, because forked ones would share one file position.
     """
@@ -61,7 +61,8 @@ class Zip:
         tops = {name.partition("/")[0] if "/" in name else "" for name in names}
         self._top = f"{tops.pop()}/" if len(tops) == 1 and "" not in tops else ""
         if inside:
-            self._top = f"{inside}/" if any(n.startswith(f"{inside}/") for n in names) else f"{self._top}{inside}/"
+            full = any(name.startswith(f"{inside}/") for name in names)
+            self._top = f"{inside}/" if full else f"{self._top}{inside}/"
             names = [name for name in names if name.startswith(self._top)]
         self.names = sorted(name[len(self._top) :] for name in names)
 

@@ -15,6 +15,8 @@ from .ops import bias_act, conv2d_resample, setup_filter
 from .scalings import Scalings
 
 Noise = Literal["random", "const", "none"]
+MEMORY_FORMAT = torch.channels_last
+"""Of the features in both networks: convolutions are faster in it on CPUs, and on GPUs in low precision."""
 
 
 class EqualizedLinear(nn.Module):

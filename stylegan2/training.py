@@ -103,16 +103,18 @@ class StyleGAN2(pl.LightningModule):
         parts = list(zip(reals.split(size), labels.split(size)))
         opt_g, opt_d = self.optimizers()
 
-        with self._training(self.generator):
+        with self.training_only(self.generator):
             self._descend("loss_g", opt_g, lambda real, c: generator_loss(self.score(self.fake(c), c)), parts)
             if self._due(self.path_length.every):
                 weight = self.scalings.lazy(self.path_length.every).weight
-                self._descend("path_length", opt_g, lambda real, c: self._path_length(c), parts, weight)
-        with self._training(self.discriminator):
-            self._descend("loss_d", opt_d, self._discriminator_loss, parts)
+                self._descend(
+                    "path_length", opt_g, lambda real, c: self.path_length_penalty(c), parts, weight
+                )
+        with self.training_only(self.discriminator):
+            self._descend("loss_d", opt_d, self.discriminator_loss, parts)
             if self._due(self.r1.every):
                 weight = self.scalings.lazy(self.r1.every).weight
-                self._descend("r1", opt_d, self._r1, parts, weight)
+                self._descend("r1", opt_d, self.r1_penalty, parts, weight)
 
         self._advance(self.batch)
 
@@ -132,15 +134,15 @@ class StyleGAN2(pl.LightningModule):
         """Logits (n, 1)."""
         return self.discriminator(images, c)
 
-    def _discriminator_loss(self, real: Tensor, c: Tensor) -> Tensor:
+    def discriminator_loss(self, real: Tensor, c: Tensor) -> Tensor:
         with torch.no_grad():
             fake = self.fake(c)
         return discriminator_loss(self.score(fake, c), self.score(real, c))
 
-    def _r1(self, real: Tensor, c: Tensor) -> Tensor:
+    def r1_penalty(self, real: Tensor, c: Tensor) -> Tensor:
         return self.r1(lambda images: self.score(images, c), real)
 
-    def _path_length(self, c: Tensor) -> Tensor:
+    def path_length_penalty(self, c: Tensor) -> Tensor:
         c = c[: max(len(c) // self.path_length.batch_shrink, 1)]
         ws = self.generator.mapping(self.sample_z(len(c)), c)
         penalty, mean, _ = self.path_length(
@@ -153,7 +155,7 @@ class StyleGAN2(pl.LightningModule):
         return every > 0 and self.iteration % every == 0
 
     @contextmanager
-    def _training(self, network: nn.Module) -> Iterator[None]:
+    def training_only(self, network: nn.Module) -> Iterator[None]:
         """Gradients for the one network alone."""
         for other in (self.generator, self.discriminator):
             other.requires_grad_(other is network)

@@ -144,12 +144,12 @@ def test_typos_and_wrong_types_end_with_status_2_and_name_the_option(tiny, capsy
 
 
 def test_a_diverged_run_ends_with_status_1_and_keeps_the_last_good_checkpoint(tiny, capsys, monkeypatch):
-    original = StyleGAN2._discriminator_loss
+    original = StyleGAN2.discriminator_loss
 
     def broken(self, real, c):
         return original(self, real, c) * (float("nan") if self.iteration == 6 else 1)
 
-    monkeypatch.setattr(StyleGAN2, "_discriminator_loss", broken)
+    monkeypatch.setattr(StyleGAN2, "discriminator_loss", broken)
     assert tiny() == 1
     error = capsys.readouterr().err
     assert "iteration 6" in error and "loss_d" in error and "last.ckpt" in error

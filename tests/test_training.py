@@ -22,9 +22,10 @@ from stylegan2.training import Diverged, StyleGAN2, TrainingData, check_batch
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 TINY = {"channel_base": 64, "channel_max": 8}
+DEFAULT = Scalings()
 
 
-def make_model(batch=8, seed=0, scalings=Scalings(), **options):
+def make_model(batch=8, seed=0, scalings=DEFAULT, **options):
     torch.manual_seed(seed)
     shared = {"num_classes": 9, "scalings": scalings} | TINY
     return StyleGAN2(
@@ -238,7 +239,7 @@ def test_two_processes_train_as_one(tmp_path):
         )
 
 
-@pytest.mark.parametrize("phase,name", [("fake", "loss_g"), ("_r1", "r1")])
+@pytest.mark.parametrize("phase,name", [("fake", "loss_g"), ("r1_penalty", "r1")])
 def test_a_nan_stops_the_run_and_names_iteration_loss_and_remedy(phase, name):
     model = make_model()
     original = getattr(model, phase)
