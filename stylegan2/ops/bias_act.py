@@ -36,8 +36,8 @@ activations: dict[str, Activation] = {
 }
 
 
-# PyTorch's vectorised exponentials beat the compiler's: the kernel takes 2.5 (tanh), 1.7 (elu, selu) and 3 times
-# (softplus) as long at 128 × 256², float32, on two Zen 4 cores.
+# PyTorch's vectorised exponentials beat the compiler's: the kernel takes 2.5 (tanh), 1.7 (elu, selu) and 3
+# times (softplus) as long at 128 × 256², float32, on two Zen 4 cores.
 FASTER_IN_PYTORCH = {"cpu": ("tanh", "elu", "selu", "softplus")}
 
 
