@@ -61,7 +61,7 @@ def _gain(block: nn.Module, width: int, scalings: Scalings | None, run: Callable
     p = next(block.parameters())
     for _ in range(draws):
         for weight, scale in zip(weights, scales):
-            weight.normal_(0, scale)
+            weight.copy_(torch.randn_like(weight) * scale)  # a NaN stays one
         x = torch.randn(4, width, 1, 1, device=p.device, dtype=p.dtype)
         y = run(block, (x / _rms(x)).expand(-1, -1, size, size).contiguous())
         power += _centre(y).float().square().mean().item() / draws
@@ -154,7 +154,7 @@ def image_layers(generator: Generator) -> dict[str, dict[str, float]]:
         styles = layer.affine(w)
         ratios, oddness = [], []
         for _ in range(16):
-            layer.weight.normal_(0, scale)
+            layer.weight.copy_(torch.randn_like(layer.weight) * scale)
             x = torch.randn(4, width, 4, 4).to(w)
             plus, minus, zero = layer(x, w), layer(-x, w), layer(x * 0, w)
             ratios.append((plus - zero).square().mean() / (x * styles[:, :, None, None]).square().mean())

@@ -52,7 +52,7 @@ def examine(
         rehearsal: What was seen of training, if the model was trained just before.
     """
     generator, discriminator = model.generator, model.discriminator
-    with influence.evaluating(generator):
+    with as_found(model, seed), influence.evaluating(generator):
         z = torch.randn(len(reals), generator.z_dim, generator=torch.Generator().manual_seed(seed)).to(reals)
         g = probe(
             generator,
@@ -71,8 +71,7 @@ def examine(
             seed=seed,
         )
         numbers = influence.measure_influence(model, reals, labels, seed)
-        with as_found(model, seed):
-            parts = _anatomy(model, reals, labels, z)
+        parts = _anatomy(model, reals, labels, z)
     findings = [
         *signal_findings(g.rows, "G"),
         *signal_findings(d.rows, "D"),
@@ -126,6 +125,8 @@ def _evenness(model: StyleGAN2, g: Probe, d: Probe) -> list[Finding]:
     found = []
     for letter, p in (("G", g), ("D", d)):
         body = [r for r in p.layers if r.step and not r.name.startswith("mapping.")]
+        if not body:
+            continue
         fast, slow = max(body, key=lambda r: r.step), min(body, key=lambda r: r.step)
         if fast.step > UNEVEN * slow.step:
             text = (

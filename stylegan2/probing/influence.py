@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
@@ -160,14 +161,17 @@ def independent_path_lengths(generator: Generator, ws: Tensor, y: Tensor) -> Ten
 
 
 def ema_distance(model: StyleGAN2) -> float:
-    """‖average - weights‖ / ‖weights‖ over all parameters of the generator.
+    """‖average - weights‖ / ‖weights‖ of the generator, every weight tensor counting alike."""
+    return relative_distance(model.average.parameters(), model.generator.parameters())
 
-    Each tensor counts alike, whatever its size: the root mean square of the tensors' relative distances.
-    """
+
+@torch.no_grad()
+def relative_distance(a: Iterable[Tensor], b: Iterable[Tensor]) -> float:
+    """Root mean square, over pairs of weight tensors, of ‖a - b‖ / ‖b‖; biases, which can be 0, left out."""
     ratios = []
-    for a, p in zip(model.average.parameters(), model.generator.parameters()):
-        if p.ndim >= 2 and (length := p.detach().float().norm().item()) > 0:
-            ratios.append(((a.detach() - p.detach()).float().norm().item() / length) ** 2)
+    for x, y in zip(a, b):
+        if y.ndim >= 2 and (length := y.float().norm().item()) > 0:
+            ratios.append(((x.to(y) - y).float().norm().item() / length) ** 2)
     return math.sqrt(sum(ratios) / max(len(ratios), 1))
 
 

@@ -124,24 +124,28 @@ def probe(
     Returns:
         A row a call of each module, in forward order; `print` it, or take `to_dict()`.
     """
-    # Copies share no in-place fate with the caller's tensors.
     args = () if isinstance(inputs, Mapping) else inputs if isinstance(inputs, tuple) else (inputs,)
     kwargs = dict(inputs) if isinstance(inputs, Mapping) else {}
     records: list[dict] = []
     calls: dict[str, int] = {}
 
-    def watch(name: str, layer: nn.Module) -> Callable:
+    entered: list[float | None] = []  # a stack: modules nest
+
+    def before(layer: nn.Module, args: tuple, kwargs: dict) -> None:
+        first = next(_tensors((args, kwargs)), None)  # before an in-place module overwrites it
+        entered.append(None if first is None else rms(first))
+
+    def watch(name: str, layer: nn.Module) -> list:
         def hook(layer: nn.Module, args: tuple, kwargs: dict, output: object) -> None:
-            out = next(_tensors(output), None)
+            out, input_rms = next(_tensors(output), None), entered.pop()
             if out is None:
                 return
             calls[name] = calls.get(name, 0) + 1
-            first = next(_tensors((args, kwargs)), None)
             record = {
                 "name": name if calls[name] == 1 else f"{name}#{calls[name]}",
                 "layer": layer,
                 "leaf": not list(layer.children()) or bool(list(layer.parameters(recurse=False))),
-                "input_rms": None if first is None else rms(first),
+                "input_rms": input_rms,
                 **_statistics(out, getattr(layer, "clamp", None)),
                 "gradient": None,
             }
@@ -149,12 +153,14 @@ def probe(
             if out.requires_grad:
                 out.register_hook(lambda gradient: record.__setitem__("gradient", rms(gradient)))
 
-        return layer.register_forward_hook(hook, with_kwargs=True)
+        return [
+            layer.register_forward_pre_hook(before, with_kwargs=True),
+            layer.register_forward_hook(hook, with_kwargs=True),
+        ]
 
     with as_found(module, seed):
-        handles = [watch(name, layer) for name, layer in module.named_modules() if layer is not module]
-        if not handles:
-            handles = [watch("", module)]
+        watched = [(n, m) for n, m in module.named_modules() if m is not module] or [("", module)]
+        handles = [handle for name, layer in watched for handle in watch(name, layer)]
         try:
             output = module(*args, **kwargs)
         finally:

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 
 import pytorch_lightning as pl
 import torch
-from torch import Tensor
 
 from ..data import ImageData
 from ..training import Diverged, StyleGAN2, TrainingData
+from .influence import relative_distance
 
 
 @dataclass(kw_only=True)
@@ -25,7 +25,7 @@ class Rehearsal:
     path_length: list[int] = field(default_factory=list)
     """The same of the path length."""
     ema_error: float | None = None
-    """Distance of the average from one kept beside it by its definition, relative to the weights' length."""
+    """Relative distance of the average from one kept beside it by its definition."""
     diverged: str | None = None
     """What training said when it stopped early."""
 
@@ -109,13 +109,8 @@ def rehearse(
             model.r1, model.path_length = losses
     seen.iterations = watch.iteration
     if model.average is not None and seen.iterations and not seen.diverged:
-        seen.ema_error = _distance(watch.shadow, list(model.average.parameters()))
+        seen.ema_error = relative_distance(watch.shadow, model.average.parameters())
     model.to(device).requires_grad_(True)
     if model.average is not None:
         model.average.requires_grad_(False)
     return seen
-
-
-def _distance(a: list[Tensor], b: list[Tensor]) -> float:
-    difference = sum((x.to(y) - y).detach().double().square().sum().item() for x, y in zip(a, b))
-    return (difference / sum(y.detach().double().square().sum().item() for y in b)) ** 0.5

@@ -46,6 +46,8 @@ class Variant:
     def findings(self) -> list[Finding]:
         """Those at the start, then those of training that are new."""
         later = self.after.findings if self.after else []
+        if self.rehearsal and self.rehearsal.diverged:
+            later = [Finding(name="diverged", text=f"training stopped at {self.rehearsal.diverged}")]
         known = {f.name for f in self.start.findings}
         return [*self.start.findings, *(f for f in later if f.name not in known)]
 

@@ -146,7 +146,7 @@ def _examine_variant(bench: _Bench, name: str, model: StyleGAN2) -> Variant:
         return Variant(name=name, start=start)
     bench.data.open(minimum=bench.run.batch)
     seen = rehearse(model, bench.data, options.iterations, seed, bench.run.accelerator)
-    after = examine(model, reals, labels, seed, seen)
+    after = None if seen.diverged else examine(model, reals, labels, seed, seen)
     return Variant(name=name, start=start, rehearsal=seen, after=after)
 
 
