@@ -136,8 +136,8 @@ def style_response(generator: Generator) -> dict[str, float]:
 
 
 @torch.no_grad()
-def image_layers(generator: Generator) -> dict[str, dict[str, float]]:
-    """Of each ToRGB layer: its gain, and its departure from linearity.
+def image_layers(generator: Generator, initial: bool = False) -> dict[str, dict[str, float]]:
+    """Of each ToRGB layer: its gain, and its departure from linearity; `initial` as in `block_gains`.
 
     gain: rms of the output over that of features times styles, weights drawn anew; 1 by design.
     nonlinearity: rms of f(x) + f(-x) - 2·f(0) over that of f(x) - f(-x); 0 for a linear layer, and about 2/3
@@ -150,7 +150,8 @@ def image_layers(generator: Generator) -> dict[str, dict[str, float]]:
             continue
         layer = copy.deepcopy(layer)
         layer.clamp = None
-        scale, width = _rms(layer.weight), layer.weight.shape[1]
+        width = layer.weight.shape[1]
+        scale = generator.scalings.weight(width)[0] if initial else _rms(layer.weight)
         styles = layer.affine(w)
         ratios, oddness = [], []
         for _ in range(16):

@@ -105,7 +105,7 @@ def _anatomy(model: StyleGAN2, reals: Tensor, labels: Tensor, z: Tensor) -> dict
         "block_gains_discriminator": anatomy.block_gains(discriminator, trained),
         "filter_gains": anatomy.filter_gains(generator, discriminator),
         "style_response": anatomy.style_response(generator),
-        "image_layers": anatomy.image_layers(generator),
+        "image_layers": anatomy.image_layers(generator, trained),
         "minibatch_stddev": anatomy.minibatch_stddev_error(discriminator, reals, labels),
         "identical_images_finite": anatomy.identical_images_gradient(discriminator, reals, labels),
         "zero_length_finite": anatomy.zero_length_gradient(model.path_length),

@@ -101,7 +101,7 @@ def markdown(
         parts += ["Faults found in each:", _table(["variant", "faults"], rows)]
     if claims:
         rows = [
-            [c.ablation, c.quantity.strip(), _number(c.predicted), _number(c.mean), f"±{_number(c.spread)}"]
+            [c.ablation, c.quantity, _number(c.predicted), _number(c.mean), f"±{_number(c.spread)}"]
             for c in claims
         ]
         head = ["switched off", "quantity", "predicted", "measured", "over seeds"]

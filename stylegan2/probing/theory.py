@@ -157,12 +157,12 @@ def _residual(p: _Pair):
         return
     on, off = (_mean(list(anatomy.block_gains(m.discriminator).values())) for m in (p.on, p.off))
     # Two branches of rms 1 and 1.04 (two leaky ReLUs of gain √2).
-    yield "gain of a block of D: √2", math.sqrt(2), off
-    yield "the same with the gain on", 1.0, on
+    yield "gain of a block of D, off: √2", math.sqrt(2), off
+    yield "gain of a block of D, on: 1", 1.0, on
     growth = [influence.block_growth(m.discriminator, p.reals, p.labels) for m in (p.on, p.off)]
-    yield "growth a block on real images, off/on", math.sqrt(2), growth[1] / growth[0]
+    yield "growth a block on real images, off/on: √2", math.sqrt(2), growth[1] / growth[0]
     yield "growth a block on real images, off", math.sqrt(2), growth[1]
-    yield "the same with the gain on ", 1.0, growth[0]
+    yield "growth a block on real images, on", 1.0, growth[0]
 
 
 def _mapping_lr(p: _Pair):

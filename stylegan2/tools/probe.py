@@ -76,7 +76,7 @@ def ablation_names(wanted: str) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-class _Bench:
+class Bench:
     """Builds the configured networks and their variants, on one data set and one device."""
 
     def __init__(self, parser, args: list[str]):
@@ -89,7 +89,8 @@ class _Bench:
         self.dataset = self.data.open(minimum=1)
 
     def _parse(self, overrides: dict) -> Namespace:
-        extra = [f"--model.{name}={json.dumps(value)}" for name, value in overrides.items()]
+        values = {k: v if isinstance(v, str) else json.dumps(v) for k, v in overrides.items()}
+        extra = [f"--model.{name}={value}" for name, value in values.items()]
         return self.parser.instantiate(self.parser.parse_args([*self.args, *extra]))
 
     def build(self, overrides: dict, seed: int) -> StyleGAN2:
@@ -138,7 +139,7 @@ def _load(model: StyleGAN2, path: str) -> list[Finding]:
     return found
 
 
-def _examine_variant(bench: _Bench, name: str, model: StyleGAN2) -> Variant:
+def _examine_variant(bench: Bench, name: str, model: StyleGAN2) -> Variant:
     options, seed = bench.probe, bench.run.seed
     reals, labels = bench.batch(model)
     start = examine(model, reals, labels, seed)
@@ -165,7 +166,7 @@ def make_probe_parser(prog: str = "stylegan2 probe"):
 
 def probe_command(args: list[str], prog: str = "stylegan2 probe") -> int:
     """Probe the configured networks or a checkpoint: `stylegan2 probe`. Returns the exit status."""
-    bench = _Bench(make_probe_parser(prog), _checkpoint_config(args))
+    bench = Bench(make_probe_parser(prog), _checkpoint_config(args))
     options, seed = bench.probe, bench.run.seed
     names = ablation_names(options.variants)
     model = bench.build({}, seed)
