@@ -13,6 +13,8 @@ COMMANDS = {
     "train": ("cli", "train_command", "train on a folder or zip of images"),
     "generate": ("tools.generate", "generate", "images from a checkpoint"),
     "pack": ("tools.pack", "pack", "a folder of images to a zip at one resolution"),
+    "doctor": ("tools.doctor", "doctor", "whether this machine is ready, and its kernels right and fast"),
+    "bench": ("tools.bench", "bench", "speed of ops and whole networks here"),
 }
 
 

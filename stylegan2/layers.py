@@ -126,7 +126,10 @@ def modulate(
     scale = None
     if demodulate:
         scale = torch.rsqrt(styles.square() @ weight.square().sum(dim=(2, 3)).t() + 1e-8)
-    x = x * styles.to(x.dtype)[:, :, None, None]
+    if len(x) == 1:  # a single sample: its weights are fewer than its activations
+        weight = weight * styles[0, :, None, None]
+    else:
+        x = x * styles.to(x.dtype)[:, :, None, None]
     x = conv2d_resample(x, weight.to(x.dtype), filter, up, down, padding, flip_weight=flip_weight, gain=gain)
     return x, scale
 

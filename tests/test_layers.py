@@ -153,9 +153,21 @@ def test_modulated_conv_is_each_samples_own_convolution():
         torch.testing.assert_close(out[n : n + 1], expected)
 
 
-def test_modulated_conv_passes_gradgradcheck():
+@pytest.mark.parametrize("demodulate", [True, False])
+def test_a_sample_alone_is_the_sample_in_a_batch(demodulate):
+    x, weight, styles = (torch.randn(s, dtype=torch.float64) for s in [(3, 4, 6, 6), (5, 4, 3, 3), (3, 4)])
+    whole = modulated_conv2d(x, weight, styles, padding=1, demodulate=demodulate)
+    alone = [
+        modulated_conv2d(x[i : i + 1], weight, styles[i : i + 1], padding=1, demodulate=demodulate)
+        for i in range(3)
+    ]
+    torch.testing.assert_close(torch.cat(alone), whole)
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_modulated_conv_passes_gradgradcheck(n):
     leaves = [
-        torch.randn(s, dtype=torch.float64, requires_grad=True) for s in [(2, 2, 3, 3), (2, 2, 3, 3), (2, 2)]
+        torch.randn(s, dtype=torch.float64, requires_grad=True) for s in [(n, 2, 3, 3), (2, 2, 3, 3), (n, 2)]
     ]
     assert gradgradcheck(lambda *a: modulated_conv2d(*a, padding=1), leaves)
 

@@ -81,6 +81,18 @@ def available(device: str) -> bool:
 available._dynamo_marked_constant = True
 
 
+@contextlib.contextmanager
+def off() -> Iterator[None]:
+    """Run by the PyTorch reference, whether or not there are kernels: for comparisons."""
+    before = dict(_loaded)
+    _loaded.update(cpu=False, cuda=False)
+    try:
+        yield
+    finally:
+        _loaded.clear()
+        _loaded.update(before)
+
+
 def mode() -> str:
     """auto, require or off, from STYLEGAN2_KERNELS."""
     value = os.environ.get("STYLEGAN2_KERNELS", "auto") or "auto"

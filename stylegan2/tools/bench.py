@@ -62,7 +62,7 @@ def bench(
     """Measure the kernels and whole networks on this machine.
 
     Every variant of a row is timed in turn in the same run, after a warm-up, and the medians compared.
-    Networks have config-f's channels. Against the machine itself: ops as a share of its copy speed, generation
+    Networks have config-f's channels. Against the machine itself: ops as a share of its copy speed, images
     as a share of its own convolutions, each timed alone in its faster memory format.
 
     Args:
