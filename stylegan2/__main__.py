@@ -21,7 +21,9 @@ COMMANDS = {
 def run(name: str, args: list[str], prog: str) -> int:
     """Run a command by name; returns its exit status."""
     from .cli import exit_status, function_command
+    from .memory import keep
 
+    keep()
     module, function, _ = COMMANDS[name]
     function = getattr(import_module(f".{module}", __package__), function)
     command = partial(function, prog=prog) if function.__name__.endswith("_command") else None

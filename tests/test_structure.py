@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "stylegan2"
 ROWS = [
-    ["errors"],
+    ["errors", "memory"],
     ["ops", "image_files"],
     ["scalings", "data", "metrics", "distributed"],
     ["layers", "images"],
