@@ -254,7 +254,7 @@ def _ema(p: _Pair):
 
 def _clamp(p: _Pair):
     on, off = p.steps("generator")
-    yield "share of values beyond 256 at the start, off", 0.0, float(max(r.rms for r in off.rows) > 256)
+    yield "layers of rms above 256 at the start, off", 0.0, float(sum(r.rms > 256 for r in off.rows))
     last = max(r.rms for r in off.rows) / max(r.rms for r in on.rows)
     yield "largest rms, off/on", 1.0, last
 
