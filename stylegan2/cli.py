@@ -15,7 +15,7 @@ from .data import ImageData, ImageDataset
 from .discriminator import Discriminator
 from .errors import InputError
 from .generator import Generator
-from .run import RunOptions, run_folder, train
+from .run import RunOptions, is_first_process, run_folder, train
 from .training import StyleGAN2
 
 _ROOT = Path(__file__).parent
@@ -124,7 +124,7 @@ def train_command(args: list[str], prog: str = "train.py") -> int:
     options = RunOptions(**{field.name: parsed[field.name] for field in fields(RunOptions)})
     data = build_data(parsed)
     folder = run_folder(options, default=Path(data.path).stem or "run")
-    dataset = data.open(minimum=options.batch)
+    dataset = data.open(minimum=options.batch, progress=is_first_process())
     torch.manual_seed(options.seed)
     model = build_model(parsed, dataset, options.batch, options.batch_per_device)
     # What the run's own configuration is good for: resuming it, or repeating it.

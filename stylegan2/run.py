@@ -153,7 +153,7 @@ def train(model: StyleGAN2, data: ImageData, options: RunOptions, folder: Path, 
     for part in ("checkpoints", "samples"):
         (folder / part).mkdir(parents=True, exist_ok=True)
     os.environ[RUN_FOLDER] = str(folder)
-    if _is_first_process():
+    if is_first_process():
         (folder / "config.yaml").write_text(config)
         print(_summary(model, data, folder, trainer), flush=True)
     torch.manual_seed(options.seed + 1000 * int(os.environ.get("LOCAL_RANK", 0)))
@@ -174,12 +174,14 @@ def train(model: StyleGAN2, data: ImageData, options: RunOptions, folder: Path, 
 
 def _quiet() -> None:
     """Keep Lightning's advertisements and remarks about its own loops out of the user's sight."""
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    for name in ("pytorch_lightning", "lightning_fabric", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     for about in (".*module.*in eval mode", ".*isinstance.treespec", ".*does not have many workers"):
         warnings.filterwarnings("ignore", message=about)
 
 
-def _is_first_process() -> bool:
+def is_first_process() -> bool:
+    """Whether this is the process the user started, and not one that training started beside it."""
     return int(os.environ.get("LOCAL_RANK", 0)) == 0 and int(os.environ.get("NODE_RANK", 0)) == 0
 
 
