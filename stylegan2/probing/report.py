@@ -9,12 +9,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 from .diagnose import Examination
-from .measure import Finding, Probe, Row
+from .measure import Finding, Probe
 from .rehearse import Rehearsal
 from .theory import Claim
+
+COLORS = [color for name in ("tab10", "Dark2") for color in colormaps[name].colors]
 
 KEY_NUMBERS = {
     "image_rms": "image rms",
@@ -97,7 +100,8 @@ def markdown(
     parts = [f"# Probe: {heading}", "## Diagnosis", diagnosis(findings)]
     parts += ["## Numbers side by side", _table(["variant", *KEY_NUMBERS.values()], _side_by_side(variants))]
     if len(variants) > 1:
-        rows = [[v.name, ", ".join(f.name for f in v.findings if f.fault) or "none"] for v in variants]
+        names = [dict.fromkeys(f.name for f in v.findings if f.fault) for v in variants]
+        rows = [[v.name, ", ".join(found) or "none"] for v, found in zip(variants, names)]
         parts += ["Faults found in each:", _table(["variant", "faults"], rows)]
     if claims:
         rows = [
@@ -180,31 +184,51 @@ def plot(out: Path, variants: Sequence[Variant], lengths: Sequence[Mapping]) -> 
         ("gradient", "rms of the loss's gradient by activations"),
         ("step", "Adam's first step, relative to the weights"),
     ):
-        figure = Figure(figsize=(13, 8), layout="constrained")
+        figure = Figure(figsize=(14, 9), layout="constrained")
+        labels: dict[str, object] = {}
         for axes, network in zip(figure.subplots(2, 1), ("generator", "discriminator")):
+            base = dict(_curve(variants[0].start, network, key))
             for i, v in enumerate(variants):
-                for style, (when, examination) in zip("-:", _states(v)):
-                    rows = [r for r in getattr(examination, network).layers if _drawable(r, key)]
-                    axes.semilogy(
-                        [r.name for r in rows],
-                        [getattr(r, key) for r in rows],
+                if i and not _differs(dict(_curve(v.start, network, key)), base):
+                    continue
+                color = COLORS[i % len(COLORS)] if i else "black"
+                for style, (_, examination) in zip("-:", _states(v)):
+                    points = _curve(examination, network, key)
+                    (line,) = axes.semilogy(
+                        [layer for layer, _ in points],
+                        [value for _, value in points],
                         style,
-                        color=f"C{i}" if i < 10 else None,
-                        linewidth=2.5 if i == 0 else 1,
-                        zorder=3 if i == 0 else 2,
-                        label=f"{v.name}, {when}",
+                        color=color,
+                        linewidth=2.5 if i == 0 else 1.2,
+                        zorder=2 if i else 3,
                     )
+                    if style == "-":
+                        labels[v.name] = line
+            if base:  # what explodes leaves the picture instead of flattening all else
+                axes.set_ylim(
+                    max(axes.get_ylim()[0], min(base.values()) / 300),
+                    min(axes.get_ylim()[1], max(base.values()) * 300),
+                )
             axes.set_title(f"{title}: {network}")
             axes.tick_params(axis="x", rotation=90, labelsize=7)
             axes.grid(alpha=0.3)
-            axes.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1, 1))
+        states = [name for name, _ in _states(variants[0])]
+        title = "solid: " + ", dotted: ".join(states)
+        figure.legend(
+            labels.values(),
+            labels.keys(),
+            loc="outside right upper",
+            fontsize=8,
+            title=title,
+            title_fontsize=8,
+        )
         name = f"{key}.png"
         figure.savefig(out / name, dpi=110)
         names.append(name)
     if lengths:
         figure = Figure(figsize=(6, 4), layout="constrained")
         axes = figure.subplots()
-        for key, label in (("with", "y / √(H·W)"), ("without", "y")):
+        for key, label in (("with", "y / √(H·W)"), ("without", "y as it is")):
             means = [statistics.fmean(row[key]) for row in lengths]
             spreads = [_spread(row[key]) for row in lengths]
             axes.errorbar([row["resolution"] for row in lengths], means, spreads, marker="o", label=label)
@@ -218,10 +242,19 @@ def plot(out: Path, variants: Sequence[Variant], lengths: Sequence[Mapping]) -> 
     return names
 
 
-def _drawable(row: Row, key: str) -> bool:
-    """Of a size to draw, and on the way of the signal: styles join it from the side."""
-    value = getattr(row, key)
-    return value is not None and math.isfinite(value) and value > 0 and not row.name.endswith(".affine")
+def _curve(examination: Examination, network: str, key: str) -> list[tuple[str, float]]:
+    """Layers on the way of the signal (styles join it from the side) and values of a size to draw."""
+    points = [(r.name, getattr(r, key)) for r in getattr(examination, network).layers]
+    return [
+        (name, value)
+        for name, value in points
+        if not name.endswith(".affine") and value is not None and math.isfinite(value) and value > 0
+    ]
+
+
+def _differs(curve: Mapping[str, float], base: Mapping[str, float]) -> bool:
+    """By a tenth somewhere: what lies on the configuration's curve is not drawn."""
+    return any(abs(math.log(curve[name] / base[name])) > 0.1 for name in curve if name in base)
 
 
 def _spread(values: Sequence[float]) -> float:
