@@ -42,7 +42,7 @@ tr.control td { background: #f4f6f6 }
 .card img { width: 100%; display: block; image-rendering: pixelated }
 .card p { margin: 0; padding: .55rem .8rem .65rem; display: flex; justify-content: space-between; gap: .6rem;
   align-items: baseline; font-size: .88rem }
-.card b { overflow-wrap: anywhere }
+small { color: var(--soft) }
 code { background: #eef1f1; padding: .1rem .35rem; border-radius: 4px; font-size: .85rem }
 """
 
@@ -98,10 +98,18 @@ def _badge(verdict: str) -> str:
     return f'<span class="badge" style="background:{color}">{html.escape(verdict)}</span>'
 
 
+def _breakable(name: str) -> str:
+    """Long names may break after their underscores."""
+    return name.replace("_", "_<wbr>")
+
+
 def _table(head: Sequence[str], table: Sequence[tuple[Row, Sequence[str]]]) -> str:
     lines = []
     for row, cells in table:
-        values = [_badge(cell) if name == "verdict" else html.escape(cell) for name, cell in zip(head, cells)]
+        values = [
+            _badge(cell) if name == "verdict" else _breakable(html.escape(cell)).replace(" [", "<br><small>[")
+            for name, cell in zip(head, cells)
+        ]
         kind = "" if row.comparison else ' class="control"'
         lines.append(f"<tr{kind}>{''.join(f'<td>{value}</td>' for value in values)}</tr>")
     heads = "".join(f"<th>{name}</th>" for name in head)
@@ -116,7 +124,7 @@ def _cards(summary: Summary) -> str:
         shown.append((label(row), summary.samples(row), verdict))
     cards = [
         f'<div class="card"><img alt="{html.escape(name)}" src="{_inline(path, summary.resolution)}">'
-        f"<p><b>{html.escape(name)}</b>{_badge(verdict) if verdict else ''}</p></div>"
+        f"<p><b>{_breakable(html.escape(name))}</b>{_badge(verdict) if verdict else ''}</p></div>"
         for name, path, verdict in shown
         if path
     ]

@@ -7,8 +7,10 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from PIL import Image
 
 from .summary import Row, Summary
@@ -24,7 +26,18 @@ COLORS = {
 """Of the verdicts."""
 
 INK, FAINT = "#22272b", "#c9ced1"
-LINES = ("#c0392b", "#2471a3", "#1e8449", "#8e44ad", "#d68910", "#117a65", "#5d4037", "#ad1457")
+LINES = (
+    "#c0392b",
+    "#2471a3",
+    "#1e8449",
+    "#8e44ad",
+    "#d68910",
+    "#117a65",
+    "#5d4037",
+    "#ad1457",
+    "#00838f",
+    "#6a7b00",
+)
 STYLE = {
     "font.size": 10,
     "axes.spines.top": False,
@@ -126,14 +139,14 @@ def penalties(summary: Summary) -> Figure | None:
     }
     if not metrics.get(DEFAULT):
         return None
-    figure = Figure(figsize=(11, 3.6), layout="constrained")
+    figure, colors = Figure(figsize=(11, 4.2), layout="constrained"), {}
     for axes, (key, title) in zip(
         figure.subplots(1, 2), (("r1", "R1 penalty"), ("path_length_mean", "Running mean of the path length"))
     ):
         series = {
             name: [(r["kimg"], r[key]) for r in rows if r.get(key, 0) > 0] for name, rows in metrics.items()
         }
-        _lines(axes, {name: points for name, points in series.items() if points}, 3.0, 6)
+        _lines(axes, {name: points for name, points in series.items() if points}, 3.0, colors)
         axes.set_title(title)
         axes.set_xlabel("kimg")
     return figure
@@ -141,7 +154,7 @@ def penalties(summary: Summary) -> Figure | None:
 
 def depth(summary: Summary) -> Figure:
     """The signal's rms over depth at initialisation, real images into D and latents into G."""
-    figure = Figure(figsize=(11, 4.2), layout="constrained")
+    figure, colors = Figure(figsize=(11, 4.8), layout="constrained"), {}
     for axes, (part, title) in zip(
         figure.subplots(1, 2),
         (
@@ -155,7 +168,7 @@ def depth(summary: Summary) -> Figure:
             name: [(names.index(layer), rms) for layer, rms in signal.items() if layer in names]
             for name, signal in found.items()
         }
-        _lines(axes, series, 1.3, 8)
+        _lines(axes, series, 1.5, colors)
         axes.set_xticks(range(len(names)), names, rotation=40, ha="right", fontsize=8.5)
         axes.set_title(title)
         axes.set_ylabel("rms at initialisation")
@@ -229,36 +242,44 @@ def gallery(summary: Summary) -> Figure | None:
     return figure
 
 
-def _lines(axes, series: dict[str, list[tuple[float, float]]], beyond: float, at_most: int) -> None:
-    """The default in black; in colour those furthest from it, by more than a factor; the rest in grey."""
+def _lines(
+    axes: Axes, series: dict[str, list[tuple[float, float]]], beyond: float, colors: dict[str, str]
+) -> None:
+    """The default in black; in colour what leaves it by more than a factor; the rest in grey.
+
+    A line may leave the picture: at a factor of 100 from the default, the others would be flat.
+    """
     reference = dict(series[DEFAULT])
 
-    def departure(points: list[tuple[float, float]]) -> float:
-        return max((abs(math.log(y / reference[x])) for x, y in points if x in reference), default=0.0)
+    def departure(name: str) -> float:
+        pairs = [(y, reference[x]) for x, y in series[name] if x in reference]
+        return max((abs(math.log(y / r)) for y, r in pairs), default=0.0)
 
-    far = sorted((name for name in series if name != DEFAULT), key=lambda n: -departure(series[n]))
-    far = [name for name in far if departure(series[name]) > math.log(beyond)][:at_most]
+    far = sorted((name for name in series if departure(name) > math.log(beyond)), key=departure, reverse=True)
     for name, points in series.items():
         if name not in far and name != DEFAULT:
             axes.plot(*zip(*points), color=FAINT, linewidth=1)
-    for color, name in zip(LINES, far):
+    for name in far[:6]:
+        color = colors.setdefault(name, LINES[len(colors) % len(LINES)])
         axes.plot(*zip(*series[name]), color=color, linewidth=1.7, marker=".", label=name)
     axes.plot(*zip(*series[DEFAULT]), color=INK, linewidth=2.2, label=DEFAULT)
     axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    axes.set_ylim(max(low, min(reference.values()) / 100), min(high, max(reference.values()) * 100))
     _plain_log(axes.yaxis)
-    axes.legend(frameon=False, fontsize=8)
+    for line in axes.lines:
+        if min(line.get_ydata()) > axes.get_ylim()[1]:
+            line.set_label(f"{line.get_label()} (above)")
+    axes.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=3)
 
 
-def _plain_log(axis) -> None:
-    """Numbers as people write them, on few ticks."""
+def _plain_log(axis: Axis) -> None:
+    """Numbers as people write them: 200, 500, 1000; powers of ten alone over several decades."""
     low, high = axis.get_view_interval()
+    few = low > 0 and high / low < 300
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,), numticks=12))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    if low > 0 and high / low < 12:
-        axis.set_minor_formatter(
-            FuncFormatter(lambda value, _: f"{value:g}" if f"{value:.0e}"[0] in "125" else "")
-        )
-    else:
-        axis.set_minor_formatter(NullFormatter())
+    axis.set_minor_locator(NullLocator())
 
 
 def _wrapped(text: str) -> str:

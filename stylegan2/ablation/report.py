@@ -36,12 +36,13 @@ FIGURES = {
     "penalties": (
         plots.penalties,
         "Penalties over training",
-        "Seed 0. Named: what leaves the default by more than a factor of 3.",
+        "Seed 0. Named: what leaves the default by more than a factor of 3; lines end at one of 100.",
     ),
     "depth": (
         plots.depth,
         "Over depth, before training",
-        "Means over 3 seeds. Named: what leaves the default by more than a factor of 1.3.",
+        "Means over 3 seeds. Named: what leaves the default by more than a factor of 1.5; lines end "
+        "at one of 100.",
     ),
 }
 """File name: plot, heading, what it shows."""
@@ -90,7 +91,7 @@ def cells(row: Row) -> tuple[str, ...]:
         row.variant.name,
         row.variant.value,
         verdict,
-        f"{level.mean:.3g}{_interval(level.low, level.high)}" if level else "",
+        f"{_number(level.mean)}{_interval(level.low, level.high)}" if level else "",
         f"{c.ratio:.2f}{_interval(c.low, c.high)}" if c and math.isfinite(c.ratio) else "",
         f"{c.p:.2g}" if c and math.isfinite(c.p) else "",
         _number(row.r1),
@@ -105,11 +106,14 @@ def cells(row: Row) -> tuple[str, ...]:
 
 
 def _interval(low: float, high: float) -> str:
-    return f" [{low:.3g}, {high:.3g}]" if math.isfinite(low) and high != low else ""
+    return f" [{_number(low)}, {_number(high)}]" if math.isfinite(low) and high != low else ""
 
 
 def _number(value: float) -> str:
-    return f"{value:.3g}" if math.isfinite(value) else ""
+    """Three digits, without an exponent where it can be read."""
+    if not math.isfinite(value):
+        return ""
+    return f"{value:.0f}" if 100 <= abs(value) < 1e6 else f"{value:.3g}"
 
 
 def facts(summary: Summary) -> list[str]:
