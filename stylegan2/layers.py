@@ -125,8 +125,12 @@ def modulate(
         styles = styles / styles.abs().amax(dim=1, keepdim=True)
     scale = None
     if demodulate:
-        scale = torch.rsqrt(styles.square() @ weight.square().sum(dim=(2, 3)).t() + 1e-8)
-    if len(x) == 1:  # a single sample: its weights are fewer than its activations
+        if torch.is_grad_enabled():
+            power = weight.square().sum(dim=(2, 3))
+        else:  # the same in one pass; its second derivative at 0 would be NaN
+            power = torch.linalg.vector_norm(weight, dim=(2, 3)).square()
+        scale = torch.rsqrt(styles.square() @ power.t() + 1e-8)
+    if len(x) == 1 and weight.numel() < x.numel():  # a single sample: scale whichever is smaller
         weight = weight * styles[0, :, None, None]
     else:
         x = x * styles.to(x.dtype)[:, :, None, None]

@@ -84,6 +84,8 @@ def _conv_transpose2d(x: Tensor, weight: Tensor, up: int, groups: int, flip_weig
     """Full convolution of the zero-inserted x: (N, I, H, W) -> (N, O, (H-1)·up + kh, (W-1)·up + kw)."""
     if flip_weight:
         weight = weight.flip([2, 3])
+    if groups == 1:
+        return F.conv_transpose2d(x, weight.transpose(0, 1), stride=up)
     o, i, kh, kw = weight.shape
     weight = weight.reshape(groups, o // groups, i, kh, kw).transpose(1, 2)
     return F.conv_transpose2d(x, weight.reshape(groups * i, o // groups, kh, kw), stride=up, groups=groups)
