@@ -13,6 +13,8 @@ COMMANDS = {
     "train": ("cli", "train_command", "train on a folder or zip of images"),
     "generate": ("tools.generate", "generate", "images from a checkpoint"),
     "pack": ("tools.pack", "pack", "a folder of images to a zip at one resolution"),
+    "probe": ("tools.probe", "probe_command", "what every layer does, and what is wrong with it"),
+    "ablate": ("tools.ablate", "ablate_command", "what each scaling is worth, by training without it"),
     "doctor": ("tools.doctor", "doctor", "whether this machine is ready, and its kernels right and fast"),
     "bench": ("tools.bench", "bench", "speed of ops and whole networks here"),
 }
