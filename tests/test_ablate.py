@@ -259,6 +259,12 @@ def test_divergence_is_a_result_and_the_others_finish(study):
     assert "needed" in (study.out / "report.md").read_text()
 
 
+def test_an_unfinished_run_goes_on_from_its_checkpoint(study):
+    run = study.study.runs[0]
+    assert study.study.arguments(run)[-2:] == ["--ckpt_path", "last"]
+    assert "--ckpt_path" not in study.study.arguments(Run(variant="default", seed=1))
+
+
 def test_runs_of_one_seed_see_the_same_images(study):
     reals = [(study.study.folder(run) / "samples" / "reals.png").read_bytes() for run in study.study.runs]
     assert len(set(reals)) == 1
@@ -285,9 +291,10 @@ def test_another_budget_in_the_same_folder_is_refused(study):
         ablate_command([*study.args, "--kimg", "0.08"])
 
 
+@pytest.mark.slow
 def test_an_interrupted_study_goes_on_from_its_checkpoints(tiny, tmp_path):
     out = tmp_path / "out"
-    args = [*tiny, "--fields", "noise", "--seeds", "1", "--kimg", "8", "--out", str(out)]
+    args = [*tiny, "--fields", "noise", "--seeds", "1", "--kimg", "1.6", "--out", str(out)]
     code = "import sys; from stylegan2.tools import ablate; sys.exit(ablate.ablate_command(sys.argv[1:]))"
     process = subprocess.Popen([sys.executable, "-c", code, *args], stdout=subprocess.PIPE, text=True)
     run = Run(variant="default", seed=0)
@@ -301,7 +308,10 @@ def test_an_interrupted_study_goes_on_from_its_checkpoints(tiny, tmp_path):
     assert (out / "runs" / run.name / "checkpoints" / "last.ckpt").is_file()
     half = load(out)
     assert not half.result(run) and "--ckpt_path" in half.arguments(run)
-    assert 0 < half.kimg_done(run) < 8
+    assert 0 < half.kimg_done(run) < 1.6
+    assert ablate_command(args) == 0
+    assert [half.result(run).status for run in half.runs] == ["finished", "finished"]
+    assert "Finished at 1.6 kimg" in half.log(run).read_text()
 
 
 def test_a_lost_process_is_a_failure_that_is_tried_again(study, tmp_path):
@@ -391,6 +401,7 @@ def test_a_value_that_is_the_default_is_not_run_twice(tiny, tmp_path, capsys, mo
     ]
 
 
+@pytest.mark.slow
 def test_jobs_go_through_submitit(study, tmp_path):
     pytest.importorskip("submitit")
     made = Study(out=tmp_path, variants=[variants.default()], seeds=1, kimg=0.016, images=16)

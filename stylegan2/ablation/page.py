@@ -13,6 +13,8 @@ from matplotlib.figure import Figure
 from .plots import COLORS, INK, label, svg, tile
 from .summary import Row, Summary
 
+NUMBERS = "R1 and path length: the last values logged. Time: a run's training alone. All: means over seeds."
+
 CSS = """
 :root { --ink: #22272b; --soft: #5d666b; --line: #e3e7e9; --paper: #fbfbf9 }
 * { box-sizing: border-box }
@@ -74,7 +76,7 @@ def page(
         body = _cards(summary) if name == "gallery" else f"<figure>{svg(figure)}</figure>"
         sections.append(_section(heading, about, body))
     # The answer, what it looks like, then the numbers.
-    sections.insert(2, _section("The numbers", "", _table(head, table)))
+    sections.insert(2, _section("The numbers", NUMBERS, _table(head, table)))
     notes = "".join(f"<li>{html.escape(fact)}</li>" for fact in facts)
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8">

@@ -7,7 +7,7 @@ import shlex
 from pathlib import Path
 
 from . import plots
-from .page import page
+from .page import NUMBERS, page
 from .statistics import METHOD
 from .study import Study, write
 from .summary import Row, Summary, conclusion, summarize
@@ -25,7 +25,7 @@ FIGURES = {
     ),
     "gallery": (
         plots.gallery,
-        "The same latents, one scaling off",
+        "Samples from the same latents",
         "Seed 0, the end of training or the last grid before divergence.",
     ),
     "training": (
@@ -47,7 +47,18 @@ FIGURES = {
 }
 """File name: plot, heading, what it shows."""
 
-HEAD = ("field", "off", "verdict", "distance", "× control", "p", "R1", "path length", "time", "how it ended")
+HEAD = (
+    "field",
+    "set to",
+    "verdict",
+    "distance",
+    "× control",
+    "p",
+    "R1",
+    "path length",
+    "time",
+    "how it ended",
+)
 
 
 def write_report(study: Study) -> Path:
@@ -121,8 +132,9 @@ def facts(summary: Summary) -> list[str]:
     study, base = summary.study, summary.base
     ended = sum(study.result(run) is not None for run in study.runs)
     return [
-        f"{len(summary.compared)} variants, {study.seeds} seed{'s' if study.seeds > 1 else ''} each, "
-        f"{study.kimg:g} kimg a run: {ended} of {len(study.runs)} runs have ended.",
+        f"{len(summary.compared)} variants and what they are compared with, {study.seeds} "
+        f"seed{'s' if study.seeds > 1 else ''} each, {study.kimg:g} kimg a run: "
+        f"{ended} of {len(study.runs)} runs have ended.",
         f"Data: {base['data']['path']} at {base['data']['resolution']}×{base['data']['resolution']}; "
         f"batch {base['batch']}. Runs of one seed see the same images in the same order.",
         "Quality distance: Fréchet distance on features of a fixed random convolutional network, between "
@@ -160,6 +172,7 @@ def _markdown(summary: Summary, figures: dict) -> str:
         headline(summary),
         "\n".join(f"- {fact}" for fact in facts(summary)),
         "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in table),
+        NUMBERS,
         *(
             f"## {heading}\n\n{about}\n\n![{heading}](figures/{name}.png)"
             for name, (heading, about, _) in figures.items()
