@@ -104,7 +104,7 @@ def ablate_command(args: list[str], prog: str = "stylegan2 ablate") -> int:
         kimg=kimg,
         images=options.images,
     )
-    base = _plain(train_parser().dump(config, skip_none=False))
+    base = _plain(train_parser().dump(config, skip_unset=False))
     study = replace(study, variants=_without_effect(study, yaml.safe_load(base)))
     engine = partial(_engine, options=options)
     if options.budget:
