@@ -116,6 +116,11 @@ def with_default_config(args: list[str]) -> list[str]:
     return ["--config", str(CONFIGS / ("auto.yaml" if "--data.path" in options else "demo.yaml")), *args]
 
 
+def _run_name(path: str) -> str:
+    """What a run on these images is called unless it is given a name."""
+    return "demo" if Path(path).parts[:1] == ("demo",) else Path(path).stem or "run"
+
+
 def train_command(args: list[str], prog: str = "train.py") -> int:
     """Train: `train.py` and `stylegan2 train`."""
     parser = train_parser(prog)
@@ -123,10 +128,10 @@ def train_command(args: list[str], prog: str = "train.py") -> int:
     parsed = parser.instantiate(config)
     options = RunOptions(**{field.name: parsed[field.name] for field in fields(RunOptions)})
     data = build_data(parsed)
-    folder = run_folder(options, default=Path(data.path).stem or "run")
+    folder = run_folder(options, default=_run_name(data.path))
     dataset = data.open(minimum=options.batch, progress=is_first_process())
     torch.manual_seed(options.seed)
     model = build_model(parsed, dataset, options.batch, options.batch_per_device)
     # What the run's own configuration is good for: resuming it, or repeating it.
     config.name, config.ckpt_path = folder.name, None
-    return train(model, data, options, folder, parser.dump(config))
+    return train(model, data, options, folder, parser.dump(config, skip_unset=False))

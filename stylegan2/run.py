@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shlex
+import shutil
 import sys
 import warnings
 from dataclasses import dataclass, field
@@ -237,7 +238,19 @@ def _closing(model: StyleGAN2, folder: Path, samples: Path, signal: int) -> str:
             *lines,
             f"Samples    {shlex.quote(str(samples))}",
             f"Checkpoint {last}",
-            f"Generate   python generate.py --checkpoint {last} --seeds 0-15 --grid 4x4 "
+            f"Generate   {_command('generate')} --checkpoint {last} --seeds 0-15 --grid 4x4 "
             f"--out {shlex.quote(str(folder / 'generated'))}",
         ]
     )
+
+
+def _command(name: str) -> str:
+    """How to call a command the way this one was called."""
+    script = Path(sys.argv[0])
+    if script.name != "train.py":
+        return f"stylegan2 {name}"
+    here = Path(sys.executable)
+    python = here.relative_to(Path.cwd()) if here.is_relative_to(Path.cwd()) else here
+    if shutil.which("python") == sys.executable:
+        python = "python"
+    return f"{shlex.quote(str(python))} {shlex.quote(str(script.with_name(f'{name}.py')))}"

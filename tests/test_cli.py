@@ -73,7 +73,7 @@ def test_a_run_leaves_configuration_checkpoints_samples_and_numbers(tiny, capsys
     assert config["model"]["generator"]["z_dim"] == 8
     assert config["model"]["scalings"]["residual_gain"] == pytest.approx(0.5**0.5)
     out = capsys.readouterr().out
-    assert f"python generate.py --checkpoint {folder / 'checkpoints' / 'last.ckpt'}" in out
+    assert f"stylegan2 generate --checkpoint {folder / 'checkpoints' / 'last.ckpt'}" in out
 
 
 def test_resuming_by_last_continues_counters_and_numbers(tiny):
@@ -89,6 +89,14 @@ def test_the_runs_own_configuration_resumes_it(tiny, tmp_path):
     args = ["--config", str(tiny.folder / "config.yaml"), "--ckpt_path", "last", "--kimg", "0.1"]
     assert run("train", args, "train.py") == 0
     assert float(rows(tiny.folder)[-1]["kimg"]) > 0.08
+
+
+def test_what_is_switched_off_stays_off_when_the_runs_own_configuration_resumes_it(tiny):
+    assert tiny("--model.ema", "null", "--model.scalings.clamp", "null") == 0
+    config = yaml.safe_load((tiny.folder / "config.yaml").read_text())
+    assert config["model"]["ema"] is None and config["model"]["scalings"]["clamp"] is None
+    args = ["--config", str(tiny.folder / "config.yaml"), "--ckpt_path", "last", "--kimg", "0.1"]
+    assert run("train", args, "train.py") == 0
 
 
 def test_an_old_run_is_never_written_over(tiny, capsys):
@@ -177,7 +185,7 @@ def test_a_signal_saves_and_ends_with_the_resume_command(tmp_path, number):
     out, err = job.communicate(timeout=60)
     assert job.returncode == 128 + number, err
     assert "Traceback" not in err
-    assert "Resume     python train.py --config runs/run/config.yaml --ckpt_path last" in out
+    assert f"{ROOT / 'train.py'} --config runs/run/config.yaml --ckpt_path last" in out
     state = torch.load(tmp_path / "runs" / "run" / "checkpoints" / "last.ckpt", weights_only=True)
     assert state["stylegan2"]["images"] > 0
 

@@ -22,7 +22,8 @@ ROWS = [
     ["callbacks"],
     ["run"],
     ["cli"],
-    ["tools", "ablation"],
+    ["ablation"],
+    ["tools"],
     ["__main__", "__init__"],
 ]
 RANK = {name: rank for rank, names in enumerate(ROWS) for name in names}

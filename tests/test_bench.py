@@ -1,0 +1,60 @@
+"""The benchmark measures what it says: rates, ratios and convolutions that can be checked by hand."""
+
+import json
+import time
+
+import pytest
+import torch
+
+from stylegan2.__main__ import run
+from stylegan2.ops import build
+from stylegan2.tools import bench
+
+
+def test_medians_are_of_interleaved_runs():
+    order = []
+    sleepers = {"a": lambda: (order.append("a"), time.sleep(0.01)), "b": lambda: order.append("b")}
+    times = bench.medians(sleepers, "cpu", repeats=3)
+    assert order == ["a", "b"] * 5
+    assert 9 < times["a"] < 50 and times["b"] < 5
+
+
+def test_recorded_convolutions_are_those_called():
+    weight = torch.randn(4, 3, 3, 3)
+    x = torch.randn(1, 3, 8, 8)
+    calls = bench.record_convolutions(lambda: torch.nn.functional.conv2d(x, weight, padding=1))
+    assert [(call[1], call[2]) for call in calls] == [((1, 3, 8, 8), (4, 3, 3, 3))]
+    assert bench.flops(bench.convolution(calls[0], "cpu", torch.channels_last)) == 2 * 64 * 4 * 27
+
+
+def test_a_variant_without_kernels_really_is_and_leaves_no_trace():
+    before = build.available("cpu")
+    with bench.variant(kernels=False):
+        assert not build.available("cpu")
+    assert build.available("cpu") == before
+
+
+@pytest.mark.parametrize("what", ["generate", "train"])
+def test_whole_networks_are_measured_with_and_without_kernels(what, tmp_path, capsys):
+    out = tmp_path / "bench.json"
+    args = ["--resolutions", "8", "--what", what, "--repeats", "1", "--channel_base", "64", "--batch", "4"]
+    assert run("bench", [*args, "--device", "cpu", "--out", str(out)], "stylegan2 bench") == 0
+    rows = json.loads(out.read_text())["rows"]
+    names = {row["name"] for row in rows if row["variant"]}
+    phases = {"train: G", "train: D", "train: R1", "train: path length"}
+    assert names == ({"generate"} if what == "generate" else phases)
+    assert {row["variant"] for row in rows if row["variant"]} == {
+        "reference, contiguous",
+        "reference",
+        "kernels",
+    }
+    assert all(row["ms"] > 0 for row in rows)
+    assert "speed-up" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "args,words", [(["--resolutions", "100"], "powers of two"), (["--what", "everything"], "generate")]
+)
+def test_what_cannot_be_measured_is_refused(args, words, capsys):
+    assert run("bench", args, "stylegan2 bench") == 2
+    assert words in capsys.readouterr().err
