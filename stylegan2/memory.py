@@ -12,7 +12,7 @@ def keep() -> bool:
     """Have the C library keep freed blocks for the next tensor, for the rest of this process.
 
     glibc hands blocks above 32 MB back to the system at once, so every feature map of a large network arrives
-    as unmapped pages, and touching those for the first time takes several times as long as copying the tensor.
+    as unmapped pages, and touching those for the first time takes several times as long as a copy of it.
     Commands call this at their start; importing does not. Elsewhere than on Linux with glibc it does nothing.
 
     Returns:

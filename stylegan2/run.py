@@ -230,9 +230,8 @@ def _closing(model: StyleGAN2, folder: Path, samples: Path, signal: int) -> str:
     last = shlex.quote(str(folder / LAST))
     lines = [f"{'Interrupted' if signal else 'Finished'} at {model.images / 1000:.1f} kimg."]
     if signal:
-        lines.append(
-            f"Resume     python train.py --config {shlex.quote(str(folder / 'config.yaml'))} --ckpt_path last"
-        )
+        config = shlex.quote(str(folder / "config.yaml"))
+        lines.append(f"Resume     {_command('train')} --config {config} --ckpt_path last")
     return "\n".join(
         [
             *lines,

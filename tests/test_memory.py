@@ -6,7 +6,7 @@ import sys
 import pytest
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc alone hands large blocks back at once")
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only glibc hands large blocks back at once")
 def test_a_large_tensor_gets_the_pages_of_the_one_freed_before():
     code = """
 import resource, torch
