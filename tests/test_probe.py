@@ -21,9 +21,10 @@ from stylegan2.generator import Generator
 from stylegan2.layers import ToRGBLayer
 from stylegan2.losses import R1, PathLength
 from stylegan2.probing import anatomy, influence
+from stylegan2.probing.claims import ABLATIONS
 from stylegan2.probing.diagnose import checkpoint_findings, examine
 from stylegan2.probing.rehearse import rehearse
-from stylegan2.probing.theory import ABLATIONS, check_theory, path_length_by_resolution
+from stylegan2.probing.theory import check_theory, path_length_by_resolution
 from stylegan2.scalings import Scalings
 from stylegan2.tools.probe import Bench, main, make_probe_parser
 from stylegan2.training import StyleGAN2
@@ -198,6 +199,7 @@ def test_examining_leaves_networks_and_random_state_as_they_were():
     [
         ({"latent_normalization": "l2", "activation_gain": 1.0}, "latent ignored", "latent_normalization"),
         ({"latent_normalization": "l2"}, "latent weak", "latent_normalization"),
+        ({"latent_normalization": "none"}, "latent scale leaks", "latent_normalization"),
         ({"activation_gain": 1.0}, "vanishing depth", "activation_gain"),
         ({"residual_gain": 1.0}, "exploding depth", "residual_gain"),
         ({"weight_scaling": "none"}, "exploding depth", "weight_scaling"),
@@ -207,6 +209,7 @@ def test_examining_leaves_networks_and_random_state_as_they_were():
         ({"style_bias_init": 0.0}, "styles not around 1", "style_bias_init"),
         ({"upsample_gain": 0.25}, "FIR gain", "upsample_gain"),
         ({"lazy_regularization_correction": False}, "optimiser not corrected", "lazy_regularization"),
+        ({"lazy_regularization_correction": False}, "penalty weight", "lazy_regularization"),
     ],
 )
 def test_a_scaling_switched_off_is_named_with_its_number(scalings, name, cause):
@@ -346,6 +349,73 @@ def test_planted_dead_noise_is_found():
     assert list(found) == ["dead noise"] and "strength" in found["dead noise"]
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize(("g", "d"), [("skip", "resnet"), ("resnet", "skip"), ("orig", "orig")])
+def test_low_precision_blocks_of_default_networks_have_no_fault(g, d, dtype):
+    model = make(32, g=g, d=d, blocks={"low_precision_blocks": 2, "low_precision_dtype": dtype})
+    found = examine(model, *batch(model))
+    assert not found.findings
+    assert set(found.anatomy["low_precision"]) == {"G.synthesis.b16", "G.synthesis.b32", "D.b16", "D.b32"}
+    for block in found.anatomy["low_precision"].values():
+        assert 0 < block["error"] < 2 * torch.finfo(getattr(torch, dtype)).eps
+
+
+def low(dtype="float16", **options):
+    return make(16, blocks={"low_precision_blocks": 1, "low_precision_dtype": dtype}, **options)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("kinds", [["SynthesisLayer"], ["SynthesisLayer", "ToRGBLayer"]])
+def test_planted_normalisation_before_the_affine_layer_in_low_precision_is_found(dtype, kinds):
+    model = low(dtype)
+    for kind in (getattr(layers, name) for name in kinds):
+
+        def forward(self, x, w, *args, kind=kind):
+            if x.dtype == getattr(torch, dtype):
+                w = w / w.abs().amax(dim=1, keepdim=True)
+            return kind.forward(self, x, w, *args)
+
+        _replace_forward(model, kind, forward)
+    found = faults(model)
+    text = found["low precision wrong"]
+    assert "before the affine layer" in text and f"G.synthesis.b16 in {dtype}" in text
+    number = float(text.split("precision by ")[1].split()[0])
+    assert number > 0.2
+
+
+@pytest.mark.parametrize("left_out", ["weights", "styles"])
+def test_planted_modulation_without_normalisation_in_float16_is_found(monkeypatch, left_out):
+    def modulate(x, weight, styles, demodulate=True, **kwargs):
+        # Divides only the other, and convolves undemodulated, so that the original leaves both alone.
+        if not demodulate:
+            return original(x, weight, styles, demodulate=False, **kwargs)
+        if left_out == "styles":
+            weight = weight / (weight.abs().amax(dim=(1, 2, 3), keepdim=True) * weight[0].numel() ** 0.5)
+        else:
+            styles = styles / styles.abs().amax(dim=1, keepdim=True)
+        scale = torch.rsqrt(styles.square() @ weight.square().sum(dim=(2, 3)).t() + 1e-8)
+        return original(x, weight, styles, demodulate=False, **kwargs)[0], scale
+
+    original = layers.modulate
+    monkeypatch.setattr(layers, "modulate", modulate)
+    found = faults(low())
+    assert list(found) == ["low precision overflow"] and "times 10000" in found["low precision overflow"]
+    assert not faults(make(16))
+
+
+def test_planted_error_of_a_discriminator_block_in_float16_is_found():
+    model = low()
+    model.discriminator.b16.conv0.register_forward_hook(
+        lambda m, args, out: out * 0.95 if out.dtype == torch.float16 else out
+    )
+    assert "D.b16 in float16" in faults(model)["low precision wrong"]
+
+
+def test_float16_without_a_clamp_is_named_and_bfloat16_needs_none():
+    assert "scalings.clamp" in faults(low(scalings=Scalings(clamp=None)))["no clamp"]
+    assert not faults(low("bfloat16", scalings=Scalings(clamp=None)))
+
+
 def test_planted_low_clamp_is_found():
     model = make(16, scalings=Scalings(clamp=0.5), blocks={"clamp_blocks": "all"})
     assert "at the clamp" in faults(model)["saturated clamp"]
@@ -375,6 +445,48 @@ def test_planted_optimisers_without_correction_are_found():
     model = make(16)
     model.__class__ = Uncorrected
     assert list(faults(model)) == ["optimiser not corrected"]
+
+
+@pytest.mark.parametrize(
+    ("method", "factor", "told"),
+    [
+        ("r1_penalty", 16, "r1 enters a training step times 256, should be times 16"),
+        ("path_length_penalty", 0.25, "times 1,"),
+    ],
+)
+def test_planted_factor_on_a_penalty_is_found_in_the_training_step(method, factor, told):
+    def planted(self, *args):
+        return factor * getattr(StyleGAN2, method)(self, *args)
+
+    model = make(16)
+    model.__class__ = type("Planted", (StyleGAN2,), {method: planted})
+    found = faults(model)
+    assert list(found) == ["penalty weight"] and told in found["penalty weight"]
+
+
+def test_planted_step_that_leaves_the_factor_out_or_keeps_old_gradients_is_found():
+    class Unweighted(StyleGAN2):
+        def _descend(self, name, optimizer, loss, parts, weight=1.0):
+            super()._descend(name, optimizer, loss, parts)
+
+    class Summed(StyleGAN2):
+        def _descend(self, name, optimizer, loss, parts, weight=1.0):
+            super()._descend(name, optimizer, loss, parts, weight * len(parts))
+
+    for kind, number in ((Unweighted, "times 1,"), (Summed, "times 8,")):
+        model = make(16)
+        model.__class__ = kind
+        found = faults(model)
+        assert list(found) == ["penalty weight"] and number in found["penalty weight"]
+
+
+def test_a_penalty_that_is_off_has_no_weight():
+    assert not faults(make(16, r1=R1(gamma=1.0, every=0), path_length=PathLength(every=0)))
+
+
+@pytest.mark.parametrize("options", [{"batch": 6}, {"batch": 8, "batch_per_device": 1}])
+def test_batches_that_minibatch_stddev_cannot_group_are_found(options):
+    assert list(faults(make(16, **options))) == ["minibatch stddev groups"]
 
 
 def test_an_average_far_from_the_weights_is_found():

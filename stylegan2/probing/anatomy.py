@@ -79,11 +79,11 @@ def filter_gains(generator: Generator, discriminator: Discriminator) -> dict[str
             ):
                 found[prefix + name] = _layer_filter_gain(layer)
     ws = generator.mapping(*latents(generator, 1))
-    for r in generator.synthesis.resolutions[1:]:
-        block = getattr(generator.synthesis, f"b{r}")
-        if generator.config["architecture"] == "skip":
-            x = ws.new_zeros(1, block.conv0.weight.shape[1], r // 2, r // 2)
-            ones = ws.new_ones(1, generator.img_channels, r // 2, r // 2)
+    if generator.config["architecture"] == "skip":
+        for r in generator.synthesis.resolutions[1:]:
+            block = getattr(generator.synthesis, f"b{r}")
+            x = ws.new_zeros(1, block.conv0.weight.shape[1], SIZE, SIZE)
+            ones = ws.new_ones(1, generator.img_channels, SIZE, SIZE)
             without, image = (block(x, ones * value, ws[:, :3], "none")[1] for value in (0, 1))
             found[f"G.synthesis.b{r}.image"] = _centre(image - without).mean().item()
     return found
@@ -168,14 +168,13 @@ def image_layers(generator: Generator, initial: bool = False) -> dict[str, dict[
 
 
 @torch.no_grad()
-def minibatch_stddev_error(
-    discriminator: Discriminator, images: Tensor, labels: Tensor
-) -> dict[str, float] | None:
-    """Compare the appended channels, as the layer after them gets them, with a computation sample by sample.
+def minibatch_stddev_error(discriminator: Discriminator) -> dict[str, float] | None:
+    """Compare the channels appended to random features, as the layer after them gets them, with an oracle.
 
     Returns:
-        `error`: largest relative difference. `unbiased`, `scalar`: the same for two known mistakes, variance
-        over G - 1 and one number for the whole batch. None: no such channels.
+        `error`: largest relative difference from a computation sample by sample. `unbiased`, `scalar`: the
+        same for two known mistakes, variance over G - 1 and one number for the whole batch. None: no such
+        channels.
     """
     k = discriminator.b4.stddev_channels
     if not k:
@@ -183,7 +182,7 @@ def minibatch_stddev_error(
     seen: list[Tensor] = []
     handle = discriminator.b4.conv.register_forward_pre_hook(lambda m, args: seen.append(args[0].detach()))
     try:
-        discriminator(images, labels)
+        discriminator.b4(*_last_features(discriminator, 2 * (discriminator.minibatch_group or 4)))
     finally:
         handle.remove()
     features, found = seen[0][:, :-k].double(), seen[0][:, -k:].double()
@@ -207,12 +206,29 @@ def minibatch_stddev_error(
     }
 
 
-def identical_images_gradient(discriminator: Discriminator, images: Tensor, labels: Tensor) -> bool:
-    """Whether ∇ₓD is finite where the standard deviation over the batch is an exact zero."""
-    x = images[:1].repeat(min(len(images), 4), 1, 1, 1).requires_grad_()
-    logits = discriminator(x, labels[:1].expand(len(x), -1))
-    (gradient,) = torch.autograd.grad(logits.sum(), x)
+def identical_images_gradient(discriminator: Discriminator) -> bool:
+    """Whether the gradient of D's end is finite where the batch's standard deviation is an exact zero."""
+    x, image = (f if f is None else f[:1].repeat(4, 1, 1, 1) for f in _last_features(discriminator, 1))
+    x.requires_grad_()
+    (gradient,) = torch.autograd.grad(discriminator.b4(x, image).sum(), x)
     return bool(torch.isfinite(gradient).all())
+
+
+def _last_features(discriminator: Discriminator, n: int) -> tuple[Tensor, Tensor | None]:
+    """Features (n, channels, 4, 4) for D's end, of rms 1 to n, and the image that some architectures add."""
+    end = discriminator.b4
+    features = torch.randn(n, end.conv.weight.shape[1] - end.stddev_channels, 4, 4).to(end.conv.weight)
+    features *= torch.arange(1, n + 1).to(features)[:, None, None, None]  # or all groups would be alike
+    image = torch.randn(n, discriminator.img_channels, 4, 4).to(features)
+    return features, image if end.fromrgb is not None else None
+
+
+@torch.no_grad()
+def doubled_latent(generator: Generator) -> float:
+    """rms of w's change when latents double, over that of w: 0 if they are normalised."""
+    z, c = latents(generator, 8)
+    w, doubled = (generator.mapping(factor * z, c)[:, 0] for factor in (1, 2))
+    return _rms(doubled - w) / max(_rms(w), 1e-30)
 
 
 def zero_length_gradient(path_length: Callable, rows: int = 4) -> bool:

@@ -1,4 +1,4 @@
-"""What can be wrong with a pair of networks and their losses, each a check on measured numbers.
+"""What can be wrong with a pair of networks, each a check on measured numbers (losses: loss_checks).
 
 Every threshold is stated where it is defined, with its reason. Those of arithmetic (filters, path length,
 minibatch stddev) leave room for rounding alone; those of signal stand half way, in ratio, between what the
@@ -10,11 +10,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-import torch
-
 from ..training import StyleGAN2
 from . import anatomy, influence
 from .measure import Finding, Probe
+from .precision import LARGE, ROUNDINGS
 
 ROUNDING = 0.02
 """Relative departure from exact arithmetic: float16 rounds by 0.0005, sums of many values by more."""
@@ -31,10 +30,6 @@ these are the roots of both."""
 
 DEAD_NOISE = 1e-3
 """Noise of strength 1 moves the image by about its own rms; a thousandth of it is none."""
-
-EMA_FAR = 0.5
-"""Relative distance of the average from the weights. Averaging n steps of lr = 0.0025 in random directions
-leaves about lr·√(n/3), 0.03 for the 450 steps of the default; another initialisation is at √2."""
 
 RGB_GAIN = (math.sqrt(0.5), math.sqrt(2))
 """Gain of an image layer. 1 by design; √in ≥ 2 without its factor 1/√in from 4 channels on."""
@@ -194,108 +189,46 @@ def _styles(model: StyleGAN2, g: Probe, numbers: Mapping, parts: Mapping) -> lis
     return found
 
 
-def _stddev(model: StyleGAN2, g: Probe, numbers: Mapping, parts: Mapping) -> list[Finding]:
-    errors, found = parts["minibatch_stddev"], []
-    if errors is None:
-        text = (
-            "the discriminator sees no statistics of the batch (scalings.minibatch_stddev): modes may "
-            "collapse"
-        )
-        found.append(Finding(name="no minibatch stddev", text=text, fault=False))
-    elif not errors["error"] <= ROUNDING:
-        known = {
-            "unbiased": "variance divided by G - 1 instead of G",
-            "scalar": "one number for the whole batch instead of one a group",
-        }
-        cause = next((text for key, text in known.items() if errors[key] <= ROUNDING), "unknown")
-        text = (
-            f"the appended channel is {errors['error']:.1%} off a computation sample by sample, should be "
-            f"below {ROUNDING:.0%}; likely cause: {cause}"
-        )
-        found.append(fault("minibatch stddev wrong", text))
-    if not parts["identical_images_finite"]:
-        text = (
-            "∇ₓD is NaN for a batch of equal images; likely cause: the standard deviation's root of an "
-            "exact zero, without + 1e-8"
-        )
-        found.append(fault("NaN gradient", text))
-    return found
+def _latent_scale(model: StyleGAN2, g: Probe, numbers: Mapping, parts: Mapping) -> list[Finding]:
+    change = parts["doubled_latent"]
+    if change <= ROUNDING:
+        return []
+    text = (
+        f"doubled latents change w by {change:.2g} of its rms, should be 0: a latent's length is no content; "
+        "likely cause: latents not divided by their rms (scalings.latent_normalization)"
+    )
+    return [fault("latent scale leaks", text)]
 
 
-def _penalties(model: StyleGAN2, g: Probe, numbers: Mapping, parts: Mapping) -> list[Finding]:
-    found = []
-    got, right = torch.tensor(parts["path_lengths"]), torch.tensor(parts["path_lengths_independent"])
-    resolution, rows = model.generator.resolution, model.generator.num_ws
-    if len(got) != len(right):
-        text = (
-            f"{len(right)} samples give {len(got)} path lengths, should give one a sample; likely cause: "
-            f"the mean runs over the batch instead of the {rows} rows of ws"
-        )
-        found.append(fault("path length axis", text))
-    elif right.min() > 0:
-        ratio = (got / right).mean().item()
-        if abs(ratio / resolution - 1) <= 3 * ROUNDING:
+def _precision(model: StyleGAN2, g: Probe, numbers: Mapping, parts: Mapping) -> list[Finding]:
+    found: dict[str, Finding] = {}
+    for name, block in parts["low_precision"].items():
+        where, limit = f"{name} in {block['dtype']}", ROUNDINGS * block["eps"]
+        if not block["error"] <= limit:
+            cause = "styles normalised at the wrong place, or a sum beyond the type's range"
+            if block["before_affine"] <= limit:
+                cause = (
+                    "w divided by max|w| before the affine layer, not the styles after it: the bias is not"
+                )
             text = (
-                f"lengths are {ratio:.3g} times those of an independent computation, which is √(H·W) = "
-                f"{resolution}; likely cause: y not divided by √(H·W) "
-                "(path_length.normalize_by_image_size)"
+                f"{where} differs from itself in full precision by {block['error']:.2g} of its output, "
+                f"should be below {limit:.2g}; likely cause: {cause}"
             )
-            found.append(fault("path length grows with the image", text))
-        elif not ((got / right - 1).abs() <= 3 * ROUNDING).all():
+            found.setdefault("low precision wrong", fault("low precision wrong", text))
+        elif block["large"] is not None and not block["large"] <= limit:
             text = (
-                f"lengths are {ratio:.3g} times those of an independent computation, should be 1; likely "
-                f"cause: a sum or mean over the wrong axis (√{rows} rows = {math.sqrt(rows):.3g}, "
-                f"√{model.generator.w_dim} dimensions = {math.sqrt(model.generator.w_dim):.3g})"
+                f"{where} is off by {block['large']:.2g} of its output with weights and styles times "
+                f"{LARGE:g}, should be below {limit:.2g} (demodulation takes the factor out); likely cause: "
+                "weights not divided by max|w|·√fan_in, or styles by max|s|, ahead of the convolution"
             )
-            found.append(fault("path length axis", text))
-    if not parts["zero_length_finite"]:
-        text = (
-            "a path length of exactly 0 gives a NaN gradient; likely cause: √ at 0, whose slope is infinite"
-        )
-        found.append(fault("NaN gradient", text))
-    r1, expected = numbers["r1"], numbers["r1_expected"]
-    if math.isfinite(expected) and abs(r1 - expected) > 3 * ROUNDING * abs(expected):
-        text = (
-            f"R1 is {r1:.3g}, should be γ/2·mean ‖∇ₓD‖² = {expected:.3g}; likely cause: a mean over "
-            "pixels or batch before the square"
-        )
-        found.append(fault("R1 wrong", text))
-    pairs = zip("GD", parts["optimizers"], (model.path_length.every, model.r1.every))
-    for letter, settings, every in pairs:
-        c = every / (every + 1) if every else 1.0
-        lr, betas = model.learning_rate * c, [beta**c for beta in model.betas]
-        if math.isclose(settings["lr"], lr, rel_tol=1e-6) and all(
-            math.isclose(a, b, rel_tol=1e-6, abs_tol=1e-12) for a, b in zip(settings["betas"], betas)
-        ):
-            continue
-        text = (
-            f"{letter}'s Adam has lr {settings['lr']:.5g} and betas {settings['betas']}, should have "
-            f"{lr:.5g} and {[round(b, 5) for b in betas]} for a penalty every {every} iterations (c = "
-            f"{c:.3f}); likely cause: scalings.lazy_regularization_correction"
-        )
-        found.append(fault("optimiser not corrected", text))
-    return found
+            found.setdefault("low precision overflow", fault("low precision overflow", text))
+        if block["dtype"] == "float16" and not block["bounded"]:
+            text = (
+                f"{where} has no bound on its activations, should be ±256: float16 ends at 65504; likely "
+                "cause: scalings.clamp"
+            )
+            found.setdefault("no clamp", fault("no clamp", text))
+    return list(found.values())
 
 
-def _average(model: StyleGAN2, g: Probe, numbers: Mapping, parts: Mapping) -> list[Finding]:
-    if model.average is None:
-        text = "samples come from the generator itself (model.ema is null)"
-        return [Finding(name="no EMA", text=text, fault=False)]
-    distance, limit = numbers["ema_distance"], EMA_FAR if model.iteration else 1e-6
-    found = []
-    if not distance <= limit:
-        text = (
-            f"the average is {distance:.2g} of the weights' length from the weights at iteration "
-            f"{model.iteration}, should be below {limit:g}; likely cause: it is not updated, missing from "
-            "the checkpoint, or its half-life is longer than the run"
-        )
-        found.append(fault("EMA far", text))
-    w_avg = model.generator.mapping.w_avg
-    if not torch.allclose(model.average.mapping.w_avg, w_avg, rtol=1e-3, atol=1e-5):
-        off = (model.average.mapping.w_avg - w_avg).norm() / w_avg.norm().clamp_min(1e-30)
-        text = f"w_avg of the average is {off:.2g} off the generator's, should be equal: buffers are copied"
-        found.append(fault("EMA far", text))
-    return found
-
-
-CHECKS = (_latent, _noise, _rows, _filters, _depth, _styles, _stddev, _penalties, _average)
+NETWORK_CHECKS = (_latent, _latent_scale, _noise, _rows, _filters, _depth, _styles, _precision)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from ..losses import discriminator_loss, generator_loss
 from ..training import StyleGAN2
 from . import anatomy, influence
-from .checks import CHECKS, fault
+from .checks import NETWORK_CHECKS, fault
+from .loss_checks import LOSS_CHECKS
 from .measure import Finding, Probe, as_found, probe, signal_findings
-from .rehearse import Rehearsal
+from .precision import low_precision_errors
+from .rehearse import Rehearsal, penalty_weights
 
 UNEVEN = 3.0
 """Ratio of the fastest to the slowest layer's relative Adam step: 1 with equalized weights; without, the root
@@ -40,20 +44,31 @@ class Examination:
 
 
 def examine(
-    model: StyleGAN2, reals: Tensor, labels: Tensor, seed: int = 0, rehearsal: Rehearsal | None = None
+    model: StyleGAN2,
+    reals: Tensor,
+    labels: Tensor,
+    seed: int = 0,
+    rehearsal: Rehearsal | None = None,
+    progress: bool = False,
 ) -> Examination:
     """Measure networks and losses on a batch, and diagnose.
 
     Args:
         model: Networks and losses; left as they were.
-        reals: (N, C, R, R) in [-1, 1], N a multiple of the discriminator's minibatch group, 4 or more.
+        reals: (N, C, R, R) in [-1, 1], N a multiple of the discriminator's minibatch group, or below it.
         labels: (N, num_classes).
         seed: Of latents, noise and everything drawn.
         rehearsal: What was seen of training, if the model was trained just before.
+        progress: Show a bar, with an estimate of the time left, if it takes longer than seconds.
     """
-    generator, discriminator = model.generator, model.discriminator
-    with as_found(model, seed), influence.evaluating(generator):
-        z = torch.randn(len(reals), generator.z_dim, generator=torch.Generator().manual_seed(seed)).to(reals)
+    generator, discriminator, n = model.generator, model.discriminator, len(reals)
+    lengths = min(
+        max(n // 2, 1), 3
+    )  # no number of rows of ws, so a mean over the wrong axis shows in the shape
+    total = 13 * n + 6 * lengths + influence.influence_passes(n, generator.num_ws)
+    bar = tqdm(total=total, disable=not progress, delay=5, desc="Examining", unit="pass", leave=False)
+    with bar, as_found(model, seed), influence.evaluating(generator):
+        z = torch.randn(n, generator.z_dim, generator=torch.Generator().manual_seed(seed)).to(reals)
         g = probe(
             generator,
             (z, labels),
@@ -61,6 +76,7 @@ def examine(
             learning_rate=model.learning_rate,
             seed=seed,
         )
+        bar.update(6 * n)
         with torch.no_grad():
             fakes = generator(z, labels)
         d = probe(
@@ -70,12 +86,15 @@ def examine(
             learning_rate=model.learning_rate,
             seed=seed,
         )
-        numbers = influence.measure_influence(model, reals, labels, seed)
-        parts = _anatomy(model, reals, labels, z)
+        bar.update(7 * n)
+        numbers = influence.measure_influence(model, reals, labels, seed, bar.update)
+        parts = _anatomy(model, reals, labels, z, lengths)
+        numbers["path_length"] = statistics.fmean(parts["path_lengths"])
+        bar.update(6 * lengths)
     findings = [
         *signal_findings(g.rows, "G"),
         *signal_findings(d.rows, "D"),
-        *(f for check in CHECKS for f in check(model, g, numbers, parts)),
+        *(f for check in (*NETWORK_CHECKS, *LOSS_CHECKS) for f in check(model, g, numbers, parts)),
         *_evenness(model, g, d),
         *(rehearsal_findings(model, rehearsal) if rehearsal else []),
     ]
@@ -89,28 +108,25 @@ def examine(
     )
 
 
-def _anatomy(model: StyleGAN2, reals: Tensor, labels: Tensor, z: Tensor) -> dict:
+def _anatomy(model: StyleGAN2, reals: Tensor, labels: Tensor, z: Tensor, lengths: int) -> dict:
     generator, discriminator = model.generator, model.discriminator
     trained = model.iteration > 0
-    n = 3  # no number of rows of ws, so a mean over the wrong axis shows in the shape
-    ws = generator.mapping(z[:n], labels[:n]).detach().requires_grad_()
-    y = torch.randn(n, generator.img_channels, generator.resolution, generator.resolution).to(reals)
-
-    def synthesis(ws: Tensor) -> Tensor:
-        return generator.synthesis(ws, noise="const")
-
-    _, _, lengths = model.path_length(synthesis, ws, torch.zeros([]).to(ws), y=y)
+    ws = generator.mapping(z[:lengths], labels[:lengths]).detach().requires_grad_()
+    y = torch.randn(lengths, generator.img_channels, generator.resolution, generator.resolution).to(reals)
     return {
         "block_gains_generator": anatomy.block_gains(generator, trained),
         "block_gains_discriminator": anatomy.block_gains(discriminator, trained),
         "filter_gains": anatomy.filter_gains(generator, discriminator),
         "style_response": anatomy.style_response(generator),
         "image_layers": anatomy.image_layers(generator, trained),
-        "minibatch_stddev": anatomy.minibatch_stddev_error(discriminator, reals, labels),
-        "identical_images_finite": anatomy.identical_images_gradient(discriminator, reals, labels),
+        "doubled_latent": anatomy.doubled_latent(generator),
+        "low_precision": low_precision_errors(model, z[:2], reals[:2], labels[:2]),
+        "minibatch_stddev": anatomy.minibatch_stddev_error(discriminator),
+        "identical_images_finite": anatomy.identical_images_gradient(discriminator),
         "zero_length_finite": anatomy.zero_length_gradient(model.path_length),
-        "path_lengths": lengths.flatten().tolist(),
+        "path_lengths": influence.path_lengths(model, ws, y).flatten().tolist(),
         "path_lengths_independent": influence.independent_path_lengths(generator, ws, y).tolist(),
+        "penalty_weights": penalty_weights(model),
         "optimizers": [
             {"lr": o.param_groups[0]["lr"], "betas": list(o.param_groups[0]["betas"])}
             for o in model.configure_optimizers()

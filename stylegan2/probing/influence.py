@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor
@@ -15,35 +15,50 @@ from ..losses import discriminator_loss, generator_loss
 from ..training import StyleGAN2
 from .measure import as_found, rms
 
+DRAWS = 4
+"""Images of one latent with noise drawn anew."""
 
-def measure_influence(model: StyleGAN2, reals: Tensor, labels: Tensor, seed: int = 0) -> dict:
+
+def measure_influence(
+    model: StyleGAN2,
+    reals: Tensor,
+    labels: Tensor,
+    seed: int = 0,
+    advance: Callable[[int], object] = lambda passes: None,
+) -> dict:
     """Numbers of the networks and losses on a batch, by name; images are in [-1, 1], lengths in their units.
 
     Args:
         model: Networks and losses.
         reals: (N, C, R, R) in [-1, 1].
         labels: (N, num_classes).
-        seed: Of latents, noise and y.
+        seed: Of latents and noise.
+        advance: Told how many passes of one image have been done, `influence_passes` in all.
 
     Returns:
         Scalars, and lists where there is one number a row of ws.
     """
-    generator, discriminator = model.generator, model.discriminator
+    generator, n = model.generator, len(reals)
     with as_found(model, seed), evaluating(generator):
-        z = torch.randn(len(reals), generator.z_dim).to(reals)
-        numbers = latent_influence(generator, z, labels) | noise_influence(generator, z, labels)
-        numbers["rows"] = row_influence(generator, z, labels)
-        numbers |= logits_and_losses(model, reals, labels, z)
-        lengths = path_lengths(model, z[:4], labels[:4])
-        numbers |= {
-            "path_length": lengths.mean().item(),
-            "path_length_mean": model.path_length_mean.item(),
-            "path_penalty": model.path_length.weight * (lengths - lengths.mean()).square().mean().item(),
-        }
+        z = torch.randn(max(n, 4), generator.z_dim).to(reals)
+        numbers = latent_influence(generator, z, labels)
+        advance(len(z))
+        numbers |= noise_influence(generator, z, labels)
+        advance(2 * DRAWS + 3)
+        numbers["rows"] = row_influence(generator, z[: max(n, 2)], labels, advance)
+        numbers |= logits_and_losses(model, reals, labels, z[:n])
+        advance(9 * n)
+        numbers["path_length_mean"] = model.path_length_mean.item()
         if model.average is not None:
             numbers["ema_distance"] = ema_distance(model)
-        numbers["discriminator_growth"] = block_growth(discriminator, reals, labels)
+        numbers["discriminator_growth"] = block_growth(model.discriminator, reals, labels)
+        advance(n)
     return numbers
+
+
+def influence_passes(n: int, rows: int) -> int:
+    """Passes of one image through one network in `measure_influence`; one back counts as two."""
+    return max(n, 4) + 2 * DRAWS + 3 + (rows + 1) * (max(n, 2) // 2) + 10 * n
 
 
 class evaluating:
@@ -74,9 +89,9 @@ def latent_influence(generator: Generator, z: Tensor, c: Tensor) -> dict:
 
 
 @torch.no_grad()
-def noise_influence(generator: Generator, z: Tensor, c: Tensor, draws: int = 8) -> dict:
+def noise_influence(generator: Generator, z: Tensor, c: Tensor) -> dict:
     """Standard deviation across noise of one latent's image, with strengths as they are and all 1."""
-    ws = generator.mapping(z[:1], c[:1]).expand(draws, -1, -1)
+    ws = generator.mapping(z[:1], c[:1]).expand(DRAWS, -1, -1)
     strengths = [layer.noise_strength for layer in synthesis_layers(generator) if layer.has_noise]
     numbers = {"image_std_noise": _std(generator.synthesis(ws, noise="random").float())}
     kept = [s.clone() for s in strengths]
@@ -103,18 +118,24 @@ def _dead_noise(generator: Generator, ws: Tensor) -> list[str]:
 
 
 @torch.no_grad()
-def row_influence(generator: Generator, z: Tensor, c: Tensor) -> list[float]:
+def row_influence(
+    generator: Generator, z: Tensor, c: Tensor, advance: Callable[[int], object] = lambda passes: None
+) -> list[float]:
     """rms of the image's change, over √2, when one row of ws is another latent's: one number a row.
 
-    Over √2, since a difference of two independent images has twice their variance.
+    Over √2, since a difference of two independent images has twice their variance. Images of the first half
+    of z take rows of the second.
     """
-    ws = generator.mapping(z, c[:1].expand(len(z), -1))
+    n = len(z) // 2
+    ws, others = generator.mapping(z[: 2 * n], c[:1].expand(2 * n, -1)).split(n)
     images = generator.synthesis(ws, noise="const").float()
+    advance(n)
     found = []
     for row in range(ws.shape[1]):
         changed = ws.clone()
-        changed[:, row] = ws[:, row].roll(1, dims=0)
+        changed[:, row] = others[:, row]
         found.append(rms(generator.synthesis(changed, noise="const").float() - images) / math.sqrt(2))
+        advance(n)
     return found
 
 
@@ -141,10 +162,13 @@ def logits_and_losses(model: StyleGAN2, reals: Tensor, labels: Tensor, z: Tensor
     }
 
 
-def path_lengths(model: StyleGAN2, z: Tensor, c: Tensor, y: Tensor | None = None) -> Tensor:
-    """The path lengths as the loss object computes them, (N,) if it is right."""
-    ws = model.generator.mapping(z, c).detach().requires_grad_()
-    _, _, lengths = model.path_length(model.generator.synthesis, ws, torch.zeros([]).to(ws), y=y)
+def path_lengths(model: StyleGAN2, ws: Tensor, y: Tensor) -> Tensor:
+    """The path lengths as the loss object computes them, (N,) if it is right; ws needs a gradient."""
+
+    def synthesis(ws: Tensor) -> Tensor:
+        return model.generator.synthesis(ws, noise="const")
+
+    _, _, lengths = model.path_length(synthesis, ws, torch.zeros([]).to(ws), y=y)
     return lengths.detach()
 
 
@@ -197,5 +221,5 @@ def synthesis_layers(generator: Generator) -> list[SynthesisLayer]:
 
 
 def _std(x: Tensor) -> float:
-    """Root of the mean, over all but the first dimension, of the variance along the first."""
-    return x.float().var(dim=0, unbiased=False).mean().sqrt().item()
+    """Root of the mean, over all but the first dimension, of the unbiased variance along the first."""
+    return x.float().var(dim=0).mean().sqrt().item()

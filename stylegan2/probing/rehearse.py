@@ -1,13 +1,15 @@
-"""A few iterations of real training, watched: when the penalties fire, and whether the average follows."""
+"""Training as it goes, watched: when the penalties fire, how they weigh, whether the average follows."""
 
 from __future__ import annotations
 
+import copy
 import logging
 import warnings
 from dataclasses import dataclass, field
 
 import pytorch_lightning as pl
 import torch
+from torch import Tensor, nn
 
 from ..data import ImageData
 from ..training import Diverged, StyleGAN2, TrainingData
@@ -114,3 +116,59 @@ def rehearse(
     if model.average is not None:
         model.average.requires_grad_(False)
     return seen
+
+
+class _Unit:
+    """A penalty with gradient 1 by one parameter, where the factor that training puts on it then shows."""
+
+    def __init__(self, loss, name: str, parameter: nn.Parameter, pending: set[str]):
+        self._loss, self._name, self._parameter, self._pending = loss, name, parameter, pending
+
+    def __call__(self, *args, **kwargs):
+        self._pending.add(self._name)
+        value = self._parameter.sum()
+        return value if self._name == "r1" else (value, torch.zeros_like(value), torch.zeros_like(value))
+
+    def __getattr__(self, name: str):
+        return getattr(self._loss, name)
+
+
+class _Scales:
+    """In an optimiser's place: notes the gradient with which a penalty arrives."""
+
+    def __init__(self, parameter: nn.Parameter, pending: set[str], found: dict[str, float]):
+        self.parameter, self.pending, self.found = parameter, pending, found
+        self.param_groups = [{"params": [parameter]}]
+
+    def zero_grad(self) -> None:
+        self.parameter.grad = None
+
+    def step(self) -> None:
+        self.found |= {name: self.parameter.grad.mean().item() for name in self.pending}
+        self.pending.clear()
+
+
+def penalty_weights(model: StyleGAN2) -> dict[str, float]:
+    """Factor with which the gradients of "r1" and "path_length" reach the optimiser in a training step.
+
+    One real `training_step` on two parts, with sums over a parameter in the losses' place: it costs no pass
+    through a network, at any resolution. A penalty that is off is missing.
+    """
+    g, d = next(model.generator.parameters()), next(model.discriminator.parameters())
+    kept, pending, found = (g.grad, d.grad), set(), {}
+    twin = copy.copy(model)  # shares the networks; what is set below is its own
+    twin.losses, twin.batch_per_device = {}, 1
+    twin.r1, twin.path_length = (
+        _Unit(model.r1, "r1", d, pending),
+        _Unit(model.path_length, "path_length", g, pending),
+    )
+    twin.fake = lambda c: c
+    twin.score = lambda images, c: (g.sum() + d.sum()).expand(len(c), 1)
+    twin.optimizers = lambda: (_Scales(g, pending, found), _Scales(d, pending, found))
+    twin.manual_backward = Tensor.backward
+    twin._due = lambda every: every > 0
+    twin._advance = lambda images: None
+    images = torch.zeros(2, model.generator.img_channels, 1, 1, dtype=torch.uint8, device=g.device)
+    twin.training_step((images, torch.zeros(2, model.generator.num_classes, device=g.device)))
+    g.grad, d.grad = kept
+    return found

@@ -21,11 +21,12 @@ from stylegan2.cli import (
 )
 from stylegan2.data import InfiniteSampler, to_float
 from stylegan2.errors import InputError
+from stylegan2.probing.claims import ABLATIONS
 from stylegan2.probing.diagnose import checkpoint_findings, examine
 from stylegan2.probing.measure import Finding
 from stylegan2.probing.rehearse import rehearse
 from stylegan2.probing.report import Variant, diagnosis, write_report
-from stylegan2.probing.theory import ABLATIONS, check_theory, path_length_by_resolution
+from stylegan2.probing.theory import check_theory, path_length_by_resolution
 from stylegan2.run import RunOptions
 from stylegan2.training import StyleGAN2
 
@@ -99,9 +100,10 @@ class Bench:
         return model.to(self.device)
 
     def batch(self, model: StyleGAN2) -> tuple[Tensor, Tensor]:
-        """At least 8 real images in whole minibatch-stddev groups, and their labels."""
-        group = model.discriminator.minibatch_group or 1
-        n = group * -(-8 // group)
+        """8 real images, fewer where they are large, in whole minibatch-stddev groups; and their labels."""
+        resolution = model.generator.resolution
+        n = 8 if resolution <= 128 else 4 if resolution <= 512 else 2
+        n = n - n % (model.discriminator.minibatch_group or 1) or n
         self.data.open(minimum=n)
         sampler = InfiniteSampler(len(self.dataset), batch=n, seed=self.run.seed)
         images, labels = self.dataset[next(iter(sampler))]
@@ -142,12 +144,12 @@ def _load(model: StyleGAN2, path: str) -> list[Finding]:
 def _examine_variant(bench: Bench, name: str, model: StyleGAN2) -> Variant:
     options, seed = bench.probe, bench.run.seed
     reals, labels = bench.batch(model)
-    start = examine(model, reals, labels, seed)
+    start = examine(model, reals, labels, seed, progress=True)
     if not options.iterations:
         return Variant(name=name, start=start)
     bench.data.open(minimum=bench.run.batch)
     seen = rehearse(model, bench.data, options.iterations, seed, bench.run.accelerator)
-    after = None if seen.diverged else examine(model, reals, labels, seed, seen)
+    after = None if seen.diverged else examine(model, reals, labels, seed, seen, progress=True)
     return Variant(name=name, start=start, rehearsal=seen, after=after)
 
 
