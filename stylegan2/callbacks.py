@@ -24,7 +24,7 @@ class Progress(pl.Callback):
     """One bar over the run's kimg, with the estimate of what remains and the latest losses."""
 
     def __init__(self, kimg: float):
-        self.kimg, self.bar = kimg, None
+        self.kimg, self.bar, self._latest = kimg, None, {}
 
     def on_train_start(self, trainer: pl.Trainer, module: StyleGAN2) -> None:
         self.bar = tqdm(
@@ -40,8 +40,8 @@ class Progress(pl.Callback):
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: StyleGAN2, *_) -> None:
         short = {"loss_g": "G", "loss_d": "D", "r1": "R1", "path_length": "PL"}
-        values = {short.get(name, name): f"{value.item():.3g}" for name, value in module.losses.items()}
-        self.bar.set_postfix(values, refresh=False)
+        self._latest |= {short.get(name, name): f"{v.item():.3g}" for name, v in module.losses.items()}
+        self.bar.set_postfix(self._latest, refresh=False)
         self.bar.update(min(module.images / 1000, self.kimg) - self.bar.n)
 
     def on_train_end(self, trainer: pl.Trainer, module: StyleGAN2) -> None:
@@ -53,7 +53,10 @@ class Progress(pl.Callback):
 
 
 class Metrics(pl.Callback):
-    """Every so many kimg: the mean of each loss since the last time, and the speed, to all loggers."""
+    """Every so many kimg, the speed, and each loss's mean over the iterations that computed it.
+
+    Those since the last time; a penalty that none of them computed is left out.
+    """
 
     def __init__(self, every_kimg: float):
         self.every = every_kimg * 1000
@@ -68,6 +71,9 @@ class Metrics(pl.Callback):
     def _begin(self, module: StyleGAN2) -> None:
         self._sums.clear()
         self._time, self._images = time.perf_counter(), module.images
+
+    def on_train_batch_start(self, trainer: pl.Trainer, module: StyleGAN2, *_) -> None:
+        module.losses = {}  # or a penalty's value would count again in all iterations up to its next
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: StyleGAN2, *_) -> None:
         for name, value in module.losses.items():

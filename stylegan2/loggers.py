@@ -20,7 +20,7 @@ LoggerName = Literal["wandb", "tensorboard"]
 class CSVLogger(Logger):
     """Appends a row of numbers a call to one file, and keeps the rows of the run it resumes.
 
-    Lightning's own starts the file anew at every start.
+    A number that a call does not give is left empty. Lightning's own starts the file anew at every start.
     """
 
     def __init__(self, path: Path):

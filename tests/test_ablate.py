@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,10 +22,11 @@ from stylegan2.ablation import budget, statistics, variants
 from stylegan2.ablation.schedule import Processes, Submitit, work_off
 from stylegan2.ablation.study import Result, Run, Study, load
 from stylegan2.ablation.summary import conclusion, summarize
+from stylegan2.callbacks import Metrics
 from stylegan2.cli import CONFIGS, build_data, build_model, exit_status, train_parser
 from stylegan2.data import ImageDataset
 from stylegan2.errors import InputError
-from stylegan2.loggers import read_csv
+from stylegan2.loggers import CSVLogger, read_csv
 from stylegan2.metrics.random_frechet import Normal, RandomFeatures, RandomFrechet, frechet_distance
 from stylegan2.tools.ablate import ablate_command
 from stylegan2.training import StyleGAN2
@@ -257,6 +259,46 @@ def test_divergence_is_a_result_and_the_others_finish(study):
     assert re.search(r"iteration \d+ \(0\.0 kimg\): .*is NaN or infinite", results["explosive"].why)
     assert [kimg for kimg, _ in results["default"].curve] == pytest.approx([0.016, 0.032, 0.048, 0.064])
     assert "needed" in (study.out / "report.md").read_text()
+
+
+def test_a_row_of_numbers_has_a_penalty_only_where_it_was_computed(study):
+    """A row an iteration here; path length every 4, R1 every 16 iterations."""
+    for run in study.study.runs[:2]:
+        rows = read_csv(study.study.folder(run) / "metrics.csv")
+        for name, every in (("path_length", 4), ("r1", 16)):
+            assert [bool(row[name]) for row in rows] == [i % every == 0 for i in range(len(rows))]
+        assert len(rows) == 8 and all(row["loss_g"] and row["path_length_mean"] for row in rows)
+    assert all(row.r1 > 0 for row in summarize(study.study).rows if not row.ended)
+
+
+def test_a_row_holds_means_of_what_was_computed_since_the_last(tmp_path):
+    logger, metrics = CSVLogger(tmp_path / "metrics.csv"), Metrics(every_kimg=0.008)
+    trainer = SimpleNamespace(loggers=[logger], is_global_zero=True)
+    module = SimpleNamespace(
+        images=0, iteration=0, batch=1, losses={}, path_length_mean=torch.ones([]), device=torch.device("cpu")
+    )
+    metrics.on_train_start(trainer, module)
+    for i in range(24):
+        metrics.on_train_batch_start(trainer, module)
+        module.losses |= {"loss_d": torch.tensor(float(i))}
+        if i in (0, 3, 16):
+            module.losses |= {"r1": torch.tensor(float(10 + i))}
+        module.images = module.iteration = i + 1
+        metrics.on_train_batch_end(trainer, module)
+    rows = read_csv(tmp_path / "metrics.csv")
+    assert [float(row["loss_d"]) for row in rows] == [3.5, 11.5, 19.5]
+    assert [row["r1"] for row in rows] == ["11.5", "", "26"]
+
+
+def test_the_report_takes_a_runs_last_penalty_however_long_ago(study, tmp_path):
+    out = tmp_path / "study"
+    shutil.copytree(study.out, out)
+    changed = load(out)
+    path = changed.folder(Run(variant="default", seed=0)) / "metrics.csv"
+    columns = ["kimg", "kimg_per_second", "r1", "path_length_mean"]
+    path.write_text("\n".join([",".join(columns), "0.01,1,7,1", "0.02,1,5,2", "0.03,1,,3"]) + "\n")
+    default = summarize(changed).rows[0]
+    assert (default.r1, default.path_length) == (5, 3)
 
 
 def test_an_unfinished_run_goes_on_from_its_checkpoint(study):

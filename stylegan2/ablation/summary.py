@@ -90,15 +90,14 @@ def summarize(study: Study) -> Summary:
     for variant in study.variants:
         runs = [Run(variant=variant.name, seed=seed) for seed in range(study.seeds)]
         metrics = [study.metrics(run) for run in runs]
-        last = [rows[-1] for rows in metrics if rows]
         rows.append(
             Row(
                 variant=variant,
                 level=level.get(variant.name),
                 comparison=comparisons.get(variant.name),
                 ended=_ended(study, runs),
-                r1=_mean([row["r1"] for row in last if "r1" in row]),
-                path_length=_mean([row["path_length_mean"] for row in last if "path_length_mean" in row]),
+                r1=_mean(_last(metrics, "r1")),
+                path_length=_mean(_last(metrics, "path_length_mean")),
                 seconds=_mean([_seconds(rows) for rows in metrics if rows]),
                 signal=signal[variant.name],
             )
@@ -139,6 +138,12 @@ def _seconds(rows: list[dict[str, float]]) -> float:
         total += (row["kimg"] - before) / row["kimg_per_second"]
         before = row["kimg"]
     return total
+
+
+def _last(metrics: list[list[dict[str, float]]], key: str) -> list[float]:
+    """Each run's last value; rows between two evaluations of a penalty hold none."""
+    found = [[row[key] for row in rows if key in row] for rows in metrics]
+    return [values[-1] for values in found if values]
 
 
 def _mean(values: list[float]) -> float:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..discriminator import Discriminator
 from ..generator import Generator
-from ..layers import SynthesisLayer
+from ..layers import Noise, SynthesisLayer
 from ..losses import discriminator_loss, generator_loss
 from ..training import StyleGAN2
 from .measure import as_found, rms
@@ -79,7 +79,7 @@ def latent_influence(generator: Generator, z: Tensor, c: Tensor) -> dict:
     """Standard deviation across z of image and w, with the same noise and, labels given, the same label."""
     c = c[:1].expand(len(z), -1)
     ws = generator.mapping(z, c)
-    images = generator.synthesis(ws, noise="const").float()
+    images = _images(generator, ws, "const")
     return {
         "image_rms": rms(images),
         "image_std_z": _std(images),
@@ -93,11 +93,11 @@ def noise_influence(generator: Generator, z: Tensor, c: Tensor) -> dict:
     """Standard deviation across noise of one latent's image, with strengths as they are and all 1."""
     ws = generator.mapping(z[:1], c[:1]).expand(DRAWS, -1, -1)
     strengths = [layer.noise_strength for layer in synthesis_layers(generator) if layer.has_noise]
-    numbers = {"image_std_noise": _std(generator.synthesis(ws, noise="random").float())}
+    numbers = {"image_std_noise": _std(_images(generator, ws, "random"))}
     kept = [s.clone() for s in strengths]
     for s in strengths:
         s.fill_(1)
-    numbers["image_std_noise_at_strength_1"] = _std(generator.synthesis(ws, noise="random").float())
+    numbers["image_std_noise_at_strength_1"] = _std(_images(generator, ws, "random"))
     for s, value in zip(strengths, kept):
         s.copy_(value)
     numbers["dead_noise_layers"] = _dead_noise(generator, ws[:1])
@@ -214,6 +214,12 @@ def block_growth(discriminator: Discriminator, reals: Tensor, labels: Tensor) ->
         for handle in handles:
             handle.remove()
     return (found[-1] / found[0]) ** (1 / len(discriminator.resolutions)) if found[0] else float("nan")
+
+
+def _images(generator: Generator, ws: Tensor, noise: Noise) -> Tensor:
+    """In parts of 2 megapixels, which bounds the features' memory."""
+    parts = ws.split(max(2**21 // generator.resolution**2, 1))
+    return torch.cat([generator.synthesis(part, noise).float() for part in parts])
 
 
 def synthesis_layers(generator: Generator) -> list[SynthesisLayer]:
