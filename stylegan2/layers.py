@@ -11,12 +11,19 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from .ops import bias_act, conv2d_resample, setup_filter
+from .ops import bias_act, conv2d_resample, once, setup_filter
 from .scalings import Scalings
 
 Noise = Literal["random", "const", "none"]
 MEMORY_FORMAT = torch.channels_last
 """Of the features in both networks: convolutions are faster in it on CPUs, and on GPUs in low precision."""
+
+
+def laid_out(weight: Tensor, up: int = 1) -> Tensor:
+    """A kernel (O, I, k, k) in the memory order that its convolution reads and gives its gradient in."""
+    if up == 1:
+        return weight.contiguous(memory_format=MEMORY_FORMAT)
+    return weight.transpose(0, 1).contiguous(memory_format=MEMORY_FORMAT).transpose(0, 1)  # transposed
 
 
 class EqualizedLinear(nn.Module):
@@ -83,7 +90,7 @@ class EqualizedConv2d(nn.Module):
         self.up, self.down, self.padding = up, down, kernel // 2
         self.filter_gain = scalings.upsample_gain if up > 1 else 1.0
         self.register_buffer("filter", setup_filter(taps, separable=True), persistent=False)
-        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, kernel, kernel) * std)
+        self.weight = nn.Parameter(laid_out(torch.randn(out_channels, in_channels, kernel, kernel) * std, up))
         self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
@@ -121,21 +128,34 @@ def modulate(
     """
     if demodulate and x.dtype == torch.float16:
         # Demodulation cancels any factor on weights or styles, so take the one that keeps float16 in range.
-        weight = weight / (weight.abs().amax(dim=(1, 2, 3), keepdim=True) * weight[0].numel() ** 0.5)
+        weight = once(_normalised, weight)
         styles = styles / styles.abs().amax(dim=1, keepdim=True)
     scale = None
     if demodulate:
-        if torch.is_grad_enabled():
-            power = weight.square().sum(dim=(2, 3))
-        else:  # the same in one pass; its second derivative at 0 would be NaN
-            power = torch.linalg.vector_norm(weight, dim=(2, 3)).square()
-        scale = torch.rsqrt(styles.square() @ power.t() + 1e-8)
-    if len(x) == 1 and weight.numel() < x.numel():  # a single sample: scale whichever is smaller
+        scale = torch.rsqrt(styles.square() @ once(_power, weight) + 1e-8)
+    if len(x) == 1 and 4 * weight.numel() < x.numel():  # a single sample: the kernel, if that is less work
         weight = weight * styles[0, :, None, None]
     else:
         x = x * styles.to(x.dtype)[:, :, None, None]
-    x = conv2d_resample(x, weight.to(x.dtype), filter, up, down, padding, flip_weight=flip_weight, gain=gain)
+    x = conv2d_resample(
+        x, once(_cast, weight, x.dtype), filter, up, down, padding, flip_weight=flip_weight, gain=gain
+    )
     return x, scale
+
+
+def _normalised(weight: Tensor) -> Tensor:
+    return weight / (weight.abs().amax(dim=(1, 2, 3), keepdim=True) * weight[0].numel() ** 0.5)
+
+
+def _power(weight: Tensor) -> Tensor:
+    """Σ weight² over a kernel's pixels, (I, O), summed in the order of memory: 30 times as fast."""
+    if weight.stride(0) < weight.stride(1):
+        return weight.transpose(0, 1).square().sum(dim=(2, 3))
+    return weight.square().sum(dim=(2, 3)).t()
+
+
+def _cast(weight: Tensor, dtype: torch.dtype) -> Tensor:
+    return weight.to(dtype)
 
 
 def modulated_conv2d(
@@ -206,7 +226,7 @@ class SynthesisLayer(nn.Module):
         self.affine = EqualizedLinear(
             w_dim, in_channels, scalings=scalings, bias_init=scalings.style_bias_init
         )
-        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, 3, 3) * std)
+        self.weight = nn.Parameter(laid_out(torch.randn(out_channels, in_channels, 3, 3) * std, up))
         self.bias = nn.Parameter(torch.zeros(out_channels))
         self.has_noise = scalings.noise
         if self.has_noise:

@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from stylegan2.__main__ import run
+from stylegan2.benchmark import clock, networks
 from stylegan2.ops import build
-from stylegan2.tools import bench
 
 
 def test_medians_are_of_interleaved_runs():
     order = []
     sleepers = {"a": lambda: (order.append("a"), time.sleep(0.01)), "b": lambda: order.append("b")}
-    times = bench.medians(sleepers, "cpu", repeats=3)
+    times = clock.medians(sleepers, "cpu", repeats=3)
     assert order == ["a", "b"] * 5
     assert 9 < times["a"] < 50 and times["b"] < 5
 
@@ -22,14 +22,14 @@ def test_medians_are_of_interleaved_runs():
 def test_recorded_convolutions_are_those_called():
     weight = torch.randn(4, 3, 3, 3)
     x = torch.randn(1, 3, 8, 8)
-    calls = bench.record_convolutions(lambda: torch.nn.functional.conv2d(x, weight, padding=1))
+    calls = networks.record_convolutions(lambda: torch.nn.functional.conv2d(x, weight, padding=1))
     assert [(call[1], call[2]) for call in calls] == [((1, 3, 8, 8), (4, 3, 3, 3))]
-    assert bench.flops(bench.convolution(calls[0], "cpu", torch.channels_last)) == 2 * 64 * 4 * 27
+    assert clock.flops(networks.convolution(calls[0], "cpu", torch.channels_last)) == 2 * 64 * 4 * 27
 
 
 def test_a_variant_without_kernels_really_is_and_leaves_no_trace():
     before = build.available("cpu")
-    with bench.variant(kernels=False):
+    with clock.variant(kernels=False):
         assert not build.available("cpu")
     assert build.available("cpu") == before
 
@@ -43,11 +43,9 @@ def test_whole_networks_are_measured_with_and_without_kernels(what, tmp_path, ca
     names = {row["name"] for row in rows if row["variant"]}
     phases = {"train: G", "train: D", "train: R1", "train: path length"}
     assert names == ({"generate"} if what == "generate" else phases)
-    assert {row["variant"] for row in rows if row["variant"]} == {
-        "reference, contiguous",
-        "reference",
-        "kernels",
-    }
+    variants = {"reference, contiguous", "reference", "kernels"}
+    variants |= {"kernels, fixed weights"} if what == "generate" else set()
+    assert {row["variant"] for row in rows if row["variant"]} == variants
     assert all(row["ms"] > 0 for row in rows)
     assert "speed-up" in capsys.readouterr().out
 

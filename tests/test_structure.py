@@ -18,7 +18,7 @@ ROWS = [
     ["discriminator"],
     ["ema", "official", "loggers"],
     ["training"],
-    ["checkpoint", "probing"],
+    ["benchmark", "checkpoint", "probing"],
     ["callbacks"],
     ["run"],
     ["cli"],

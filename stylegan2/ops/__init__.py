@@ -2,6 +2,7 @@
 
 from .bias_act import activations, bias_act
 from .conv2d_resample import conv2d_resample
+from .once import fixed_weights, once
 from .upfirdn2d import downsample2d, filter2d, setup_filter, upfirdn2d, upsample2d
 
 __all__ = [
@@ -10,6 +11,8 @@ __all__ = [
     "conv2d_resample",
     "downsample2d",
     "filter2d",
+    "fixed_weights",
+    "once",
     "setup_filter",
     "upfirdn2d",
     "upsample2d",

@@ -136,11 +136,11 @@ def plan(device: str, architectures: tuple[str, ...] | None = None) -> Build:
             f"there is no C++ compiler ({compiler!r}). Install g++ or clang++, or set CXX to your compiler."
         )
     if device == "cpu":
-        sources = (SOURCES / "cpu.cpp",)
+        sources = tuple(sorted(SOURCES.glob("*.cpp")))
         flags = tuple(_CPU_FLAGS)
         host = [platform.machine(), _processor()]  # the library holds instructions of this very processor
     else:
-        sources = (SOURCES / "bias_act.cu", SOURCES / "upfirdn2d.cu")
+        sources = tuple(sorted(SOURCES.glob("*.cu")))
         flags = ("-O3", "-DUSE_CUDA", *_architecture_flags(architectures))
         host = [torch.version.cuda, str(_cuda_home())]
     state = hashlib.sha256()

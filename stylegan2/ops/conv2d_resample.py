@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor
 
+from .conv2d import conv2d, conv_transpose2d
 from .upfirdn2d import filter_size, parse_padding, upfirdn2d
 
 
@@ -74,10 +75,10 @@ def conv2d_resample(
     return _conv2d(x, weight, stride=down, groups=groups, flip_weight=flip_weight)
 
 
-def _conv2d(x: Tensor, weight: Tensor, flip_weight: bool, groups: int, stride=1, padding=0) -> Tensor:
+def _conv2d(x: Tensor, weight: Tensor, flip_weight: bool, groups: int, stride=1, padding=(0, 0)) -> Tensor:
     if not flip_weight and weight.shape[2:].numel() > 1:
         weight = weight.flip([2, 3])
-    return F.conv2d(x, weight, stride=stride, padding=padding, groups=groups)
+    return conv2d(x, weight, stride, padding, groups)
 
 
 def _conv_transpose2d(x: Tensor, weight: Tensor, up: int, groups: int, flip_weight: bool) -> Tensor:
@@ -85,7 +86,7 @@ def _conv_transpose2d(x: Tensor, weight: Tensor, up: int, groups: int, flip_weig
     if flip_weight:
         weight = weight.flip([2, 3])
     if groups == 1:
-        return F.conv_transpose2d(x, weight.transpose(0, 1), stride=up)
+        return conv_transpose2d(x, weight.transpose(0, 1), up)
     o, i, kh, kw = weight.shape
     weight = weight.reshape(groups, o // groups, i, kh, kw).transpose(1, 2)
-    return F.conv_transpose2d(x, weight.reshape(groups * i, o // groups, kh, kw), stride=up, groups=groups)
+    return conv_transpose2d(x, weight.reshape(groups * i, o // groups, kh, kw), up, groups)

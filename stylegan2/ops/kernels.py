@@ -75,7 +75,7 @@ def bias_act(
 # ------------------------------------------------------------------------------------------ output shapes
 
 
-def _channels_last(x: Tensor) -> bool:
+def is_channels_last(x: Tensor) -> bool:
     return x.ndim == 4 and not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
 
 
@@ -84,18 +84,20 @@ def _(x, filter, upx, upy, downx, downy, x0, x1, y0, y1, flip, gain):
     fw, fh = (1, 1) if filter is None else (filter.shape[-1], filter.shape[0])
     n, c, h, w = x.shape
     size = (n, c, (h * upy + y0 + y1 - fh) // downy + 1, (w * upx + x0 + x1 - fw) // downx + 1)
-    return x.new_empty(size).to(memory_format=torch.channels_last) if _channels_last(x) else x.new_empty(size)
+    return (
+        x.new_empty(size).to(memory_format=torch.channels_last) if is_channels_last(x) else x.new_empty(size)
+    )
 
 
 @torch.library.register_fake("stylegan2::bias_act")
 def _(x, b, scale, noise, act, alpha, gain, clamp, dim):
-    last = dim == 1 and _channels_last(x)
+    last = dim == 1 and is_channels_last(x)
     return torch.empty_like(x, memory_format=torch.channels_last if last else torch.contiguous_format)
 
 
 @torch.library.register_fake("stylegan2::bias_act_grad")
 def _(cot, x, b, scale, noise, act, alpha, gain, clamp, dim, order, from_output):
-    last = dim == 1 and _channels_last(x)
+    last = dim == 1 and is_channels_last(x)
     return torch.empty_like(x, memory_format=torch.channels_last if last else torch.contiguous_format)
 
 

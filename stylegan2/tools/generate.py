@@ -16,6 +16,7 @@ from ..errors import InputError
 from ..generator import Generator
 from ..images import grid as make_grid
 from ..images import save_png, to_picture
+from ..ops import fixed_weights
 
 
 def generate(
@@ -53,10 +54,11 @@ def generate(
     folder = Path(out)
 
     images = []
-    for seed, label in tqdm(list(zip(numbers, labels)), unit="image", desc="Generating"):
-        image = generate_image(network, seed, label, psi, cutoff, noise)
-        save_png(to_picture(image), folder / f"seed{seed:04d}.png")
-        images.append(image)
+    with fixed_weights():
+        for seed, label in tqdm(list(zip(numbers, labels)), unit="image", desc="Generating"):
+            image = generate_image(network, seed, label, psi, cutoff, noise)
+            save_png(to_picture(image), folder / f"seed{seed:04d}.png")
+            images.append(image)
     save_png(make_grid(torch.stack(images), columns), folder / "grid.png")
     print(f"{len(images)} images and grid.png ({columns}×{rows}) in {folder}")
 

@@ -1,0 +1,1 @@
+"""How fast the ops and whole networks are on this machine."""

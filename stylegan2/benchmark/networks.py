@@ -1,0 +1,147 @@
+"""Whole networks: images generated, beside their bare convolutions, and the four phases of training."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.overrides import TorchFunctionMode
+
+from ..discriminator import Discriminator
+from ..generator import Generator
+from ..losses import R1, PathLength, generator_loss
+from ..ops import build, fixed_weights
+from ..training import StyleGAN2
+from .clock import Row, flops, medians, peak_mb, under
+
+
+def _blocks(dtype: str) -> dict:
+    return {} if dtype == "float32" else {"low_precision_blocks": 99, "low_precision_dtype": dtype}
+
+
+def bench_generate(
+    resolution: int, device: str, dtype: str, batch: int, repeats: int, channel_base: int, compile: bool
+) -> list[Row]:
+    """Whole images, beside the time of the network's bare convolutions."""
+    g = Generator(resolution, channel_base=channel_base, **_blocks(dtype)).to(device).eval()
+    z = torch.randn(batch, g.z_dim, device=device)
+    fixed = fixed_weights()
+
+    @torch.no_grad()
+    def generate(network: nn.Module) -> None:
+        network(z, noise="const")
+
+    def generate_many() -> None:
+        with fixed:
+            generate(g)
+
+    variants = _variants(generate, g)
+    variants["kernels, fixed weights"] = under(generate_many, kernels=True)
+    if compile:
+        compiled = torch.compile(g)
+        variants["kernels, compiled"] = under(lambda: generate(compiled), kernels=True)
+    with build.off():  # so that every convolution is PyTorch's own, and counts
+        calls, work = record_convolutions(lambda: generate(g)), flops(lambda: generate(g))
+    times = medians(variants, device, repeats)
+    bare = sum(
+        min(medians({form: convolution(call, device, form) for form in FORMATS}, device, repeats).values())
+        for call in calls
+    )
+    rows = [Row("generate: its bare convolutions", resolution, "", bare, gflop_per_s=work / bare / 1e6)]
+    for name, ms in times.items():
+        speedup, rate, peak = (
+            times["reference, contiguous"] / ms,
+            work / ms / 1e6,
+            peak_mb(variants[name], device),
+        )
+        rows.append(Row("generate", resolution, name, ms, speedup, None, rate, peak, of_limit=bare / ms))
+    return rows
+
+
+def _variants(function: Callable[[nn.Module], object], network: nn.Module) -> dict[str, Callable[[], object]]:
+    """The function of the network, contiguous or channels last, without and with kernels."""
+    contiguous = copy.deepcopy(network).to(memory_format=torch.contiguous_format)
+    return {
+        "reference, contiguous": under(lambda: function(contiguous), kernels=False, channels_last=False),
+        "reference": under(lambda: function(network), kernels=False),
+        "kernels": under(lambda: function(network), kernels=True),
+    }
+
+
+FORMATS = (torch.channels_last, torch.contiguous_format)
+
+
+class _Recorder(TorchFunctionMode):
+    """Notes every ungrouped convolution that is called."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls = []
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        is_convolution = function in (F.conv2d, F.conv_transpose2d, torch.conv2d, torch.conv_transpose2d)
+        if is_convolution and kwargs.get("groups", 1) == 1:
+            x, weight, *rest = args
+            self.calls.append((function, tuple(x.shape), tuple(weight.shape), x.dtype, rest, dict(kwargs)))
+        return function(*args, **kwargs)
+
+
+def record_convolutions(function: Callable[[], object]) -> list[tuple]:
+    with _Recorder() as recorder:
+        function()
+    return recorder.calls
+
+
+def convolution(call: tuple, device: str, form: torch.memory_format) -> Callable[[], object]:
+    """A recorded convolution alone, on random data in a memory format."""
+    function, x_shape, weight_shape, dtype, rest, kwargs = call
+    x = torch.randn(x_shape, device=device).to(dtype, memory_format=form)
+    weight = torch.randn(weight_shape, device=device).to(dtype, memory_format=form)
+
+    @torch.no_grad()
+    def run() -> None:
+        function(x, weight, *rest, **kwargs)
+
+    return run
+
+
+def bench_train(
+    resolution: int, device: str, dtype: str, batch: int, repeats: int, channel_base: int
+) -> list[Row]:
+    """Forward and backward of each phase of an iteration; its optimisers take no time to speak of."""
+    low = _blocks(dtype)
+    model = StyleGAN2(
+        Generator(resolution, channel_base=channel_base, **low),
+        Discriminator(resolution, channel_base=channel_base, **low),
+        batch=batch,
+        r1=R1(gamma=1.0),
+        path_length=PathLength(batch_shrink=1),
+    ).to(device)
+    real = torch.rand(batch, 3, resolution, resolution, device=device) * 2 - 1
+    c = torch.zeros(batch, 0, device=device)
+    phases = {
+        "G": lambda model: generator_loss(model.score(model.fake(c), c)),
+        "D": lambda model: model.discriminator_loss(real, c),
+        "R1": lambda model: model.r1_penalty(real, c),
+        "path length": lambda model: model.path_length_penalty(c),
+    }
+    rows = []
+    for phase, loss in phases.items():
+
+        def step(model: StyleGAN2, loss=loss, of_d=phase in ("D", "R1")) -> None:
+            network = model.discriminator if of_d else model.generator
+            with model.training_only(network):
+                loss(model).backward()
+            network.zero_grad()
+
+        variants = _variants(step, model)
+        times = medians(variants, device, repeats)
+        for name, ms in times.items():
+            peak = peak_mb(variants[name], device)
+            speedup = times["reference, contiguous"] / ms
+            rows.append(Row(f"train: {phase}", resolution, name, ms, speedup, peak_mb=peak))
+    return rows

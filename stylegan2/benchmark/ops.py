@@ -1,0 +1,126 @@
+"""Both ops, and the convolution between them, at their shapes in the networks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .. import layers
+from ..ops import kernels, setup_filter
+from ..ops.bias_act import bias_act_reference
+from ..ops.conv2d import conv2d
+from ..ops.upfirdn2d import upfirdn2d_reference
+from .clock import Row, medians
+
+
+@dataclass(frozen=True)
+class OpCase:
+    """One op at one shape: `kernel` and `reference` take `leaves`, the tensors to differentiate by."""
+
+    name: str
+    kernel: Callable[..., Tensor]
+    reference: Callable[..., Tensor]
+    leaves: tuple[Tensor, ...]
+    flops: int = 0  # where it is bound by arithmetic rather than by memory
+
+    def forward(self, op: Callable[..., Tensor]) -> Callable[[], object]:
+        leaves = [t.detach() for t in self.leaves]
+        return lambda: op(*leaves)
+
+    def forward_backward(self, op: Callable[..., Tensor]) -> Callable[[], object]:
+        leaves = [t.detach().requires_grad_() for t in self.leaves]
+        cot = torch.ones_like(op(*leaves))
+        return lambda: torch.autograd.grad(op(*leaves), leaves, cot)
+
+
+def op_cases(
+    resolution: int,
+    device: str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    channels_last: bool = False,
+    batch: int = 1,
+) -> Iterator[OpCase]:
+    """Both ops as a config-f network uses them at one resolution: min(32768 / resolution, 512) channels."""
+    form = torch.channels_last if channels_last else torch.contiguous_format
+    c, r = min(32768 // resolution, 512), resolution
+
+    def images(channels: int, size: int) -> Tensor:
+        return torch.randn(batch, channels, size, size, device=device).to(dtype, memory_format=form)
+
+    f = setup_filter([1, 3, 3, 1], device=device)
+    for name, x, up, down, padding, gain in (
+        ("after the up-convolution", images(c, r + 1), 1, 1, (1, 1, 1, 1), 4.0),
+        ("before the down-convolution", images(c, r), 1, 1, (2, 2, 2, 2), 1.0),
+        ("image up 2", images(3, r // 2), 2, 1, (2, 1, 2, 1), 4.0),
+        ("features down 2", images(c, r), 1, 2, (1, 1, 1, 1), 1.0),
+    ):
+        args = (f, (up, up), (down, down), padding, False, gain)
+        yield OpCase(
+            f"upfirdn2d {name}",
+            lambda x, args=args: kernels.upfirdn2d(x, *args),
+            lambda x, args=args: upfirdn2d_reference(x, *args),
+            (x,),
+        )
+
+    b, scale = torch.randn(c, device=device), torch.rand(batch, c, device=device) + 0.5
+    noise = torch.randn(r, r, device=device)
+    for name, leaves, order in (
+        ("bias_act", (images(c, r), b), lambda x, b: (x, b, None, None)),
+        ("bias_act with scale and noise", (images(c, r), b, scale, noise), lambda x, b, s, n: (x, b, s, n)),
+    ):
+
+        def run(op: Callable, *leaves: Tensor, order: Callable = order) -> Tensor:
+            x, b, scale, noise = order(*leaves)
+            return op(x, b, "lrelu", 0.2, 2**0.5, 256.0, 1, scale, noise)
+
+        yield OpCase(
+            name,
+            lambda *leaves, run=run: run(kernels.bias_act, *leaves),
+            lambda *leaves, run=run: run(bias_act_reference, *leaves),
+            leaves,
+        )
+
+    if device == "cpu" and dtype == torch.float32:  # elsewhere it is PyTorch's own
+        yield OpCase(
+            "conv2d 3×3 by Winograd",
+            lambda x, weight: conv2d(x, weight, padding=(1, 1)),
+            lambda x, weight: F.conv2d(x, weight, padding=1),
+            (images(c, r), layers.laid_out(torch.randn(c, c, 3, 3) / (9 * c) ** 0.5)),
+            flops=2 * batch * (3 * c * r) ** 2,
+        )
+
+
+def bench_ops(
+    resolution: int, device: str, dtype: torch.dtype, batch: int, repeats: int, copy: float
+) -> list[Row]:
+    """Each op at its shapes in the network, by kernel and by PyTorch."""
+    rows = []
+    for channels_last in (True, False):
+        form = "channels last" if channels_last else "contiguous"
+        for case in op_cases(resolution, device, dtype, channels_last, batch):
+            for direction in ("forward", "forward_backward"):
+                times = medians(
+                    {name: getattr(case, direction)(getattr(case, name)) for name in ("reference", "kernel")},
+                    device,
+                    repeats,
+                )
+                moved = sum(t.numel() * t.element_size() for t in (case.leaves[0], case.kernel(*case.leaves)))
+                for name, ms in times.items():
+                    row = Row(
+                        f"{case.name}, {direction.replace('_', '+')}, {form}",
+                        resolution,
+                        name,
+                        ms,
+                        times["reference"] / ms,
+                    )
+                    if case.flops:
+                        row.gflop_per_s = case.flops * (1 if direction == "forward" else 3) / ms / 1e6
+                    elif direction == "forward":
+                        row.gb_per_s = moved / ms / 1e6
+                        row.of_limit = row.gb_per_s / copy
+                    rows.append(row)
+    return rows

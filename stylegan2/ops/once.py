@@ -1,0 +1,43 @@
+"""What depends on weights alone, computed once while the weights do not change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+_current: fixed_weights | None = None
+
+
+class fixed_weights:  # noqa: N801 (as torch.no_grad)
+    """`with fixed_weights():` keeps what forward passes without gradients derive from weights alone.
+
+    Demodulation's sums, kernels in another type, Winograd's transformed kernels: at low resolutions they
+    cost more than the features. A weight changed within the block by an in-place operation is noticed, one
+    changed behind PyTorch's back (through `.data`) is not. A block entered again still has what it had.
+    """
+
+    def __init__(self):
+        self.kept: dict[tuple, tuple[nn.Parameter, int, Tensor]] = {}
+        self._outer: list[fixed_weights | None] = []
+
+    def __enter__(self) -> fixed_weights:
+        global _current
+        self._outer.append(_current)
+        _current = self
+        return self
+
+    def __exit__(self, *_) -> None:
+        global _current
+        _current = self._outer.pop()
+
+
+def once(function: Callable[..., Tensor], weight: Tensor, *settings) -> Tensor:
+    """function(weight, *settings); from memory if the weights are fixed and no gradient is wanted."""
+    if _current is None or torch.is_grad_enabled() or not isinstance(weight, nn.Parameter):
+        return function(weight, *settings)
+    kept, key = _current.kept, (function, id(weight), *settings)
+    if key not in kept or kept[key][1] != weight._version:
+        kept[key] = weight, weight._version, function(weight, *settings)  # the weight keeps its id taken
+    return kept[key][2]
