@@ -12,7 +12,8 @@ from collections.abc import Mapping
 
 from ..training import StyleGAN2
 from . import anatomy, influence
-from .measure import Finding, Probe
+from .findings import Finding, fault
+from .measure import Probe
 from .precision import LARGE, ROUNDINGS
 
 ROUNDING = 0.02
@@ -33,10 +34,6 @@ DEAD_NOISE = 1e-3
 
 RGB_GAIN = (math.sqrt(0.5), math.sqrt(2))
 """Gain of an image layer. 1 by design; √in ≥ 2 without its factor 1/√in from 4 channels on."""
-
-
-def fault(name: str, text: str) -> Finding:
-    return Finding(name=name, text=text)
 
 
 def _latent(model: StyleGAN2, g: Probe, numbers: Mapping, parts: Mapping) -> list[Finding]:

@@ -13,9 +13,10 @@ from tqdm import tqdm
 from ..losses import discriminator_loss, generator_loss
 from ..training import StyleGAN2
 from . import anatomy, influence
-from .checks import NETWORK_CHECKS, fault
+from .checks import NETWORK_CHECKS
+from .findings import Finding, fault, signal_findings
 from .loss_checks import LOSS_CHECKS
-from .measure import Finding, Probe, as_found, probe, signal_findings
+from .measure import Probe, as_found, probe
 from .precision import low_precision_errors
 from .rehearse import Rehearsal, penalty_weights
 

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 import torch
 
 from ..training import StyleGAN2
-from .checks import ROUNDING, fault
-from .measure import Finding, Probe
+from .checks import ROUNDING
+from .findings import Finding, fault
+from .measure import Probe
 
 EMA_FAR = 0.5
 """Relative distance of the average from the weights. Averaging n steps of lr = 0.0025 in random directions

@@ -13,7 +13,8 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 from .diagnose import Examination
-from .measure import Finding, Probe
+from .findings import Finding
+from .measure import Probe
 from .rehearse import Rehearsal
 from .theory import Claim
 

@@ -23,7 +23,7 @@ from stylegan2.data import InfiniteSampler, to_float
 from stylegan2.errors import InputError
 from stylegan2.probing.claims import ABLATIONS
 from stylegan2.probing.diagnose import checkpoint_findings, examine
-from stylegan2.probing.measure import Finding
+from stylegan2.probing.findings import Finding
 from stylegan2.probing.rehearse import rehearse
 from stylegan2.probing.report import Variant, diagnosis, write_report
 from stylegan2.probing.theory import check_theory, path_length_by_resolution
