@@ -102,7 +102,7 @@ class Bench:
     def batch(self, model: StyleGAN2) -> tuple[Tensor, Tensor]:
         """8 real images, fewer where they are large, in whole minibatch-stddev groups; and their labels."""
         resolution = model.generator.resolution
-        n = 8 if resolution <= 128 else 4 if resolution <= 512 else 2
+        n = 8 if resolution <= 128 else 4 if resolution <= 256 else 2
         n = n - n % (model.discriminator.minibatch_group or 1) or n
         self.data.open(minimum=n)
         sampler = InfiniteSampler(len(self.dataset), batch=n, seed=self.run.seed)

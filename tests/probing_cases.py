@@ -1,0 +1,37 @@
+"""Small networks to probe, images for them, and the faults found: shared by the probe's tests."""
+
+import torch
+import torch.nn.functional as F
+
+from stylegan2.discriminator import Discriminator
+from stylegan2.generator import Generator
+from stylegan2.losses import R1
+from stylegan2.probing.diagnose import examine
+from stylegan2.scalings import Scalings
+from stylegan2.training import StyleGAN2
+
+
+def make(resolution=16, *, g="skip", d="resnet", base=512, scalings=None, seed=0, blocks=None, **options):
+    torch.manual_seed(seed)
+    networks = {"scalings": scalings or Scalings(), "channel_base": base} | (blocks or {})
+    shared = {key: options.pop(key) for key in ("img_channels", "num_classes") if key in options}
+    return StyleGAN2(
+        Generator(resolution, architecture=g, **networks, **shared),
+        Discriminator(resolution, architecture=d, **networks, **shared),
+        **({"scalings": scalings or Scalings(), "batch": 8, "r1": R1(gamma=1.0)} | options),
+    )
+
+
+def batch(model, n=8):
+    """Smooth random images, and labels in turn."""
+    g, random = model.generator, torch.Generator().manual_seed(1)
+    small = torch.randn(n, g.img_channels, 4, 4, generator=random)
+    labels = torch.eye(g.num_classes)[torch.arange(n) % g.num_classes] if g.num_classes else torch.zeros(n, 0)
+    return 0.5 * F.interpolate(small, size=g.resolution, mode="bicubic"), labels
+
+
+def faults(model, **kwargs):
+    found = {}
+    for fault in examine(model, *batch(model), **kwargs).faults:
+        found[fault.name] = found.get(fault.name, "") + str(fault)
+    return found
