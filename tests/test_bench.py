@@ -1,6 +1,9 @@
 """The benchmark measures what it says: rates, ratios and convolutions that can be checked by hand."""
 
 import json
+import os
+import subprocess
+import sys
 import time
 
 import pytest
@@ -32,6 +35,27 @@ def test_a_variant_without_kernels_really_is_and_leaves_no_trace():
     with clock.variant(kernels=False):
         assert not build.available("cpu")
     assert build.available("cpu") == before
+
+
+def bench_in_a_process_of_its_own(*args, **environment):
+    command = [sys.executable, "-m", "stylegan2", "bench", "--device", "cpu", *args]
+    return subprocess.run(command, capture_output=True, text=True, env=os.environ | environment)
+
+
+def test_ops_are_measured_from_a_fresh_start(tmp_path):
+    out = tmp_path / "bench.json"
+    args = ["--resolutions", "64", "--what", "ops", "--repeats", "1", "--out", str(out)]
+    done = bench_in_a_process_of_its_own(*args)
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(out.read_text())["rows"]
+    convolutions = [row for row in rows if row["name"].startswith("conv2d")]
+    assert all((row["gflop_per_s"] or 0) > 0 for row in convolutions) and len(convolutions) == 8
+    assert all(row["gb_per_s"] > 0 for row in rows if row["name"] == "bias_act, forward, contiguous")
+
+
+def test_without_kernels_there_is_nothing_to_measure():
+    done = bench_in_a_process_of_its_own("--what", "ops", STYLEGAN2_KERNELS="off")
+    assert done.returncode == 2 and "no kernels" in done.stderr and "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize("what", ["generate", "train"])

@@ -15,6 +15,7 @@ from ..benchmark.clock import Row, copy_speed
 from ..benchmark.networks import bench_generate, bench_train
 from ..benchmark.ops import bench_ops
 from ..errors import InputError
+from ..ops import build
 
 DTYPES = ("float32", "float16", "bfloat16")
 
@@ -60,6 +61,11 @@ def bench(
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError("--device cuda, but PyTorch finds no GPU here. Take --device cpu.")
 
+    if not build.available(device):  # builds them, if it must, before the clock runs
+        raise InputError(
+            f"there are no kernels for {device} to measure. Unset STYLEGAN2_KERNELS=off; "
+            "`stylegan2 doctor` says what else is missing."
+        )
     rows: list[Row] = []
     copy = copy_speed(device, repeats)
     for resolution in tqdm(sizes, desc="Measuring", unit="resolution"):
