@@ -1,14 +1,59 @@
 // CPU kernels: loops over short float buffers that stay in the first-level cache and that the compiler
 // vectorises, spread over PyTorch's own threads. Both ops are bound by memory, so a buffer more costs little.
+#include "lanes.h"
 #include "ops.h"
 
 #include <algorithm>
+#include <cstring>
+#include <type_traits>
+
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
 
 namespace stylegan2 {
 namespace {
 
-constexpr int64_t CHUNK = 1024;   // elements of a buffer
-constexpr int64_t GRAIN = 32768;  // elements worth a thread
+constexpr int64_t CHUNK = 1024;      // elements of a buffer
+constexpr int64_t GRAIN = 32768;     // elements worth a thread
+constexpr int64_t CACHE = 32 << 20;  // bytes; larger results would push out of the caches what is still needed
+
+// Copies past the caches, which spares reading the lines that are about to be overwritten.
+inline void stream(char* to, const char* from, int64_t bytes) {
+#if defined(__AVX512F__)
+  const int64_t head = std::min<int64_t>(bytes, -reinterpret_cast<intptr_t>(to) & 63);
+  std::memcpy(to, from, head);
+  int64_t i = head;
+  for (; i + 64 <= bytes; i += 64)
+    _mm512_stream_si512(reinterpret_cast<__m512i*>(to + i), _mm512_loadu_si512(from + i));
+  std::memcpy(to + i, from + i, bytes - i);
+#else
+  std::memcpy(to, from, bytes);
+#endif
+}
+
+inline void finish_streams() {
+#if defined(__AVX512F__)
+  _mm_sfence();
+#endif
+}
+
+// y = u in y's type.
+template <typename T, typename A>
+inline void store(T* __restrict y, const A* __restrict u, int64_t n, bool past_caches) {
+  if (!past_caches) {
+    for (int64_t i = 0; i < n; ++i) y[i] = static_cast<T>(u[i]);
+  } else if constexpr (std::is_same_v<T, A>) {
+    stream(reinterpret_cast<char*>(y), reinterpret_cast<const char*>(u), n * sizeof(T));
+  } else {
+    alignas(64) T rounded[CHUNK];
+    for (int64_t i = 0; i < n; i += CHUNK) {
+      const int64_t m = std::min(CHUNK, n - i);
+      for (int64_t k = 0; k < m; ++k) rounded[k] = static_cast<T>(u[i + k]);
+      stream(reinterpret_cast<char*>(y + i), reinterpret_cast<const char*>(rounded), m * sizeof(T));
+    }
+  }
+}
 
 // ----------------------------------------------------------------------------------------------- bias_act
 
@@ -51,6 +96,7 @@ void run_bias_act(
   const bool channels_inside = !plain && p.inner == 1;
   const int64_t channels = p.channels, inner = p.inner, pixels = p.pixels;
   const auto finish = finisher<A>(p.act);
+  const bool past_caches = p.size * int64_t(sizeof(T)) >= CACHE;
   torch::stable::parallel_for(0, p.size, GRAIN, [&](int64_t begin, int64_t end) {
     alignas(64) A u[CHUNK], c[CHUNK];
     // Channels inside: bias and scale repeated beyond a buffer's length, so that 3 channels run like 512.
@@ -95,9 +141,10 @@ void run_bias_act(
       if (cot)
         for (int64_t k = 0; k < n; ++k) c[k] = static_cast<A>(cot[i + k]);
       finish(p, u, c, n);
-      for (int64_t k = 0; k < n; ++k) y[i + k] = static_cast<T>(u[k]);
+      store(y + i, u, n, past_caches);
       i += n;
     }
+    if (past_caches) finish_streams();
   });
 }
 
@@ -182,12 +229,86 @@ void filter_line(
   }
 }
 
+// The filter between convolution and features, in float32 and channels last: 4×4 separable taps, as many pixels
+// out as in but for padding. Two output rows at once read five input rows; sums along the columns of a block stay
+// in the first-level cache.
+struct SmallFilter {
+  static constexpr int64_t CHANNELS = 128, FLOATS = 2048;  // of a block, which has FLOATS / channels columns
+
+  const Geometry& g;
+  const float *column, *row;
+  bool past_caches;
+
+  static bool fits(const Geometry& g) {
+    return g.taps_x == 4 && g.taps_y == 4 && g.upx * g.upy * g.downx * g.downy == 1 && g.inner % 16 == 0;
+  }
+
+  // Output rows oy and, if `two`, oy + 1 of an image.
+  void rows(const float* image, int64_t oy, bool two, float* y) const {
+    alignas(64) static const float zeros[CHANNELS] = {};
+    alignas(64) float sums[2][FLOATS + 3 * CHANNELS];
+    const float* from[5];
+    for (int j = 0; j < 5; ++j) {
+      const int64_t iy = oy - g.pad_y + j;
+      from[j] = iy >= 0 && iy < g.height ? image + iy * g.width * g.inner : nullptr;
+    }
+    const int64_t channels = std::min(g.inner, CHANNELS), columns = FLOATS / channels;
+    for (int64_t begin = 0; begin < g.out_width; begin += columns) {
+      const int64_t end = std::min(begin + columns, g.out_width);
+      for (int64_t c0 = 0; c0 < g.inner; c0 += channels) {
+        const int64_t n = std::min(channels, g.inner - c0);
+        for (int64_t k = 0; k < end - begin + 3; ++k) {
+          const int64_t ix = begin - g.pad_x + k, at = ix * g.inner + c0;
+          const bool inside = ix >= 0 && ix < g.width;
+          const float* x[5];
+          for (int j = 0; j < 5; ++j) x[j] = inside && from[j] ? from[j] + at : zeros;
+          for (int64_t c = 0; c < n; c += 16) {
+            const Lanes x1 = load(x[1] + c), x2 = load(x[2] + c), x3 = load(x[3] + c);
+            save(sums[0] + k * n + c,
+                 column[0] * load(x[0] + c) + column[1] * x1 + column[2] * x2 + column[3] * x3);
+            save(sums[1] + k * n + c,
+                 column[0] * x1 + column[1] * x2 + column[2] * x3 + column[3] * load(x[4] + c));
+          }
+        }
+        for (int r = 0; r < 1 + two; ++r)
+          for (int64_t ox = begin; ox < end; ++ox) {
+            const float* s = sums[r] + (ox - begin) * n;
+            float* to = y + ((oy + r) * g.out_width + ox) * g.inner + c0;
+            for (int64_t c = 0; c < n; c += 16)
+              put(to + c, row[0] * load(s + c) + row[1] * load(s + n + c) + row[2] * load(s + 2 * n + c) +
+                              row[3] * load(s + 3 * n + c));
+          }
+      }
+    }
+  }
+
+  void put(float* to, Lanes v) const {
+    if (past_caches)
+      stream(reinterpret_cast<char*>(to), reinterpret_cast<const char*>(&v), sizeof(v));
+    else
+      save(to, v);
+  }
+
+  void run(const float* x, float* y) const {
+    const int64_t pairs = (g.out_height + 1) / 2, image = g.out_height * g.out_width * g.inner;
+    torch::stable::parallel_for(
+        0, g.outer * pairs, std::max<int64_t>(1, GRAIN / (2 * g.out_width * g.inner)), [&](int64_t begin, int64_t end) {
+          for (int64_t i = begin; i < end; ++i) {
+            const int64_t n = i / pairs, oy = i % pairs * 2;
+            rows(x + n * g.height * g.width * g.inner, oy, oy + 1 < g.out_height, y + n * image);
+          }
+          if (past_caches) finish_streams();
+        });
+  }
+};
+
 }  // namespace
 
 template <typename T>
 void run_upfirdn2d(
     const Geometry& g, const T* x, const Filter<typename Accumulate<T>::type>& filter, T* y, const Tensor&) {
   using A = typename Accumulate<T>::type;
+  const bool past_caches = g.outer * g.out_height * g.out_width * g.inner * int64_t(sizeof(T)) >= CACHE;
   const int h = g.taps_y, w = g.taps_x;
   std::vector<A> taps(h * w), column(h), row(w);
   int pivot = 0;
@@ -198,6 +319,10 @@ void run_upfirdn2d(
   // Input rows are summed first, then filtered along the line: twice 4 taps instead of 16. A filter that is
   // no outer product sums the filtered lines instead.
   const bool product = separate(taps.data(), h, w, pivot / w, pivot % w, column.data(), row.data());
+
+  if constexpr (std::is_same_v<T, float>)
+    if (product && SmallFilter::fits(g))
+      return SmallFilter{g, column.data(), row.data(), past_caches}.run(x, y);
 
   const int64_t inner = g.inner;  // blocks of columns keep the rows of a filter in the first-level cache
   const int64_t columns = std::min(std::max<int64_t>(1, (inner == 1 ? CHUNK : 8 * CHUNK) / inner), g.out_width);
@@ -231,7 +356,12 @@ void run_upfirdn2d(
           T* to = y + ((image * g.out_height + oy) * g.out_width + ox0) * inner;
           if (product) {
             add_rows(count, rows.data(), weights.data(), (right - left) * inner, inside);
-            filter_line<false>(g, line.data(), first, row.data(), ox0, ox1, to);
+            if (past_caches) {
+              filter_line<false>(g, line.data(), first, row.data(), ox0, ox1, sum.data());
+              store(to, sum.data(), (ox1 - ox0) * inner, true);
+            } else {
+              filter_line<false>(g, line.data(), first, row.data(), ox0, ox1, to);
+            }
           } else {
             std::fill(sum.begin(), sum.end(), A(0));
             for (int j = 0; j < count; ++j) {
@@ -239,9 +369,10 @@ void run_upfirdn2d(
               add_rows<1>(&rows[j], &one, (right - left) * inner, inside);
               filter_line<true>(g, line.data(), first, &taps[int(weights[j]) * w], ox0, ox1, sum.data());
             }
-            for (int64_t i = 0; i < (ox1 - ox0) * inner; ++i) to[i] = static_cast<T>(sum[i]);
+            store(to, sum.data(), (ox1 - ox0) * inner, past_caches);
           }
         }
+        if (past_caches) finish_streams();
       });
 }
 

@@ -10,8 +10,9 @@
 #include <torch/headeronly/core/ScalarType.h>
 
 #include <cstdint>
-#include <cstring>
 #include <vector>
+
+#include "lanes.h"
 
 namespace stylegan2 {
 namespace {
@@ -19,8 +20,6 @@ namespace {
 using torch::stable::Tensor;
 
 constexpr float P = 0.70710678118654752440f, Q = 1.41421356237309504880f;
-
-typedef float Lanes __attribute__((vector_size(64)));  // 16 channels at once, on any processor
 
 // Each map works on one axis, of one channel (V = float) or 16: `s` and `d` are the strides of input and output.
 struct Input {  // Bᵀ
@@ -98,10 +97,10 @@ template <typename Map, typename V>
 inline void both_axes(const float* const* x, float* const* y, int64_t c) {
   constexpr int N = Map::from, M = Map::to;
   V in[N * N], half[M * N], out[M * M];
-  for (int i = 0; i < N * N; ++i) std::memcpy(&in[i], x[i] + c, sizeof(V));
+  for (int i = 0; i < N * N; ++i) in[i] = load<V>(x[i] + c);
   for (int i = 0; i < N; ++i) Map::template axis<V>(in + i, N, half + i, N);
   for (int i = 0; i < M; ++i) Map::template axis<V>(half + i * N, 1, out + i * M, 1);
-  for (int i = 0; i < M * M; ++i) std::memcpy(y[i] + c, &out[i], sizeof(V));
+  for (int i = 0; i < M * M; ++i) save(y[i] + c, out[i]);
 }
 
 template <typename Map>
