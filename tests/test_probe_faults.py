@@ -355,6 +355,7 @@ def test_planted_interval_from_lightnings_global_step_is_found(demo):
 
     model = tiny()
     model.__class__ = GlobalStep
+    assert "r1 was evaluated at iterations [" in faults(model)["lazy interval"]
     seen = rehearse(model, demo, 18)
     found = faults(model, rehearsal=seen)
     assert "global_step" in found["lazy interval"], seen

@@ -15,7 +15,7 @@ from ..training import StyleGAN2
 from . import anatomy, influence
 from .checks import NETWORK_CHECKS
 from .findings import Finding, fault, signal_findings
-from .loss_checks import LOSS_CHECKS
+from .loss_checks import LOSS_CHECKS, interval_findings
 from .measure import Probe, as_found, probe
 from .precision import low_precision_errors
 from .rehearse import Rehearsal, penalty_weights
@@ -176,15 +176,8 @@ def rehearsal_findings(model: StyleGAN2, seen: Rehearsal) -> list[Finding]:
         ("R1", seen.r1, model.r1.every),
         ("path length", seen.path_length, model.path_length.every),
     ):
-        right = [i for i in range(seen.iterations) if every and (start + i) % every == 0]
-        if seen.diverged or fired == right:
-            continue
-        text = (
-            f"{name} was evaluated at iterations {fired[:6]} of {seen.iterations}, should be at "
-            f"{right[:6]} (every {every}); likely cause: the interval counts optimiser steps (Lightning's "
-            "global_step)"
-        )
-        found.append(fault("lazy interval", text))
+        if not seen.diverged:
+            found += interval_findings(name, fired, seen.iterations, every, start)
     if seen.ema_error is not None and seen.ema_error > 1e-3:
         text = (
             f"after {seen.iterations} iterations the average is {seen.ema_error:.2g} off one kept by its "

@@ -95,16 +95,18 @@ def _penalties(model: StyleGAN2, g: Probe, numbers: Mapping, parts: Mapping) -> 
 
 def _lazy(model: StyleGAN2, g: Probe, numbers: Mapping, parts: Mapping) -> list[Finding]:
     found = []
-    for name, every in (("path_length", model.path_length.every), ("r1", model.r1.every)):
-        weight = parts["penalty_weights"].get(name)
-        if weight is None or math.isclose(weight, every, rel_tol=ROUNDING):
-            continue
-        text = (
-            f"{name} enters a training step times {weight:.3g}, should be times {every}, being evaluated "
-            f"every {every} iterations; likely cause: scalings.lazy_regularization_correction, or a factor "
-            "applied twice"
-        )
-        found.append(fault("penalty weight", text))
+    steps = max(model.r1.every, model.path_length.every) + 1
+    for name, every in (("r1", model.r1.every), ("path_length", model.path_length.every)):
+        weights = parts["penalty_weights"][name]
+        found += interval_findings(name, list(weights), steps, every)
+        wrong = [w for w in weights.values() if not math.isclose(w, every, rel_tol=ROUNDING)]
+        if wrong:
+            text = (
+                f"{name} enters a training step times {wrong[0]:.3g}, should be times {every}, being "
+                f"evaluated every {every} iterations; likely cause: scalings.lazy_regularization_correction, "
+                "or a factor applied twice"
+            )
+            found.append(fault("penalty weight", text))
     pairs = zip("GD", parts["optimizers"], (model.path_length.every, model.r1.every))
     for letter, settings, every in pairs:
         c = every / (every + 1) if every else 1.0
@@ -120,6 +122,18 @@ def _lazy(model: StyleGAN2, g: Probe, numbers: Mapping, parts: Mapping) -> list[
         )
         found.append(fault("optimiser not corrected", text))
     return found
+
+
+def interval_findings(name: str, fired: list[int], steps: int, every: int, start: int = 0) -> list[Finding]:
+    """Whether a penalty fired at every `every`-th iteration; `fired` counts from the `start`-th."""
+    right = [i for i in range(steps) if every and (start + i) % every == 0]
+    if fired == right:
+        return []
+    text = (
+        f"{name} was evaluated at iterations {fired[:6]} of {steps}, should be at {right[:6]} (every "
+        f"{every}); likely cause: the interval counts optimiser steps (Lightning's global_step)"
+    )
+    return [fault("lazy interval", text)]
 
 
 def _average(model: StyleGAN2, g: Probe, numbers: Mapping, parts: Mapping) -> list[Finding]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import copy
 import logging
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 
 import pytorch_lightning as pl
 import torch
@@ -134,41 +136,49 @@ class _Unit:
 
 
 class _Scales:
-    """In an optimiser's place: notes the gradient with which a penalty arrives."""
+    """In an optimiser's place: notes the gradient with which a penalty arrives, and counts as a step."""
 
-    def __init__(self, parameter: nn.Parameter, pending: set[str], found: dict[str, float]):
-        self.parameter, self.pending, self.found = parameter, pending, found
+    def __init__(self, parameter: nn.Parameter, pending: set[str], note: Callable[[str, float], None]):
+        self.parameter, self.pending, self.note = parameter, pending, note
         self.param_groups = [{"params": [parameter]}]
 
     def zero_grad(self) -> None:
         self.parameter.grad = None
 
     def step(self) -> None:
-        self.found |= {name: self.parameter.grad.mean().item() for name in self.pending}
+        for name in self.pending or [""]:
+            self.note(name, self.parameter.grad.mean().item())
         self.pending.clear()
 
 
-def penalty_weights(model: StyleGAN2) -> dict[str, float]:
-    """Factor with which the gradients of "r1" and "path_length" reach the optimiser in a training step.
+def penalty_weights(model: StyleGAN2) -> dict[str, dict[int, float]]:
+    """Of "r1" and "path_length": iterations that evaluate it, and the factor its gradient then arrives with.
 
-    One real `training_step` on two parts, with sums over a parameter in the losses' place: it costs no pass
-    through a network, at any resolution. A penalty that is off is missing.
+    As many real `training_step`s from iteration 0 as the longer interval needs to come round, each on two
+    parts, with sums over a parameter in the losses' place: they cost no pass through a network.
+    Leaves traces in flags and buffers: call it within `as_found`.
     """
     g, d = next(model.generator.parameters()), next(model.discriminator.parameters())
-    kept, pending, found = (g.grad, d.grad), set(), {}
-    twin = copy.copy(model)  # shares the networks; what is set below is its own
+    kept, pending, found = (g.grad, d.grad), set(), {"r1": {}, "path_length": {}, "": {}}
+    twin = copy.copy(model)  # shares the networks, but not what is set below
+    twin._trainer = trainer = SimpleNamespace(global_step=0)
+
+    def note(name: str, gradient: float) -> None:
+        found[name][twin.iteration] = gradient
+        trainer.global_step += 1  # as Lightning's: every step of every optimiser
+
     twin.losses, twin.batch_per_device = {}, 1
-    twin.r1, twin.path_length = (
-        _Unit(model.r1, "r1", d, pending),
-        _Unit(model.path_length, "path_length", g, pending),
-    )
+    twin.r1 = _Unit(model.r1, "r1", d, pending)
+    twin.path_length = _Unit(model.path_length, "path_length", g, pending)
     twin.fake = lambda c: c
     twin.score = lambda images, c: (g.sum() + d.sum()).expand(len(c), 1)
-    twin.optimizers = lambda: (_Scales(g, pending, found), _Scales(d, pending, found))
+    twin.optimizers = lambda: (_Scales(g, pending, note), _Scales(d, pending, note))
     twin.manual_backward = Tensor.backward
-    twin._due = lambda every: every > 0
     twin._advance = lambda images: None
     images = torch.zeros(2, model.generator.img_channels, 1, 1, dtype=torch.uint8, device=g.device)
-    twin.training_step((images, torch.zeros(2, model.generator.num_classes, device=g.device)))
+    labels = torch.zeros(2, model.generator.num_classes, device=g.device)
+    for iteration in range(max(model.r1.every, model.path_length.every) + 1):
+        twin.iteration = iteration
+        twin.training_step((images, labels))
     g.grad, d.grad = kept
-    return found
+    return {name: found[name] for name in ("r1", "path_length")}
