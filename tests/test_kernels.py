@@ -258,6 +258,26 @@ def test_a_filter_that_learns_gets_its_gradient_from_the_reference():
     assert f.grad is not None
 
 
+@needs_compiler
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("form", [torch.contiguous_format, torch.channels_last])
+def test_results_too_large_for_the_caches_are_whole(form, dtype):
+    """They are written past the caches, in pieces that end where a row does: here between any two lines."""
+    x = torch.randn(1, 144, 331, 367).to(dtype, memory_format=form)
+    f, b = setup_filter([1, 3, 3, 1]), torch.randn(144)
+    tolerance = {"rtol": 0, "atol": 1e-5 if dtype == torch.float32 else 0.05}
+
+    def both(op):
+        y = op(x)
+        assert y.nbytes >= 2**25
+        with build.off():
+            torch.testing.assert_close(y, op(x), **tolerance)
+
+    both(lambda x: upfirdn2d(x, f, padding=(1, 2, 2, 1)))
+    both(lambda x: upfirdn2d(x, FULL_RANK, padding=2))
+    both(lambda x: bias_act(x, b, "lrelu", clamp=1.5))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("device", DEVICES)
 def test_more_than_two_to_the_31_elements_reach_their_end(device):
