@@ -56,7 +56,7 @@ class EqualizedLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = (x * self.weight_gain) @ self.weight.to(x.dtype).t()  # x is smaller than the weight
         bias = None if self.bias is None else self.bias * self.bias_gain
-        return bias_act(x, bias, self.activation, gain=self.gain)
+        return bias_act(x, bias, self.activation, gain=self.gain, inplace=True)
 
 
 class EqualizedConv2d(nn.Module):
@@ -105,7 +105,7 @@ class EqualizedConv2d(nn.Module):
             flip_weight=self.up == 1,
             gain=self.filter_gain,
         )
-        return bias_act(x, self.bias, self.activation, gain=self.gain, clamp=self.clamp)
+        return bias_act(x, self.bias, self.activation, gain=self.gain, clamp=self.clamp, inplace=True)
 
 
 def modulate(
@@ -190,7 +190,7 @@ def modulated_conv2d(
         (N, O, H', W').
     """
     x, scale = modulate(x, weight, styles, up, down, padding, filter, demodulate, flip_weight)
-    return bias_act(x, scale=scale, noise=noise)
+    return bias_act(x, scale=scale, noise=noise, inplace=True)
 
 
 class SynthesisLayer(nn.Module):
@@ -251,7 +251,9 @@ class SynthesisLayer(nn.Module):
             flip_weight=self.up == 1,
             gain=self.filter_gain,
         )
-        return bias_act(x, self.bias, "lrelu", gain=self.gain, clamp=self.clamp, scale=scale, noise=pixels)
+        return bias_act(
+            x, self.bias, "lrelu", gain=self.gain, clamp=self.clamp, scale=scale, noise=pixels, inplace=True
+        )
 
 
 class ToRGBLayer(nn.Module):
@@ -283,7 +285,7 @@ class ToRGBLayer(nn.Module):
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         styles = self.affine(w) * self.style_gain
         x, _ = modulate(x, self.weight, styles, demodulate=False)
-        return bias_act(x, self.bias, clamp=self.clamp)
+        return bias_act(x, self.bias, clamp=self.clamp, inplace=True)
 
 
 def minibatch_stddev(x: Tensor, group: int | None = 4, channels: int = 1) -> Tensor:

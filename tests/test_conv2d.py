@@ -184,8 +184,7 @@ def test_within_fixed_weights_a_weight_is_worked_on_once_unless_a_gradient_is_wa
                 once(double, weight)
                 once(double, weight)
         assert len(calls) == 3
-        with fixed:
-            with torch.enable_grad():
-                assert once(double, weight).requires_grad and len(calls) == 4
+        with fixed, torch.enable_grad():
+            assert once(double, weight).requires_grad and len(calls) == 4
         once(double, weight)
         assert len(calls) == 5

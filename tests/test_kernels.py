@@ -259,6 +259,29 @@ def test_a_filter_that_learns_gets_its_gradient_from_the_reference():
 
 
 @needs_compiler
+@pytest.mark.parametrize("form", FORMATS)
+def test_in_place_means_the_same_numbers_in_the_same_memory_unless_a_gradient_is_wanted(form):
+    b, scale, noise = torch.randn(3), torch.rand(2, 3), torch.randn(5, 7)
+
+    def features():
+        torch.manual_seed(0)
+        x = torch.randn(2, 3, 10, 7)
+        if form == "strided":
+            return x[:, :, ::2]
+        return x[:, :, :5].contiguous(memory_format=getattr(torch, f"{form}_format", torch.channels_last))
+
+    def act(x, inplace):
+        return bias_act(x, b, "lrelu", clamp=0.8, scale=scale, noise=noise, inplace=inplace)
+
+    x = features()
+    y = act(x, inplace=True)
+    assert torch.equal(x, features()) and torch.equal(y, act(x, inplace=False))
+    with torch.no_grad():
+        z = act(x, inplace=True)
+    assert torch.equal(z, y) and (z.data_ptr() == x.data_ptr()) == (form != "strided")
+
+
+@needs_compiler
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("form", [torch.contiguous_format, torch.channels_last])
 def test_results_too_large_for_the_caches_are_whole(form, dtype):

@@ -51,6 +51,7 @@ def bias_act(
     dim: int = 1,
     scale: Tensor | None = None,
     noise: Tensor | None = None,
+    inplace: bool = False,
 ) -> Tensor:
     """y = clamp(gain · act(scale · x + noise + b), ±clamp).
 
@@ -67,6 +68,7 @@ def bias_act(
         dim: The dimension of x that b runs along.
         scale: A factor a sample and channel, (N, C), for x (N, C, H, W).
         noise: (H, W) or (1, 1, H, W) or (N, 1, H, W), for x (N, C, H, W).
+        inplace: x is needed no more: where no gradient is wanted, the result may take its memory.
 
     Returns:
         Tensor of the shape and type of x.
@@ -100,8 +102,9 @@ def bias_act(
     # The kernels know scale and noise together with a bias along the channels only.
     known = (scale is None and noise is None) or b is None or dim % x.ndim == 1
     known = known and act not in FASTER_IN_PYTORCH.get(x.device.type, ())
-    op = kernels.bias_act if known and kernels.usable(x, b, scale, noise) else bias_act_reference
-    return op(x, b, act, alpha, gain, clamp, dim, scale, noise)
+    if known and kernels.usable(x, b, scale, noise):
+        return kernels.bias_act(x, b, act, alpha, gain, clamp, dim, scale, noise, inplace)
+    return bias_act_reference(x, b, act, alpha, gain, clamp, dim, scale, noise)
 
 
 def bias_act_reference(

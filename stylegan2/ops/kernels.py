@@ -23,6 +23,10 @@ _library.define(
     "bias_act(Tensor x, Tensor? b, Tensor? scale, Tensor? noise, int act, float alpha, float gain, "
     "float clamp, int dim) -> Tensor"
 )
+_library.define(
+    "bias_act_(Tensor(a!) x, Tensor? b, Tensor? scale, Tensor? noise, int act, float alpha, float gain, "
+    "float clamp, int dim) -> ()"
+)
 # cot · first (order 1) or second (order 2) derivative of bias_act by its inner value scale · x + noise + b.
 _library.define(
     "bias_act_grad(Tensor cot, Tensor x, Tensor? b, Tensor? scale, Tensor? noise, int act, float alpha, "
@@ -66,10 +70,20 @@ def bias_act(
     dim: int,
     scale: Tensor | None,
     noise: Tensor | None,
+    inplace: bool = False,
 ) -> Tensor:
-    """`bias_act_reference` by kernel."""
+    """`bias_act_reference` by kernel; in x itself if allowed, on the CPU and without a graph."""
     dim = dim % x.ndim if b is not None else min(1, x.ndim - 1) if x.ndim else 0
-    return _bias_act(x, b, scale, noise, ACTS.index(act), alpha, gain, -1.0 if clamp is None else clamp, dim)
+    args = b, scale, noise, ACTS.index(act), alpha, gain, -1.0 if clamp is None else clamp, dim
+    inplace = inplace and x.device.type == "cpu" and not torch.is_grad_enabled()
+    if (
+        inplace
+        and not torch.compiler.is_compiling()
+        and (x.is_contiguous() or dim == 1 and is_channels_last(x))
+    ):
+        torch.ops.stylegan2.bias_act_(x, *args)
+        return x
+    return _bias_act(x, *args)
 
 
 # ------------------------------------------------------------------------------------------ output shapes

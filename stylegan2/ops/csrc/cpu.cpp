@@ -96,7 +96,7 @@ void run_bias_act(
   const bool channels_inside = !plain && p.inner == 1;
   const int64_t channels = p.channels, inner = p.inner, pixels = p.pixels;
   const auto finish = finisher<A>(p.act);
-  const bool past_caches = p.size * int64_t(sizeof(T)) >= CACHE;
+  const bool past_caches = y != x && p.size * int64_t(sizeof(T)) >= CACHE;
   torch::stable::parallel_for(0, p.size, GRAIN, [&](int64_t begin, int64_t end) {
     alignas(64) A u[CHUNK], c[CHUNK];
     // Channels inside: bias and scale repeated beyond a buffer's length, so that 3 channels run like 512.
@@ -381,5 +381,6 @@ void run_upfirdn2d(
 STABLE_TORCH_LIBRARY_IMPL(stylegan2, CPU, m) {
   m.impl("upfirdn2d", TORCH_BOX(&stylegan2::upfirdn2d));
   m.impl("bias_act", TORCH_BOX(&stylegan2::bias_act));
+  m.impl("bias_act_", TORCH_BOX(&stylegan2::bias_act_));
   m.impl("bias_act_grad", TORCH_BOX(&stylegan2::bias_act_grad));
 }

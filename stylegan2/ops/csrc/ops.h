@@ -88,10 +88,11 @@ const A* parameter(const std::optional<Tensor>& t, const Tensor& x, std::vector<
 inline Tensor pointwise(
     const Tensor& x_any, const std::optional<Tensor>& cot_any, const std::optional<Tensor>& b,
     const std::optional<Tensor>& scale, const std::optional<Tensor>& noise, int64_t act, double alpha, double gain,
-    double clamp, int64_t dim, int64_t order, bool from_output) {
+    double clamp, int64_t dim, int64_t order, bool from_output, bool in_place = false) {
   const bool last = dim == 1 && is_channels_last(x_any);
   const Tensor x = in_format(x_any, last);
-  Tensor y = new_tensor(x, sizes_of(x), last);
+  STD_TORCH_CHECK(!in_place || x.data_ptr() == x_any.data_ptr(), "expected x contiguous or channels last");
+  Tensor y = in_place ? x : new_tensor(x, sizes_of(x), last);
   if (x.numel() == 0) return y;
   std::vector<Tensor> holder;
   if (cot_any) {
@@ -133,6 +134,12 @@ inline Tensor bias_act(
     const Tensor& x, const std::optional<Tensor>& b, const std::optional<Tensor>& scale,
     const std::optional<Tensor>& noise, int64_t act, double alpha, double gain, double clamp, int64_t dim) {
   return pointwise(x, std::nullopt, b, scale, noise, act, alpha, gain, clamp, dim, 0, false);
+}
+
+inline void bias_act_(
+    Tensor x, const std::optional<Tensor>& b, const std::optional<Tensor>& scale, const std::optional<Tensor>& noise,
+    int64_t act, double alpha, double gain, double clamp, int64_t dim) {
+  pointwise(x, std::nullopt, b, scale, noise, act, alpha, gain, clamp, dim, 0, false, true);
 }
 
 inline Tensor bias_act_grad(
