@@ -72,9 +72,6 @@ class Metrics(pl.Callback):
         self._sums.clear()
         self._time, self._images = time.perf_counter(), module.images
 
-    def on_train_batch_start(self, trainer: pl.Trainer, module: StyleGAN2, *_) -> None:
-        module.losses = {}  # or a penalty's value would count again in all iterations up to its next
-
     def on_train_batch_end(self, trainer: pl.Trainer, module: StyleGAN2, *_) -> None:
         for name, value in module.losses.items():
             self._sums[name].append(value)

@@ -75,7 +75,7 @@ class StyleGAN2(pl.LightningModule):
         self.low_precision = any(n.config["low_precision_blocks"] for n in (generator, discriminator))
         self.iteration = self.images = 0
         self.losses: dict[str, Tensor] = {}
-        """The latest value of each loss, a scalar each, averaged over parts and processes."""
+        """What the latest iteration computed, a scalar each, averaged over parts and processes."""
 
     @property
     def sampler(self) -> Generator:
@@ -102,6 +102,7 @@ class StyleGAN2(pl.LightningModule):
         size = self.batch_per_device or len(reals)
         parts = list(zip(reals.split(size), labels.split(size)))
         opt_g, opt_d = self.optimizers()
+        self.losses = {}  # penalties come now and then, and must not count again in between
 
         with self.training_only(self.generator):
             self._descend("loss_g", opt_g, lambda real, c: generator_loss(self.score(self.fake(c), c)), parts)

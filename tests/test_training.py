@@ -116,6 +116,12 @@ def test_lazy_intervals_count_iterations_not_optimiser_steps():
     assert [i for i, name in calls if name == "loss_g"] == list(range(9))
 
 
+def test_losses_are_those_the_latest_iteration_computed():
+    model = make_model(r1=R1(gamma=1, every=3), path_length=PathLength(every=2))
+    fit(model, 4)
+    assert set(model.losses) == {"loss_g", "loss_d", "r1"}  # the fourth iteration is number 3
+
+
 def test_a_penalty_with_interval_zero_never_runs():
     calls = record_calls(make_model(r1=R1(gamma=1, every=0), path_length=PathLength(every=0)), 3)
     assert {name for _, name in calls} == {"loss_g", "loss_d"}
