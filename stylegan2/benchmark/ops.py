@@ -86,7 +86,7 @@ def op_cases(
 
     if device == "cpu" and dtype == torch.float32:  # elsewhere it is PyTorch's own
         yield OpCase(
-            "conv2d 3×3 by Winograd",
+            "conv2d 3×3",
             lambda x, weight: conv2d(x, weight, padding=(1, 1)),
             lambda x, weight: F.conv2d(x, weight, padding=1),
             (images(c, r), layers.laid_out(torch.randn(c, c, 3, 3) / (9 * c) ** 0.5)),
