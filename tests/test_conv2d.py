@@ -80,7 +80,8 @@ def test_a_third_derivative_is_right():
 
 @pytest.mark.parametrize("form", FORMATS)
 @pytest.mark.parametrize("name", WINOGRAD)
-def test_winograds_values_and_two_derivatives_have_float32_errors(name, form):
+def test_winograds_values_and_two_derivatives_have_float32_errors(name, form, monkeypatch):
+    monkeypatch.setattr(winograd, "MIN_PRODUCTS", 1)
     x_shape, w_shape, padding = WINOGRAD[name]
     x = torch.randn(x_shape).contiguous(memory_format=FORMATS[form])
     weight = torch.randn(w_shape) / (9 * w_shape[1]) ** 0.5
@@ -101,6 +102,7 @@ def test_winograds_values_and_two_derivatives_have_float32_errors(name, form):
 def test_winograd_is_right_for_any_number_of_channels(monkeypatch):
     monkeypatch.setattr(winograd, "MIN_CHANNELS", 1)
     monkeypatch.setattr(winograd, "MIN_TILES", 1)
+    monkeypatch.setattr(winograd, "MIN_PRODUCTS", 1)
     monkeypatch.setattr(winograd, "CHUNK", 3)
     x, weight = torch.randn(2, 3, 5, 9), torch.randn(19, 3, 3, 3)
 
@@ -131,8 +133,8 @@ def test_winograds_weights_are_polynomials_at_its_points():
     ids=["float64", "bfloat16", "meta"],
 )
 def test_winograd_keeps_to_float32_on_the_cpu(changed):
-    assert winograd.pays((64, 64, 3, 3), torch.empty(1), 1, 32, 32)
-    assert not winograd.pays((64, 64, 3, 3), torch.empty(1, **changed), 1, 32, 32)
+    assert winograd.pays((64, 64, 3, 3), torch.empty(1), 1, 128, 128)
+    assert not winograd.pays((64, 64, 3, 3), torch.empty(1, **changed), 1, 128, 128)
 
 
 def test_without_kernels_convolutions_are_pytorchs():
@@ -141,6 +143,21 @@ def test_without_kernels_convolutions_are_pytorchs():
         y = conv2d(x, weight, padding=(1, 1))
         assert torch.equal(y, F.conv2d(x, weight, padding=1))
     assert type(y.grad_fn).__name__ == "ConvolutionBackward0"
+
+
+@pytest.mark.parametrize(
+    "kernel,batch,size,pays",
+    [
+        ((512, 512), 1, 32, True),
+        ((512, 512), 1, 16, False),  # the kernels' maps
+        ((64, 64), 1, 256, True),
+        ((64, 64), 16, 16, False),
+        ((32, 32), 1, 1024, False),  # the features' maps
+        ((128, 48), 1, 1024, False),
+    ],
+)
+def test_winograd_serves_where_it_was_measured_to_be_faster(kernel, batch, size, pays):
+    assert winograd.pays((*kernel, 3, 3), torch.empty(1), batch, size, size) == pays
 
 
 def test_the_gradient_of_a_kernel_lies_in_memory_as_the_kernel_does():

@@ -16,8 +16,9 @@ from torch import Tensor
 from . import build
 from .once import once
 
-MIN_CHANNELS, MIN_TILES = 64, 48
-"""Below, the maps cost more than the multiplications saved: measured on 2 cores with AVX-512."""
+MIN_CHANNELS, MIN_TILES, MIN_PRODUCTS = 64, 48, 2**22
+"""Of tiles, and of tiles times channels in and out. Below, the maps cost more than the multiplications saved:
+measured on 2 cores with AVX-512."""
 
 CHUNK = 512
 """Tiles at a time: their 36 numbers a channel stay in the cache."""
@@ -38,7 +39,8 @@ def pays(kernel: Sequence[int], like: Tensor, batch: int, height: int, width: in
     """Whether it convolves tensors like this to outputs of this size, and is the faster way to."""
     if like.dtype != torch.float32 or like.device.type != "cpu" or torch.compiler.is_compiling():
         return False
-    large = min(kernel[:2]) >= MIN_CHANNELS and batch * _tiles(height) * _tiles(width) >= MIN_TILES
+    tiles, (o, i) = batch * _tiles(height) * _tiles(width), kernel[:2]
+    large = min(o, i) >= MIN_CHANNELS and tiles >= MIN_TILES and tiles * o * i >= MIN_PRODUCTS
     return large and build.available("cpu")
 
 
