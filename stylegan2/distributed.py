@@ -51,7 +51,7 @@ def average(value: Tensor) -> Tensor:
 
 @torch.no_grad()
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
-    """Replace every gradient by its mean over processes, in one message.
+    """Make every gradient its mean over processes, in one message.
 
     A parameter that a phase does not reach has none in any process, and Adam leaves it alone.
     """
@@ -62,7 +62,7 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
     dist.all_reduce(flat)
     flat /= world_size()
     for p, grad in zip(parameters, flat.split([p.numel() for p in parameters])):
-        p.grad = grad.view_as(p)
+        p.grad.copy_(grad.view_as(p))  # in place, since kernels lie in memory in an order of their own
 
 
 def any_process(flag: bool, device: torch.device) -> bool:
