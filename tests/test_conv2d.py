@@ -137,6 +137,11 @@ def test_winograd_keeps_to_float32_on_the_cpu(changed):
     assert not winograd.pays((64, 64, 3, 3), torch.empty(1, **changed), 1, 128, 128)
 
 
+def test_channels_that_do_not_fit_are_refused():
+    with pytest.raises(RuntimeError, match="size|channels"):
+        conv2d(torch.randn(1, 80, 128, 128), torch.randn(64, 64, 3, 3), padding=(1, 1))
+
+
 def test_without_kernels_convolutions_are_pytorchs():
     x, weight = torch.randn(1, 64, 32, 32), torch.randn(64, 64, 3, 3, requires_grad=True)
     with build.off():

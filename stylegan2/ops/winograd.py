@@ -17,8 +17,8 @@ from . import build
 from .once import once
 
 MIN_CHANNELS, MIN_TILES, MIN_PRODUCTS = 64, 48, 2**22
-"""Of tiles, and of tiles times channels in and out. Below, the maps cost more than the multiplications saved:
-measured on 2 cores with AVX-512."""
+"""Channels in and out, tiles, and the product of all three. Below, the maps cost more than the multiplications
+saved: measured on 2 cores with AVX-512."""
 
 CHUNK = 512
 """Tiles at a time: their 36 numbers a channel stay in the cache."""
@@ -77,7 +77,7 @@ def _convolve(x: Tensor, u: Tensor, padding: int) -> Tensor:
     y = torch.empty(size, dtype=x.dtype, memory_format=torch.channels_last)
     down, across = _tiles(size[2]), _tiles(size[3])
     for first, count in _chunks(n * down * across):
-        v = x.new_empty(36, count, u.shape[1])
+        v = x.new_empty(36, count, x.shape[1])
         _ops.winograd_input(x, v, first, padding, down, across)
         _ops.winograd_output(torch.bmm(v, u), y, first, down, across)
     return y
