@@ -17,7 +17,7 @@ from . import build
 from .once import once
 
 MIN_CHANNELS, MIN_TILES, MIN_PRODUCTS = 64, 48, 2**22
-"""Channels in and out, tiles, and the product of all three. Below, the maps cost more than the multiplications
+"""Channels in and out, tiles, and the product of all three. Below, the maps cost more than the products
 saved: measured on 2 cores with AVX-512."""
 
 CHUNK = 512
