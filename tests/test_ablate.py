@@ -377,6 +377,8 @@ def test_a_lost_process_is_a_failure_that_is_tried_again(study, tmp_path):
         (["--field", "residual_gian", "--values", "1,2"], "residual_gian"),
         (["--field", "weight_scaling", "--values", "1,2"], "weight_scaling"),
         (["--fields", "noise", "--seeds", "0"], "--seeds"),
+        (["--fields", "noise", "--kimg", "-1"], "kimg above 0"),
+        (["--fields", "noise", "--model.generator.channel_base", "4"], "model.generator: channel_base 4"),
         (["--fields", "noise", "--budget", "soon"], "soon"),
         (["--fields", "noise", "--data.path", "nowhere"], "nowhere"),
         (["--fields", "ema", "--model.ema", "null"], "Nothing is left"),

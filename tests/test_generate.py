@@ -101,6 +101,7 @@ def test_checkpoints_open_without_running_code_and_without_configuration(checkpo
         (["--seeds", "5-2"], "0-15,42"),
         (["--seeds", "0-15", "--grid", "3x3"], "16 images"),
         (["--classes", "99"], "classes"),
+        (["--cutoff", "-1"], "found -1"),
         (["--device", "cuda:77"], "cuda:77"),
     ],
 )

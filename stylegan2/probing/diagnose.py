@@ -63,9 +63,8 @@ def examine(
         progress: Show a bar, with an estimate of the time left, if it takes longer than seconds.
     """
     generator, discriminator, n = model.generator, model.discriminator, len(reals)
-    lengths = min(
-        max(n // 2, 1), 3
-    )  # no number of rows of ws, so a mean over the wrong axis shows in the shape
+    # At most 3, which is no number of rows of ws: a mean over the wrong axis then shows in the shape.
+    lengths = min(max(n // 2, 1), 3)
     total = 13 * n + 6 * lengths + influence.influence_passes(n, generator.num_ws)
     bar = tqdm(total=total, disable=not progress, delay=5, desc="Examining", unit="pass", leave=False)
     with bar, as_found(model, seed), influence.evaluating(generator):

@@ -48,7 +48,10 @@ class Probe:
     findings: list[Finding] = field(default_factory=list)
 
     def __getitem__(self, name: str) -> Row:
-        return next(row for row in self.rows if row.name == name)
+        for row in self.rows:
+            if row.name == name:
+                return row
+        raise KeyError(f"no layer {name!r}; there are {', '.join(row.name for row in self.rows)}")
 
     @property
     def layers(self) -> list[Row]:

@@ -25,7 +25,7 @@ def low_precision_errors(model: StyleGAN2, z: Tensor, reals: Tensor, labels: Ten
     """How far each low-precision block is from itself in full precision, by its name; {} if there is none.
 
     Args:
-        model: Networks, at least one of which computes some blocks in low precision.
+        model: Networks.
         z: (N, z_dim).
         reals: (N, C, R, R) in [-1, 1].
         labels: (N, num_classes).

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import yaml
+from jsonargparse import Namespace
 
 from ..ablation import budget as budgets
 from ..ablation import variants as kinds
@@ -16,8 +17,9 @@ from ..ablation.job import check
 from ..ablation.report import write_report
 from ..ablation.schedule import Engine, EngineName, Processes, Submitit, work_off
 from ..ablation.study import Study, load
-from ..cli import build_data, train_parser, with_default_config
+from ..cli import build_data, build_model, train_parser, with_default_config
 from ..errors import InputError
+from ..run import RunOptions
 
 DECIDED = ("name", "runs", "ckpt_path", "seed")
 """Options of train.py that a study sets itself."""
@@ -91,7 +93,7 @@ def ablate_command(args: list[str], prog: str = "stylegan2 ablate") -> int:
         return _report(_existing(out))
 
     parsed = parser.instantiate(config)
-    build_data(parsed).open(minimum=parsed.batch)
+    _check_base(parsed)
     for name in DECIDED:
         config[name] = None if name in ("name", "ckpt_path") else parser.get_default(name)
     kimg, config.kimg = config.kimg, 0.001  # the study's own; so that the rest can be compared
@@ -124,6 +126,16 @@ def ablate_command(args: list[str], prog: str = "stylegan2 ablate") -> int:
         print(f"Stopped. To go on: {prog} {shlex.join(args)}")
         return 128 + stopped
     return status
+
+
+def _check_base(parsed: Namespace) -> None:
+    """Build everything that the base configuration describes, once, rather than fail in every run.
+
+    Raises:
+        InputError: It cannot be trained.
+    """
+    run = RunOptions(**{field.name: parsed[field.name] for field in dataclasses.fields(RunOptions)})
+    build_model(parsed, build_data(parsed).open(minimum=run.batch), run.batch, run.batch_per_device)
 
 
 def _engine(study: Study, options: AblationOptions) -> Engine:

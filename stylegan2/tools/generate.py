@@ -48,6 +48,8 @@ def generate(
     """
     numbers = parse_numbers(seeds, "--seeds")
     columns, rows = _parse_grid(grid, len(numbers))
+    if cutoff is not None and cutoff < 0:
+        raise InputError(f"--cutoff expects a number of layers, 0 or more, found {cutoff}. null: all.")
     network, state = load_generator(checkpoint)
     labels = _labels(network, classes, state["class_names"], len(numbers))
     network = network.to(_device(device))

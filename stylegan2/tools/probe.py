@@ -54,7 +54,9 @@ class ProbeOptions:
     def __post_init__(self):
         for name in ("iterations", "theory_seeds"):
             if getattr(self, name) < 0:
-                raise InputError(f"Expected {name} of 0 or more, found {getattr(self, name)}.")
+                raise InputError(
+                    f"Expected --{name} of 0 or more, found {getattr(self, name)}. Give 0 to leave it out."
+                )
 
 
 def ablation_names(wanted: str) -> list[str]:
