@@ -54,7 +54,9 @@ class EqualizedLinear(nn.Module):
         self.bias = nn.Parameter(torch.full((out_features,), bias_init / lr_multiplier)) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
-        x = (x * self.weight_gain) @ self.weight.to(x.dtype).t()  # x is smaller than the weight
+        x = (x * self.weight_gain) @ self.weight.to(
+            x.dtype
+        ).t()  # in small batches less work than scaling the weight
         bias = None if self.bias is None else self.bias * self.bias_gain
         return bias_act(x, bias, self.activation, gain=self.gain, inplace=True)
 

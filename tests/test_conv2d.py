@@ -138,12 +138,22 @@ def test_winograd_keeps_to_float32_on_the_cpu(changed):
 
 
 def test_channels_that_do_not_fit_are_refused():
-    with pytest.raises(RuntimeError, match="size|channels"):
+    with pytest.raises(RuntimeError, match="to have 64 channels, but got 80 channels"):
         conv2d(torch.randn(1, 80, 128, 128), torch.randn(64, 64, 3, 3), padding=(1, 1))
 
 
+def test_autocast_leaves_convolutions_and_their_gradients_to_pytorch():
+    x, weight = torch.randn(1, 64, 128, 128), torch.randn(64, 64, 3, 3, requires_grad=True)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        y = conv2d(x, weight, padding=(1, 1))
+        assert torch.equal(y, F.conv2d(x, weight, padding=1)) and y.dtype == torch.bfloat16
+    y.sum().backward()
+    assert weight.grad is not None
+
+
 def test_without_kernels_convolutions_are_pytorchs():
-    x, weight = torch.randn(1, 64, 32, 32), torch.randn(64, 64, 3, 3, requires_grad=True)
+    x, weight = torch.randn(1, 64, 128, 128), torch.randn(64, 64, 3, 3, requires_grad=True)
+    assert not torch.equal(conv2d(x, weight, padding=(1, 1)), F.conv2d(x, weight, padding=1))
     with build.off():
         y = conv2d(x, weight, padding=(1, 1))
         assert torch.equal(y, F.conv2d(x, weight, padding=1))
@@ -186,6 +196,33 @@ def test_fixed_weights_give_the_same_images_and_notice_a_change():
     with torch.no_grad():
         assert torch.equal(g(z, noise="const"), changed)
     assert not torch.allclose(first, changed)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_fixed_weights_keep_the_kernels_of_low_precision(dtype):
+    g = Generator(
+        16,
+        w_dim=8,
+        z_dim=8,
+        mapping_layers=1,
+        channel_max=8,
+        low_precision_blocks=2,
+        low_precision_dtype=dtype,
+    ).eval()
+    z = torch.randn(2, 8)
+    with torch.no_grad(), fixed_weights() as fixed:
+        first = g(z, noise="const")
+        kept = {id(entry[2]) for entry in fixed.kept.values()}
+        low = [entry[2] for entry in fixed.kept.values() if entry[2].dtype == getattr(torch, dtype)]
+        assert len(low) == 6  # two convolutions and an image layer a block
+        assert torch.equal(g(z, noise="const"), first)
+        assert {id(entry[2]) for entry in fixed.kept.values()} == kept
+
+
+def test_networks_made_in_inference_mode_generate_with_fixed_weights():
+    with torch.inference_mode(), fixed_weights():
+        g = Generator(8, w_dim=8, z_dim=8, mapping_layers=1, channel_max=8).eval()
+        assert g(torch.randn(1, 8)).shape == (1, 3, 8, 8)
 
 
 def test_within_fixed_weights_a_weight_is_worked_on_once_unless_a_gradient_is_wanted():

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from .. import layers
+from .. import layers, memory
 from ..ops import build
 
 
@@ -84,7 +84,7 @@ def under(function: Callable[[], object], **options: bool) -> Callable[[], objec
 
 
 def peak_mb(function: Callable[[], object], device: str) -> float | None:
-    """Peak memory while it runs: the GPU's, or on Linux that of the whole process."""
+    """Peak memory while it runs: the GPU's, or on Linux the whole process's, weights and all."""
     gc.collect()
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
@@ -93,6 +93,7 @@ def peak_mb(function: Callable[[], object], device: str) -> float | None:
         return torch.cuda.max_memory_allocated() / 1e6
     if not os.path.exists("/proc/self/clear_refs"):
         return None
+    memory.give_back()  # what earlier measurements left behind
     Path("/proc/self/clear_refs").write_text("5")
     function()
     status = Path("/proc/self/status").read_text()
@@ -103,15 +104,3 @@ def flops(function: Callable[[], object]) -> int:
     with FlopCounterMode(display=False) as counter:
         function()
     return counter.get_total_flops()
-
-
-def milliseconds(run: Callable[[], object], device: str = "cpu", repeats: int = 7) -> float:
-    """Median time of a call, after one to warm up."""
-    times = []
-    for _ in range(repeats + 1):
-        started = time.perf_counter()
-        run()
-        if device == "cuda":
-            torch.cuda.synchronize()
-        times.append((time.perf_counter() - started) * 1e3)
-    return sorted(times[1:])[repeats // 2]

@@ -36,13 +36,16 @@ class _Convolution:
     groups: int
     transposed: bool
 
-    def y(self, x: Tensor, w: Tensor, size: object = None) -> Tensor:
-        """The convolution itself, of the size that comes of it."""
+    def y(self, x: Tensor, w: Tensor) -> Tensor:
+        """The convolution itself."""
         if self.transposed:
             return F.conv_transpose2d(x, w, stride=self.stride, groups=self.groups)
         (py, px), (kh, kw) = self.padding, w.shape[2:]
         out = x.shape[2] + 2 * py - kh + 1, x.shape[3] + 2 * px - kw + 1
-        if self._by_winograd(w.shape, x, len(x), *out):
+        fits = (
+            x.ndim == 4 and x.shape[1] == w.shape[1] and x.dtype == w.dtype
+        )  # else PyTorch says what is wrong
+        if fits and self._by_winograd(w.shape, x, len(x), *out):
             return winograd.conv2d(x, w, py)
         return F.conv2d(x, w, stride=self.stride, padding=self.padding, groups=self.groups)
 
@@ -85,10 +88,10 @@ class _Derivative(torch.autograd.Function):
     """T's derivative by one of x, w and y; the other two are its inputs."""
 
     @staticmethod
-    def forward(ctx, conv: _Convolution, by: str, size: torch.Size | None, *others: Tensor) -> Tensor:
+    def forward(ctx, conv: _Convolution, by: str, size: tuple[torch.Size, ...], *others: Tensor) -> Tensor:
         ctx.conv, ctx.by = conv, by
         ctx.save_for_backward(*others)
-        return getattr(conv, by)(*others, size)
+        return getattr(conv, by)(*others, *size)
 
     @staticmethod
     def backward(ctx, cot: Tensor):
@@ -96,7 +99,8 @@ class _Derivative(torch.autograd.Function):
         grads = []
         for by, needed in zip(_OTHERS[ctx.by], ctx.needs_input_grad[3:]):
             others = [have[name] for name in _OTHERS[by]]
-            grads.append(_Derivative.apply(ctx.conv, by, have[by].shape, *others) if needed else None)
+            size = () if by == "y" else (have[by].shape,)
+            grads.append(_Derivative.apply(ctx.conv, by, size, *others) if needed else None)
         return None, None, None, *grads
 
 
@@ -104,5 +108,5 @@ def _apply(conv: _Convolution, x: Tensor, weight: Tensor) -> Tensor:
     own = torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad)
     own = own and not torch.compiler.is_compiling() and not torch.is_autocast_enabled(x.device.type)
     if own and kernels.usable(x, weight):
-        return _Derivative.apply(conv, "y", None, x, weight)
+        return _Derivative.apply(conv, "y", (), x, weight)
     return conv.y(x, weight)

@@ -15,11 +15,13 @@ class fixed_weights:  # noqa: N801 (as torch.no_grad)
 
     Demodulation's sums, kernels in another type, Winograd's transformed kernels: at low resolutions they
     cost more than the features. A weight changed within the block by an in-place operation is noticed, one
-    changed behind PyTorch's back (through `.data`) is not. A block entered again still has what it had.
+    changed behind PyTorch's back is not: through `.data`, as `Module.to` does. A block entered again still
+    has what it had.
     """
 
     def __init__(self):
         self.kept: dict[tuple, tuple[nn.Parameter, int, Tensor]] = {}
+        self.derived: set[int] = set()  # ids of results, from which more may be derived
         self._outer: list[fixed_weights | None] = []
 
     def __enter__(self) -> fixed_weights:
@@ -35,9 +37,12 @@ class fixed_weights:  # noqa: N801 (as torch.no_grad)
 
 def once(function: Callable[..., Tensor], weight: Tensor, *settings) -> Tensor:
     """function(weight, *settings); from memory if the weights are fixed and no gradient is wanted."""
-    if _current is None or torch.is_grad_enabled() or not isinstance(weight, nn.Parameter):
+    if _current is None or torch.is_grad_enabled() or weight.is_inference():
+        return function(weight, *settings)
+    if not isinstance(weight, nn.Parameter) and id(weight) not in _current.derived:
         return function(weight, *settings)
     kept, key = _current.kept, (function, id(weight), *settings)
     if key not in kept or kept[key][1] != weight._version:
         kept[key] = weight, weight._version, function(weight, *settings)  # the weight keeps its id taken
+        _current.derived.add(id(kept[key][2]))
     return kept[key][2]

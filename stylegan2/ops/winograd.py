@@ -37,7 +37,9 @@ _ops = torch.ops.stylegan2
 
 def pays(kernel: Sequence[int], like: Tensor, batch: int, height: int, width: int) -> bool:
     """Whether it convolves tensors like this to outputs of this size, and is the faster way to."""
-    if like.dtype != torch.float32 or like.device.type != "cpu" or torch.compiler.is_compiling():
+    if like.dtype != torch.float32 or like.device.type != "cpu":
+        return False
+    if torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu"):
         return False
     tiles, (o, i) = batch * _tiles(height) * _tiles(width), kernel[:2]
     large = min(o, i) >= MIN_CHANNELS and tiles >= MIN_TILES and tiles * o * i >= MIN_PRODUCTS

@@ -16,8 +16,9 @@ from ..benchmark.networks import bench_generate, bench_train
 from ..benchmark.ops import bench_ops
 from ..errors import InputError
 from ..ops import build
+from ..training import check_batch
 
-DTYPES = ("float32", "float16", "bfloat16")
+GROUP = 4  # of the discriminator's minibatch stddev, by default
 
 
 def bench(
@@ -39,14 +40,15 @@ def bench(
     convolutions count, Winograd's are faster). GFLOP/s count a direct convolution's operations.
 
     Args:
-        resolutions: Powers of two, such as 256,1024.
+        resolutions: Powers of two from 8 to 1024, such as 256,1024.
         what: Any of ops, generate, train (the phases D, G, R1 and path length).
         dtype: Type of the ops, and of all blocks of the networks.
         batch: Images at once.
         device: Where to measure.
         compile: Also with torch.compile (generate only: it has no double backward).
         repeats: Timed runs a variant.
-        channel_base: Feature maps at resolution r are min(channel_base / r, 512). null: config-f's.
+        channel_base: The networks have min(channel_base / r, 512) feature maps at resolution r. null:
+            config-f's.
         out: JSON file to write.
 
     Raises:
@@ -54,8 +56,23 @@ def bench(
     """
     wanted = set(what.split(","))
     if unknown := wanted - {"ops", "generate", "train"}:
-        raise InputError(f"--what expects ops, generate and train, found {', '.join(unknown)}.")
+        raise InputError(
+            f"--what expects ops, generate and train, found {', '.join(unknown)}. Leave --what out for all."
+        )
     sizes = _resolutions(resolutions)
+    for option, value, least in (
+        ("batch", batch, 1),
+        ("repeats", repeats, 1),
+        ("channel_base", channel_base, max(sizes)),
+    ):
+        if value is not None and value < least:
+            raise InputError(
+                f"--{option} expects a number from {least} up, found {value}. Leave it out for the default."
+            )
+    if "train" in wanted:
+        check_batch(batch, None, 1, GROUP)
+    if out and not Path(out).absolute().parent.is_dir():
+        raise InputError(f"--out expects a file in an existing folder, found {out}. Make the folder first.")
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cuda" and not torch.cuda.is_available():
@@ -97,8 +114,10 @@ def _resolutions(text: str) -> list[int]:
         sizes = [int(part) for part in text.split(",")]
     except ValueError:
         sizes = [0]
-    if any(r < 8 or r & (r - 1) for r in sizes):
-        raise InputError(f"--resolutions expects powers of two from 8 up, such as 256,1024, found {text!r}.")
+    if any(r < 8 or r > 1024 or r & (r - 1) for r in sizes):
+        raise InputError(
+            f"--resolutions expects powers of two from 8 to 1024, found {text!r}. Try --resolutions 256,1024."
+        )
     return sizes
 
 

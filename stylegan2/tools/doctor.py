@@ -8,7 +8,7 @@ import subprocess
 
 import torch
 
-from ..benchmark.clock import milliseconds
+from ..benchmark.clock import medians
 from ..benchmark.ops import OpCase, op_cases
 from ..ops import build
 
@@ -60,8 +60,8 @@ def _examine(device: str) -> list[str]:
         small, large = op_cases(32, device, dtype), op_cases(256, device, dtype)
         for check, case in zip(small, large):
             error = _error(check)
-            kernel = milliseconds(case.forward(case.kernel), device)
-            reference = milliseconds(case.forward(case.reference), device)
+            ways = {name: case.forward(getattr(case, name)) for name in ("kernel", "reference")}
+            kernel, reference = medians(ways, device, repeats=7).values()
             name = f"{case.name} {str(dtype)[6:]}"
             print(f"  {name:50.50} {error:8.1e} {kernel:9.2f} {reference:10.2f} {reference / kernel:6.1f}")
             if not error <= TOLERANCE[dtype]:

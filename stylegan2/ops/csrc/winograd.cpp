@@ -2,7 +2,7 @@
 // products, which PyTorch's batched ones do. A tile of 6×6 input pixels gives 4×4 output pixels with 36 products
 // a pair of channels in place of 144. Tiles overlap by two pixels.
 //
-// The polynomials are interpolated at 0, ±√½, ±√2 and ∞: errors are a quarter of those with the customary
+// The polynomials are interpolated at 0, ±√½, ±√2 and ∞: errors are half to a quarter of those with the customary
 // 0, ±1, ±2 and ∞, and of the size of a plain sum's.
 #include <torch/csrc/stable/library.h>
 #include <torch/csrc/stable/ops.h>
