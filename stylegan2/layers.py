@@ -54,9 +54,8 @@ class EqualizedLinear(nn.Module):
         self.bias = nn.Parameter(torch.full((out_features,), bias_init / lr_multiplier)) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
-        x = (x * self.weight_gain) @ self.weight.to(
-            x.dtype
-        ).t()  # in small batches less work than scaling the weight
+        # In small batches scaling x is less work than scaling the weight.
+        x = (x * self.weight_gain) @ self.weight.to(x.dtype).t()
         bias = None if self.bias is None else self.bias * self.bias_gain
         return bias_act(x, bias, self.activation, gain=self.gain, inplace=True)
 
@@ -139,13 +138,13 @@ def modulate(
         weight = weight * styles[0, :, None, None]
     else:
         x = x * styles.to(x.dtype)[:, :, None, None]
-    x = conv2d_resample(
-        x, once(_cast, weight, x.dtype), filter, up, down, padding, flip_weight=flip_weight, gain=gain
-    )
+    weight = once(Tensor.to, weight, x.dtype)
+    x = conv2d_resample(x, weight, filter, up, down, padding, flip_weight=flip_weight, gain=gain)
     return x, scale
 
 
 def _normalised(weight: Tensor) -> Tensor:
+    """With the largest entry of each (I, k, k) kernel 1/√(I·k²)."""
     return weight / (weight.abs().amax(dim=(1, 2, 3), keepdim=True) * weight[0].numel() ** 0.5)
 
 
@@ -154,10 +153,6 @@ def _power(weight: Tensor) -> Tensor:
     if weight.stride(0) < weight.stride(1):
         return weight.transpose(0, 1).square().sum(dim=(2, 3))
     return weight.square().sum(dim=(2, 3)).t()
-
-
-def _cast(weight: Tensor, dtype: torch.dtype) -> Tensor:
-    return weight.to(dtype)
 
 
 def modulated_conv2d(

@@ -16,7 +16,6 @@ from ..benchmark.networks import bench_generate, bench_train
 from ..benchmark.ops import bench_ops
 from ..errors import InputError
 from ..ops import build
-from ..training import check_batch
 
 GROUP = 4  # of the discriminator's minibatch stddev, by default
 
@@ -69,8 +68,11 @@ def bench(
             raise InputError(
                 f"--{option} expects a number from {least} up, found {value}. Leave it out for the default."
             )
-    if "train" in wanted:
-        check_batch(batch, None, 1, GROUP)
+    if "train" in wanted and batch > GROUP and batch % GROUP:
+        raise InputError(
+            f"--batch expects up to {GROUP} or a multiple of it (minibatch stddev's group), found {batch}. "
+            f"Take {batch // GROUP * GROUP}, or leave train out of --what."
+        )
     if out and not Path(out).absolute().parent.is_dir():
         raise InputError(f"--out expects a file in an existing folder, found {out}. Make the folder first.")
     if device == "auto":
