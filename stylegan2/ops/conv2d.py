@@ -8,6 +8,7 @@ all of theirs.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -38,32 +39,48 @@ class _Convolution:
 
     def y(self, x: Tensor, w: Tensor) -> Tensor:
         """The convolution itself."""
+        fits = x.ndim == 4 and x.shape[1] == w.shape[not self.transposed] and x.dtype == w.dtype
+        if fits:  # else PyTorch says what is wrong
+            size = self._size(x.shape, w.shape)
+            if self._by_winograd(w.shape, x, size):
+                way = winograd.grad_input if self.transposed else winograd.conv2d
+                return way(x, w, self.stride, self.padding[0], size)
         if self.transposed:
             return F.conv_transpose2d(x, w, stride=self.stride, groups=self.groups)
-        (py, px), (kh, kw) = self.padding, w.shape[2:]
-        out = x.shape[2] + 2 * py - kh + 1, x.shape[3] + 2 * px - kw + 1
-        fits = (
-            x.ndim == 4 and x.shape[1] == w.shape[1] and x.dtype == w.dtype
-        )  # else PyTorch says what is wrong
-        if fits and self._by_winograd(w.shape, x, len(x), *out):
-            return winograd.conv2d(x, w, py)
         return F.conv2d(x, w, stride=self.stride, padding=self.padding, groups=self.groups)
 
     def x(self, w: Tensor, y: Tensor, size: torch.Size) -> Tensor:
         """Derivative by x, of this size."""
-        if self._by_winograd(w.shape, y, *size[::2], size[3]):
-            return winograd.grad_input(y, w, self.padding[0])
+        if self._by_winograd(w.shape, y, y.shape):
+            way = winograd.conv2d if self.transposed else winograd.grad_input
+            return way(y, w, self.stride, self.padding[0], size)
         return self._backward(y, _empty(y, size), w, (True, False, False))[0]
 
     def w(self, x: Tensor, y: Tensor, size: torch.Size) -> Tensor:
         """Derivative by w, of this size."""
-        if self._by_winograd(size, x, len(y), *y.shape[2:]):
-            return winograd.grad_weight(x, y, self.padding[0])
+        if self._by_winograd(size, x, y.shape):
+            large, small = (y, x) if self.transposed else (x, y)
+            return winograd.grad_weight(large, small, self.stride, self.padding[0])
         return self._backward(y, x, _empty(x, size), (False, True, False))[1]
 
-    def _by_winograd(self, kernel: torch.Size, like: Tensor, *out: int) -> bool:
-        plain = self.stride == self.groups == 1 and not self.transposed and self.padding[0] == self.padding[1]
-        return plain and kernel[2:] == (3, 3) and winograd.pays(kernel, like, *out)
+    def _size(self, x: torch.Size, w: torch.Size) -> tuple[int, ...]:
+        """Shape of the result, if the groups are one."""
+        if self.transposed:
+            return x[0], w[1], *((n - 1) * self.stride + k for n, k in zip(x[2:], w[2:]))
+        return (
+            x[0],
+            w[0],
+            *((n + 2 * p - k) // self.stride + 1 for n, p, k in zip(x[2:], self.padding, w[2:])),
+        )
+
+    def _by_winograd(self, kernel: torch.Size, like: Tensor, out: Sequence[int]) -> bool:
+        """Whether to go Winograd's way, for features of this type and results of this shape."""
+        padding, strides = self.padding[0], (2,) if self.transposed else (1, 2)
+        plain = self.groups == 1 and self.stride in strides and self.padding == (padding, padding)
+        if not plain or kernel[2:] != (3, 3) or (self.stride == 2 and padding):
+            return False
+        height, width = (n // self.stride if self.transposed else n for n in out[2:])
+        return winograd.pays(self.stride, kernel, like, out[0], height, width)
 
     def _backward(
         self, y: Tensor, x: Tensor, w: Tensor, wanted: tuple[bool, bool, bool]

@@ -13,10 +13,9 @@ _current: fixed_weights | None = None
 class fixed_weights:  # noqa: N801 (as torch.no_grad)
     """`with fixed_weights():` keeps what forward passes without gradients derive from weights alone.
 
-    Demodulation's sums, kernels in another type, Winograd's transformed kernels: at low resolutions they
-    cost more than the features. A weight changed within the block by an in-place operation is noticed, one
-    changed behind PyTorch's back is not: through `.data`, as `Module.to` does. A block entered again still
-    has what it had.
+    Demodulation's sums and kernels in another type: at low resolutions they cost as much as the features. A
+    weight changed within the block by an in-place operation is noticed, one changed behind PyTorch's back is
+    not: through `.data`, as `Module.to` does. A block entered again still has what it had.
     """
 
     def __init__(self):

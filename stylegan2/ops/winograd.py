@@ -1,105 +1,78 @@
-"""Winograd's 3×3 convolution F(4×4, 3×3) on the CPU in float32: a quarter of the multiplications.
+"""3×3 convolutions on the CPU by Winograd's minimal filtering: a quarter of the multiplications.
 
-Tiles of 6×6 pixels are mapped to 36 numbers a channel, multiplied there by as many of each kernel, and mapped
-back to 4×4 pixels (Lavin and Gray 2016, "Fast Algorithms for Convolutional Neural Networks"). The maps are
-`csrc/winograd.cpp`, the products PyTorch's batched ones. Errors are one to five times oneDNN's, about 1e-6 of
-the result.
+Tiles of pixels are mapped to numbers that are multiplied, each by as many of every kernel, and mapped
+back (Lavin and Gray 2016, "Fast Algorithms for Convolutional Neural Networks"): 36 products for 4×4 outputs
+in place of 144, and 81 where only every other pixel is wanted. `csrc/winograd.cpp` computes, in float32 also
+where the features are bfloat16. Errors in float32 are one to seven times oneDNN's, about 1e-6 of the result;
+in bfloat16 they are the same, those of rounding the result.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from . import build
-from .once import once
-
-MIN_CHANNELS, MIN_TILES, MIN_PRODUCTS = 64, 48, 2**22
-"""Channels in and out, tiles, and the product of all three. Below, the maps cost more than the products
-saved: measured on 2 cores with AVX-512."""
-
-CHUNK = 512
-"""Tiles at a time: their 36 numbers a channel stay in the cache."""
 
 _library = torch.library.Library("stylegan2", "FRAGMENT")
 for _schema in (
-    "winograd_input(Tensor x, Tensor(a!) v, int first, int padding, int down, int across) -> ()",
-    "winograd_output(Tensor m, Tensor(a!) y, int first, int down, int across) -> ()",
-    "winograd_output_adjoint(Tensor y, Tensor(a!) m, int first, int down, int across) -> ()",
-    "winograd_weight(Tensor w, Tensor(a!) u, bool flip) -> ()",
-    "winograd_weight_adjoint(Tensor u, Tensor(a!) w) -> ()",
+    "winograd(Tensor x, Tensor w, Tensor(a!) y, int stride, int padding) -> ()",
+    "winograd_grad_input(Tensor y, Tensor w, Tensor(a!) x, int stride, int padding) -> ()",
+    "winograd_grad_weight(Tensor x, Tensor y, Tensor(a!) parts, int stride, int padding) -> ()",
 ):
     _library.define(_schema)
 _ops = torch.ops.stylegan2
 
+LEAST = {  # (stride, type): channels in and out, tiles, and the product of all three
+    (1, torch.float32): (16, 4, 2**18),
+    (2, torch.float32): (32, 16, 2**20),
+    (1, torch.bfloat16): (32, 16, 2**20),
+}
+"""Below, PyTorch's convolutions are faster: measured on 2 cores with AVX-512."""
 
-def pays(kernel: Sequence[int], like: Tensor, batch: int, height: int, width: int) -> bool:
+
+def pays(stride: int, kernel: Sequence[int], like: Tensor, batch: int, height: int, width: int) -> bool:
     """Whether it convolves tensors like this to outputs of this size, and is the faster way to."""
-    if like.dtype != torch.float32 or like.device.type != "cpu":
+    if like.device.type != "cpu" or (stride, like.dtype) not in LEAST:
         return False
     if torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu"):
         return False
-    tiles, (o, i) = batch * _tiles(height) * _tiles(width), kernel[:2]
-    large = min(o, i) >= MIN_CHANNELS and tiles >= MIN_TILES and tiles * o * i >= MIN_PRODUCTS
+    # Processors with AMX multiply bfloat16 far faster.
+    if like.dtype == torch.bfloat16 and torch.cpu._is_amx_tile_supported():
+        return False
+    if stride == 2 and min(height, width) < 8:  # tiles over the edge
+        return False
+    channels, least_tiles, products = LEAST[stride, like.dtype]
+    tiles, (o, i) = batch * -(-height // 4) * -(-width // 4), kernel[:2]
+    large = min(o, i) >= channels and tiles >= least_tiles and tiles * o * i >= products
     return large and build.available("cpu")
 
 
-def conv2d(x: Tensor, weight: Tensor, padding: int) -> Tensor:
-    """x (N, I, H, W), weight (O, I, 3, 3) -> (N, O, H + 2·padding - 2, W + 2·padding - 2)."""
-    return _convolve(x, once(_weight, weight, False).transpose(1, 2), padding)
-
-
-def grad_input(y: Tensor, weight: Tensor, padding: int) -> Tensor:
-    """`conv2d`'s derivative by x, as a convolution of y with the kernels turned by 180°."""
-    return _convolve(y, _weight(weight, True), 2 - padding)
-
-
-def grad_weight(x: Tensor, y: Tensor, padding: int) -> Tensor:
-    """`conv2d`'s derivative by the weight, (O, I, 3, 3)."""
-    x, y = _channels_last(x), _channels_last(y)
-    down, across = _tiles(y.shape[2]), _tiles(y.shape[3])
-    u = x.new_zeros(36, y.shape[1], x.shape[1])
-    for first, count in _chunks(len(x) * down * across):
-        v, m = x.new_empty(36, count, x.shape[1]), x.new_empty(36, count, y.shape[1])
-        _ops.winograd_input(x, v, first, padding, down, across)
-        _ops.winograd_output_adjoint(y, m, first, down, across)
-        torch.baddbmm(u, m.transpose(1, 2), v, out=u)
-    weight = _channels_last(x.new_empty(u.shape[1], u.shape[2], 3, 3))
-    _ops.winograd_weight_adjoint(u, weight)
-    return weight
-
-
-def _convolve(x: Tensor, u: Tensor, padding: int) -> Tensor:
-    """x (N, I, H, W) by transformed kernels u (36, I, O)."""
-    x = _channels_last(x)
-    n, _, h, w = x.shape
-    size = n, u.shape[2], h + 2 * padding - 2, w + 2 * padding - 2
+def conv2d(x: Tensor, weight: Tensor, stride: int, padding: int, size: Sequence[int]) -> Tensor:
+    """x (N, I, H, W), weight (O, I, 3, 3) -> `size` (N, O, H', W')."""
     y = torch.empty(size, dtype=x.dtype, memory_format=torch.channels_last)
-    down, across = _tiles(size[2]), _tiles(size[3])
-    for first, count in _chunks(n * down * across):
-        v = x.new_empty(36, count, x.shape[1])
-        _ops.winograd_input(x, v, first, padding, down, across)
-        _ops.winograd_output(torch.bmm(v, u), y, first, down, across)
+    _ops.winograd(_channels_last(x), weight, y, stride, padding)
     return y
 
 
-def _weight(weight: Tensor, flip: bool) -> Tensor:
-    """(O, I, 3, 3) -> (36, O, I)."""
-    u = weight.new_empty(36, *weight.shape[:2])
-    _ops.winograd_weight(_channels_last(weight), u, flip)
-    return u
+def grad_input(y: Tensor, weight: Tensor, stride: int, padding: int, size: Sequence[int]) -> Tensor:
+    """`conv2d`'s derivative by x, of this size; for stride 2, a transposed convolution."""
+    x = torch.empty(size, dtype=y.dtype, memory_format=torch.channels_last)
+    _ops.winograd_grad_input(_channels_last(y), weight, x, stride, padding)
+    return x
+
+
+def grad_weight(x: Tensor, y: Tensor, stride: int, padding: int) -> Tensor:
+    """`conv2d`'s derivative by the weight, (O, I, 3, 3)."""
+    o, i = y.shape[1], x.shape[1]
+    panels = -(-o // 64) * -(-i // 64)
+    # So many ranges of tiles that all threads end at about the same time.
+    parts = torch.empty(-(-4 * torch.get_num_threads() // panels), o, 3, 3, i)
+    _ops.winograd_grad_weight(_channels_last(x), _channels_last(y), parts, stride, padding)
+    return parts.sum(dim=0).to(x.dtype).permute(0, 3, 1, 2)
 
 
 def _channels_last(x: Tensor) -> Tensor:
     return x.contiguous(memory_format=torch.channels_last)
-
-
-def _tiles(pixels: int) -> int:
-    return -(-pixels // 4)
-
-
-def _chunks(tiles: int) -> Iterator[tuple[int, int]]:
-    for first in range(0, tiles, CHUNK):
-        yield first, min(CHUNK, tiles - first)

@@ -1,215 +1,346 @@
-// Winograd's minimal filtering F(4×4, 3×3) in float32 (Lavin and Gray 2016): the linear maps around the matrix
-// products, which PyTorch's batched ones do. A tile of 6×6 input pixels gives 4×4 output pixels with 36 products
-// a pair of channels in place of 144. Tiles overlap by two pixels.
+// 3×3 convolutions on the CPU by Winograd's minimal filtering (winograd.h), in float32 arithmetic, channels last.
 //
-// The polynomials are interpolated at 0, ±√½, ±√2 and ∞: errors are half to a quarter of those with the customary
-// 0, ±1, ±2 and ∞, and of the size of a plain sum's.
+// A thread takes a few tiles at a time all the way from the input to the output: what lies in between stays in its
+// second-level cache, and the products run at the processor's full speed.
 #include <torch/csrc/stable/library.h>
 #include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
 #include <torch/headeronly/core/ScalarType.h>
 
+#include <algorithm>
 #include <cstdint>
-#include <vector>
+#include <memory>
 
 #include "lanes.h"
+#include "winograd.h"
 
 namespace stylegan2 {
 namespace {
 
+using torch::headeronly::ScalarType;
 using torch::stable::Tensor;
 
-constexpr float P = 0.70710678118654752440f, Q = 1.41421356237309504880f;
+constexpr int POINTS = 36;  // of a kernel: 6 an axis
+constexpr int PANEL = 64;   // channels, in or out, of a product at a time
+constexpr int ROWS = 6;     // of a product in registers
+#if defined(__AVX512F__)
+constexpr int COLUMNS = 4;  // likewise, of 16 floats each
+#else
+constexpr int COLUMNS = 1;
+#endif
+constexpr int BLOCK = 24;   // tiles at a time: some hundred kilobytes a panel
+constexpr int ALONE = 96;   // so few tiles are one block, so that kernels need not be kept
+constexpr int APART = 16;  // floats between the planes of two points, which would else share a set of the cache
 
-// Each map works on one axis, of one channel (V = float) or 16: `s` and `d` are the strides of input and output.
-struct Input {  // Bᵀ
-  static constexpr int from = 6, to = 6;
-  template <typename V>
-  static inline void axis(const V* x, int s, V* v, int d) {
-    const V even_p = x[4 * s] - 2.f * x[2 * s], odd_p = P * (x[3 * s] - 2.f * x[s]);
-    const V even_q = x[4 * s] - .5f * x[2 * s], odd_q = Q * (x[3 * s] - .5f * x[s]);
-    v[0] = x[0] - 2.5f * x[2 * s] + x[4 * s];
-    v[d] = even_p + odd_p;
-    v[2 * d] = even_p - odd_p;
-    v[3 * d] = even_q + odd_q;
-    v[4 * d] = even_q - odd_q;
-    v[5 * d] = x[s] - 2.5f * x[3 * s] + x[5 * s];
-  }
+constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// Uninitialised floats, on the boundaries of cache lines.
+class Buffer {
+  std::unique_ptr<float[]> all;
+
+ public:
+  float* const data;
+  explicit Buffer(int64_t size)
+      : all(new float[size + 15]),
+        data(reinterpret_cast<float*>((reinterpret_cast<uintptr_t>(all.get()) + 63) & ~uintptr_t(63))) {}
 };
 
-struct Output {  // Aᵀ
-  static constexpr int from = 6, to = 4;
-  template <typename V>
-  static inline void axis(const V* m, int s, V* y, int d) {
-    const V even_p = m[s] + m[2 * s], odd_p = P * (m[s] - m[2 * s]);
-    const V even_q = m[3 * s] + m[4 * s], odd_q = Q * (m[3 * s] - m[4 * s]);
-    y[0] = m[0] + even_p + even_q;
-    y[d] = odd_p + odd_q;
-    y[2 * d] = .5f * even_p + 2.f * even_q;
-    y[3 * d] = .5f * odd_p + 2.f * odd_q + m[5 * s];
-  }
-};
+// --------------------------------------------------------------------------------------------------- products
 
-struct OutputAdjoint {  // A
-  static constexpr int from = 4, to = 6;
-  template <typename V>
-  static inline void axis(const V* y, int s, V* m, int d) {
-    const V even_p = y[0] + .5f * y[2 * s], odd_p = P * (y[s] + .5f * y[3 * s]);
-    const V even_q = y[0] + 2.f * y[2 * s], odd_q = Q * (y[s] + 2.f * y[3 * s]);
-    m[0] = y[0];
-    m[d] = even_p + odd_p;
-    m[2 * d] = even_p - odd_p;
-    m[3 * d] = even_q + odd_q;
-    m[4 * d] = even_q - odd_q;
-    m[5 * d] = y[3 * s];
+// c (ROWS, 16·C) = a (ROWS, depth) · b (depth, 16·C), added to what it was if `add`.
+template <int C>
+void multiply_rows(
+    const float* __restrict a, int64_t a_row, int64_t a_step, const float* __restrict b, int64_t depth,
+    float* __restrict c, bool add) {
+  Lanes sum[ROWS][C];
+#pragma GCC unroll 8
+  for (int r = 0; r < ROWS; ++r)
+#pragma GCC unroll 4
+    for (int j = 0; j < C; ++j) sum[r][j] = add ? load(c + r * PANEL + 16 * j) : Lanes{};
+  for (int64_t k = 0; k < depth; ++k) {
+    Lanes row[C];
+#pragma GCC unroll 4
+    for (int j = 0; j < C; ++j) row[j] = load(b + k * PANEL + 16 * j);
+#pragma GCC unroll 8
+    for (int r = 0; r < ROWS; ++r) {
+      const float factor = a[r * a_row + k * a_step];
+#pragma GCC unroll 4
+      for (int j = 0; j < C; ++j) sum[r][j] += factor * row[j];
+    }
   }
-};
+#pragma GCC unroll 8
+  for (int r = 0; r < ROWS; ++r)
+#pragma GCC unroll 4
+    for (int j = 0; j < C; ++j) save(c + r * PANEL + 16 * j, sum[r][j]);
+}
 
-struct Weight {  // G
-  static constexpr int from = 3, to = 6;
-  template <typename V>
-  static inline void axis(const V* w, int s, V* u, int d) {
-    const V even_p = -2.f / 3.f * w[0] - 1.f / 3.f * w[2 * s], odd_p = -2.f / 3.f * P * w[s];
-    const V even_q = 1.f / 6.f * w[0] + 1.f / 3.f * w[2 * s], odd_q = 1.f / 6.f * Q * w[s];
-    u[0] = w[0];
-    u[d] = even_p + odd_p;
-    u[2 * d] = even_p - odd_p;
-    u[3 * d] = even_q + odd_q;
-    u[4 * d] = even_q - odd_q;
-    u[5 * d] = w[2 * s];
+// c (rows, columns) = a · b as above, rows of b and c PANEL apart. Rows are computed ROWS at a time and columns 16, for
+// which all three have room.
+void multiply(
+    int64_t rows, int64_t columns, const float* a, int64_t a_row, int64_t a_step, const float* b, int64_t depth,
+    float* c, bool add) {
+  for (int64_t j = 0; j < columns; j += 16 * COLUMNS) {
+    const int64_t vectors = std::min<int64_t>(COLUMNS, ceil_div(columns - j, 16));
+    const auto product = vectors == 1   ? multiply_rows<1>
+                         : vectors == 2 ? multiply_rows<std::min(2, COLUMNS)>
+                         : vectors == 3 ? multiply_rows<std::min(3, COLUMNS)>
+                                        : multiply_rows<COLUMNS>;
+    for (int64_t r = 0; r < rows; r += ROWS)
+      product(a + r * a_row, a_row, a_step, b + j, depth, c + r * PANEL + j, add);
   }
-};
+}
 
-struct WeightAdjoint {  // Gᵀ
-  static constexpr int from = 6, to = 3;
-  template <typename V>
-  static inline void axis(const V* u, int s, V* w, int d) {
-    const V even_p = u[s] + u[2 * s], odd_p = P * (u[s] - u[2 * s]);
-    const V even_q = u[3 * s] + u[4 * s], odd_q = Q * (u[3 * s] - u[4 * s]);
-    w[0] = u[0] - 2.f / 3.f * even_p + 1.f / 6.f * even_q;
-    w[d] = -2.f / 3.f * odd_p + 1.f / 6.f * odd_q;
-    w[2 * d] = -1.f / 3.f * even_p + 1.f / 3.f * even_q + u[5 * s];
-  }
-};
+// ------------------------------------------------------------------------------------------------------- maps
 
-// Both axes of a map, for the channels from c on: x and y point at one row of channels a pixel.
-template <typename Map, typename V>
-inline void both_axes(const float* const* x, float* const* y, int64_t c) {
+// Both axes of a map, for the channels from c on: x and y point at the channels of each pixel or point.
+template <typename Map, typename V, typename X, typename Y>
+inline void map_some(const X* const* x, Y* const* y, int64_t c) {
   constexpr int N = Map::from, M = Map::to;
-  V in[N * N], half[M * N], out[M * M];
-  for (int i = 0; i < N * N; ++i) in[i] = load<V>(x[i] + c);
-  for (int i = 0; i < N; ++i) Map::template axis<V>(in + i, N, half + i, N);
-  for (int i = 0; i < M; ++i) Map::template axis<V>(half + i * N, 1, out + i * M, 1);
-  for (int i = 0; i < M * M; ++i) save(y[i] + c, out[i]);
+  V half[N * M];
+#pragma GCC unroll 9
+  for (int i = 0; i < N; ++i) {
+    V row[N];
+#pragma GCC unroll 9
+    for (int j = 0; j < N; ++j) row[j] = load<V>(x[i * N + j] + c);
+    Map::axis(row, 1, half + i * M, 1);
+  }
+#pragma GCC unroll 9
+  for (int j = 0; j < M; ++j) {
+    V column[M];
+    Map::axis(half + j, M, column, 1);
+#pragma GCC unroll 9
+    for (int i = 0; i < M; ++i) save(y[i * M + j] + c, column[i]);
+  }
 }
 
-template <typename Map>
-void both_axes(const float* const* x, float* const* y, int64_t channels) {
+template <typename Map, typename X, typename Y>
+void map(const X* const* x, Y* const* y, int64_t channels) {
   int64_t c = 0;
-  for (; c + 16 <= channels; c += 16) both_axes<Map, Lanes>(x, y, c);
-  for (; c < channels; ++c) both_axes<Map, float>(x, y, c);
+  for (; c + 16 <= channels; c += 16) map_some<Map, Lanes>(x, y, c);
+  for (; c < channels; ++c) map_some<Map, float>(x, y, c);
 }
 
-float* data(const Tensor& t) {
-  STD_TORCH_CHECK(t.scalar_type() == torch::headeronly::ScalarType::Float, "expected float32");
-  return static_cast<float*>(t.data_ptr());
-}
+// Images (N, C, H, W), channels last, as tiles: squares of `side` pixels, `step` apart, that begin `offset` early.
+template <typename T>
+class Tiles {
+  T* data;
+  int64_t height, width, channels, down, across, step, side, offset;
 
-// The tiles of images (N, H, W, channels) that the outputs (N, H', W') fall into, 4×4 each.
-struct Tiles {
-  int64_t height, width, channels, down, across;
+ public:
+  Tiles(const Tensor& x, int64_t down, int64_t across, int step, int side, int64_t offset)
+      : data(static_cast<T*>(x.data_ptr())), height(x.size(2)), width(x.size(3)), channels(x.size(1)), down(down),
+        across(across), step(step), side(side), offset(offset) {}
 
-  // The pixels of a square of `side` whose corner is `offset` before that of a tile; `beyond` where there are none.
-  template <typename T>
-  void pixels(T* images, int64_t tile, int side, int64_t offset, T* beyond, T** found) const {
-    const int64_t x0 = tile % across * 4 - offset, y0 = tile / across % down * 4 - offset;
-    T* image = images + tile / across / down * height * width * channels;
-    for (int y = 0; y < side; ++y)
-      for (int x = 0; x < side; ++x) {
-        const bool inside = y0 + y >= 0 && y0 + y < height && x0 + x >= 0 && x0 + x < width;
-        *found++ = inside ? image + ((y0 + y) * width + x0 + x) * channels : beyond;
-      }
+  // Where the pixels of a tile are, from channel c on; `beyond` where there are none.
+  void pixels(int64_t tile, int64_t c, T* beyond, T** found) const {
+    const int64_t x0 = tile % across * step - offset, y0 = tile / across % down * step - offset;
+    T* image = data + tile / across / down * height * width * channels + c;
+    const bool inside = x0 >= 0 && y0 >= 0 && x0 + side <= width && y0 + side <= height;
+    for (int64_t y = y0; y < y0 + side; ++y)
+      for (int64_t x = x0; x < x0 + side; ++x)
+        *found++ = inside || (y >= 0 && y < height && x >= 0 && x < width) ? image + (y * width + x) * channels
+                                                                           : beyond;
   }
 };
 
-template <typename Map>
-void to_products(const Tensor& x, Tensor& v, int64_t first, int64_t offset, int64_t down, int64_t across) {
-  const Tiles tiles{x.size(2), x.size(3), x.size(1), down, across};
-  const int64_t count = v.size(1), c = x.size(1);
-  const std::vector<float> zeros(c, 0.f);
-  torch::stable::parallel_for(0, count, 1 + 4096 / c, [&](int64_t begin, int64_t end) {
-    const float* from[Map::from * Map::from];
-    float* to[36];
-    for (int64_t t = begin; t < end; ++t) {
-      tiles.pixels<const float>(data(x), first + t, Map::from, offset, zeros.data(), from);
-      for (int k = 0; k < 36; ++k) to[k] = data(v) + (k * count + t) * c;
-      both_axes<Map>(from, to, c);
+// Some channels of `count` tiles -> v, a plane a point, in it PANEL numbers a tile.
+template <typename Map, typename T>
+void map_tiles(
+    const Tiles<const T>& tiles, int64_t tile, int64_t count, int64_t c, int64_t channels, float* v, int64_t plane) {
+  static const T zeros[PANEL] = {};
+  const T* from[Map::from * Map::from];
+  float* to[Map::to * Map::to];
+  for (int64_t t = 0; t < count; ++t) {
+    tiles.pixels(tile + t, c, zeros, from);
+    for (int k = 0; k < Map::to * Map::to; ++k) to[k] = v + k * plane + t * PANEL;
+    map<Map>(from, to, channels);
+  }
+}
+
+// Kernels w (O, I, 3, 3) of any strides, from `count` inputs to `channels` outputs -> u, a plane a point, in it PANEL
+// outputs an input. `adjoint`: from outputs to inputs, and turned by 180°.
+template <typename Map, typename T>
+void map_kernels(
+    const Tensor& w, bool adjoint, int64_t r, int64_t count, int64_t c, int64_t channels, float* u, int64_t plane) {
+  const int64_t by_row = w.stride(adjoint ? 0 : 1), by_column = w.stride(adjoint ? 1 : 0);
+  alignas(64) float square[9][16][16] = {};
+  const float* from[9];
+  float* to[POINTS];
+  for (int64_t c0 = 0; c0 < channels; c0 += 16)
+    for (int64_t r0 = 0; r0 < count; r0 += 16) {
+      const int64_t rows = std::min<int64_t>(16, count - r0), columns = std::min<int64_t>(16, channels - c0);
+      for (int k = 0; k < 9; ++k) {
+        const int tap = adjoint ? 8 - k : k;
+        const T* corner = static_cast<const T*>(w.data_ptr()) + (r + r0) * by_row + (c + c0) * by_column +
+                          tap / 3 * w.stride(2) + tap % 3 * w.stride(3);
+        if (by_column == 1)
+          for (int64_t i = 0; i < rows; ++i)
+            for (int64_t j = 0; j < columns; ++j) square[k][i][j] = static_cast<float>(corner[i * by_row + j]);
+        else
+          for (int64_t j = 0; j < columns; ++j)
+            for (int64_t i = 0; i < rows; ++i)
+              square[k][i][j] = static_cast<float>(corner[i * by_row + j * by_column]);
+      }
+      for (int64_t i = 0; i < rows; ++i) {
+        for (int k = 0; k < 9; ++k) from[k] = square[k][i];
+        for (int k = 0; k < POINTS; ++k) to[k] = u + k * plane + (r0 + i) * PANEL + c0;
+        map<Map>(from, to, 16);
+      }
+    }
+}
+
+// ------------------------------------------------------------------------------------------------ convolutions
+
+// Which of a kernel's planes multiplies the plane of a point.
+template <typename S>
+constexpr int kernel_point(int point) {
+  constexpr int side = S::Output::from;
+  return S::kernel[point / side] * 6 + S::kernel[point % side];
+}
+
+// How many groups to make of the panels, each to be worked on with all blocks: as few as keep the threads busy, since
+// every group maps the inputs again, which costs a fifth of a panel.
+int64_t choose_groups(int64_t blocks, int64_t panels) {
+  const int64_t threads = torch::stable::get_num_threads();
+  const auto time = [&](int64_t groups) { return ceil_div(blocks * groups, threads) * (ceil_div(panels, groups) + .2); };
+  int64_t best = 1;
+  for (int64_t groups = 2; groups <= panels; ++groups)
+    if (time(groups) < time(best)) best = groups;
+  return best;
+}
+
+// From x to y; `adjoint`: as the derivative by its input of a convolution with w. A thread takes a block of tiles and
+// a group of panels of outputs, and goes through the inputs a panel at a time.
+template <typename S, typename T>
+void convolve(const Tensor& x, const Tensor& w, Tensor& y, bool adjoint, int64_t offset) {
+  constexpr int points = S::Output::from * S::Output::from;
+  const int64_t down = ceil_div(y.size(2), S::out), across = ceil_div(y.size(3), S::out);
+  const int64_t tiles = y.size(0) * down * across, inputs = x.size(1), outputs = y.size(1);
+  const int64_t chunks = ceil_div(inputs, PANEL), panels = ceil_div(outputs, PANEL);
+  const int64_t room = ceil_div(tiles <= ALONE ? tiles : BLOCK, ROWS) * ROWS, blocks = ceil_div(tiles, room);
+  const int64_t groups = choose_groups(blocks, panels), group = ceil_div(panels, groups);
+  const int64_t plane = room * PANEL + APART, plane_u = PANEL * PANEL + APART;
+  const auto width = [](int64_t all, int64_t panel) { return std::min<int64_t>(PANEL, all - panel * PANEL); };
+  const auto map_panel = [&](int64_t chunk, int64_t panel, float* u) {
+    map_kernels<typename S::Weight, T>(
+        w, adjoint, chunk * PANEL, width(inputs, chunk), panel * PANEL, width(outputs, panel), u, plane_u);
+  };
+  const bool once = blocks == 1;  // each panel is needed only once, and best mapped when it is
+  const Buffer kernels(once ? 0 : chunks * panels * POINTS * plane_u);
+  if (!once)
+    torch::stable::parallel_for(0, chunks * panels, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) map_panel(i / panels, i % panels, kernels.data + i * POINTS * plane_u);
+    });
+  const Tiles<const T> from(x, down, across, S::step, S::Input::from, offset);
+  const Tiles<T> to(y, down, across, S::out, S::Output::to, 0);
+  torch::stable::parallel_for(0, blocks * groups, 1, [&](int64_t begin, int64_t end) {
+    const Buffer v(points * plane), m(group * points * plane), own(once ? POINTS * plane_u : 0);
+    T nowhere[PANEL];
+    const float* sums[points];
+    T* pixels[S::Output::to * S::Output::to];
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t tile = i / groups * room, count = std::min(room, tiles - tile);
+      const int64_t first = i % groups * group, last = std::min(panels, first + group);
+      for (int64_t chunk = 0; chunk < chunks; ++chunk) {
+        map_tiles<typename S::Input, T>(from, tile, count, chunk * PANEL, width(inputs, chunk), v.data, plane);
+        for (int64_t panel = first; panel < last; ++panel) {
+          if (once) map_panel(chunk, panel, own.data);
+          const float* u = once ? own.data : kernels.data + (chunk * panels + panel) * POINTS * plane_u;
+          for (int k = 0; k < points; ++k)
+            multiply(
+                count, width(outputs, panel), v.data + k * plane, PANEL, 1, u + kernel_point<S>(k) * plane_u,
+                width(inputs, chunk), m.data + ((panel - first) * points + k) * plane, chunk > 0);
+        }
+      }
+      for (int64_t panel = first; panel < last; ++panel)
+        for (int64_t t = 0; t < count; ++t) {
+          for (int k = 0; k < points; ++k) sums[k] = m.data + ((panel - first) * points + k) * plane + t * PANEL;
+          to.pixels(tile + t, panel * PANEL, nowhere, pixels);
+          map<typename S::Output>(sums, pixels, width(outputs, panel));
+        }
     }
   });
+}
+
+// The derivative of `convolve` by the kernel, in parts (P, O, I, 3, 3), channels last, of as many ranges of tiles. A
+// thread takes a range, a panel of inputs and one of outputs.
+template <typename S, typename T>
+void convolve_weight(const Tensor& x, const Tensor& y, Tensor& w, int64_t offset) {
+  constexpr int points = S::Output::from * S::Output::from;
+  const int64_t down = ceil_div(y.size(2), S::out), across = ceil_div(y.size(3), S::out);
+  const int64_t tiles = y.size(0) * down * across, inputs = x.size(1), outputs = y.size(1);
+  const int64_t panels_i = ceil_div(inputs, PANEL), panels_o = ceil_div(outputs, PANEL);
+  const int64_t parts = w.size(0), range = ceil_div(tiles, parts), room = std::min<int64_t>(range, BLOCK);
+  const int64_t plane = room * PANEL + APART, plane_u = ceil_div(PANEL, ROWS) * ROWS * PANEL + APART;
+  const Tiles<const T> from_x(x, down, across, S::step, S::Input::from, offset);
+  const Tiles<const T> from_y(y, down, across, S::out, S::OutputAdjoint::from, 0);
+  torch::stable::parallel_for(0, parts * panels_o * panels_i, 1, [&](int64_t begin, int64_t end) {
+    const Buffer v(points * plane), m(points * plane), u(POINTS * plane_u);
+    const float* sums[POINTS];
+    float* taps[9];
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t part = i / panels_i / panels_o, last = std::min(tiles, (part + 1) * range);
+      const int64_t o = i / panels_i % panels_o * PANEL, count_o = std::min<int64_t>(PANEL, outputs - o);
+      const int64_t c = i % panels_i * PANEL, count_i = std::min<int64_t>(PANEL, inputs - c);
+      std::fill_n(u.data, POINTS * plane_u, 0.f);
+      for (int64_t tile = part * range; tile < last; tile += room) {
+        const int64_t count = std::min(room, last - tile);
+        map_tiles<typename S::Input, T>(from_x, tile, count, c, count_i, v.data, plane);
+        map_tiles<typename S::OutputAdjoint, T>(from_y, tile, count, o, count_o, m.data, plane);
+        for (int k = 0; k < points; ++k)
+          multiply(
+              count_o, count_i, m.data + k * plane, 1, PANEL, v.data + k * plane, count,
+              u.data + kernel_point<S>(k) * plane_u, true);
+      }
+      for (int64_t r = 0; r < count_o; ++r) {
+        for (int k = 0; k < POINTS; ++k) sums[k] = u.data + k * plane_u + r * PANEL;
+        for (int k = 0; k < 9; ++k)
+          taps[k] = static_cast<float*>(w.data_ptr()) + ((part * outputs + o + r) * 9 + k) * inputs + c;
+        map<typename S::WeightAdjoint>(sums, taps, count_i);
+      }
+    }
+  });
+}
+
+// ------------------------------------------------------------------------------------------------------- ops
+
+// Calls f(scheme, number of the type) for a stride.
+template <typename One, typename Two, typename F>
+void dispatch(int64_t stride, const Tensor& x, const F& f) {
+  const ScalarType type = x.scalar_type();
+  STD_TORCH_CHECK(type == ScalarType::Float || type == ScalarType::BFloat16, "expected float32 or bfloat16");
+  STD_TORCH_CHECK(stride == 1 || stride == 2, "expected stride 1 or 2");
+  const auto typed = [&](auto s) { type == ScalarType::Float ? f(s, float{}) : f(s, BFloat16{}); };
+  stride == 1 ? typed(One{}) : typed(Two{});
 }
 
 }  // namespace
 
-// x (N, C, H, W) channels last -> v (36, T, C): its tiles from number `first` on, of down·across an image.
-void winograd_input(const Tensor& x, Tensor v, int64_t first, int64_t padding, int64_t down, int64_t across) {
-  to_products<Input>(x, v, first, padding, down, across);
-}
-
-// The derivative of `winograd_output`.
-void winograd_output_adjoint(const Tensor& y, Tensor m, int64_t first, int64_t down, int64_t across) {
-  to_products<OutputAdjoint>(y, m, first, 0, down, across);
-}
-
-// m (36, T, C) -> its tiles of y (N, C, H, W), channels last.
-void winograd_output(const Tensor& m, Tensor y, int64_t first, int64_t down, int64_t across) {
-  const Tiles tiles{y.size(2), y.size(3), y.size(1), down, across};
-  const int64_t count = m.size(1), c = y.size(1);
-  torch::stable::parallel_for(0, count, 1 + 4096 / c, [&](int64_t begin, int64_t end) {
-    std::vector<float> nowhere(c);
-    const float* from[36];
-    float* to[16];
-    for (int64_t t = begin; t < end; ++t) {
-      for (int k = 0; k < 36; ++k) from[k] = data(m) + (k * count + t) * c;
-      tiles.pixels<float>(data(y), first + t, 4, 0, nowhere.data(), to);
-      both_axes<Output>(from, to, c);
-    }
+// x (N, I, H, W) and y (N, O, H', W') of one type and channels last, w (O, I, 3, 3) of any strides.
+void winograd(const Tensor& x, const Tensor& w, Tensor y, int64_t stride, int64_t padding) {
+  dispatch<Plain, Strided>(stride, x, [&](auto s, auto t) {
+    convolve<decltype(s), decltype(t)>(x, w, y, false, padding);
   });
 }
 
-// w (O, I, 3, 3) channels last -> u (36, O, I); flip: of the kernels turned by 180°.
-void winograd_weight(const Tensor& w, Tensor u, bool flip) {
-  const int64_t o = w.size(0), c = w.size(1);
-  torch::stable::parallel_for(0, o, 1 + 4096 / c, [&](int64_t begin, int64_t end) {
-    const float* from[9];
-    float* to[36];
-    for (int64_t t = begin; t < end; ++t) {
-      for (int k = 0; k < 9; ++k) from[k] = data(w) + (t * 9 + (flip ? 8 - k : k)) * c;
-      for (int k = 0; k < 36; ++k) to[k] = data(u) + (k * o + t) * c;
-      both_axes<Weight>(from, to, c);
-    }
+// Its derivative by x.
+void winograd_grad_input(const Tensor& y, const Tensor& w, Tensor x, int64_t stride, int64_t padding) {
+  dispatch<Plain, Transposed>(stride, y, [&](auto s, auto t) {
+    convolve<decltype(s), decltype(t)>(y, w, x, true, stride == 1 ? 2 - padding : 1);
   });
 }
 
-// The derivative of `winograd_weight` without flip.
-void winograd_weight_adjoint(const Tensor& u, Tensor w) {
-  const int64_t o = w.size(0), c = w.size(1);
-  torch::stable::parallel_for(0, o, 1 + 4096 / c, [&](int64_t begin, int64_t end) {
-    const float* from[36];
-    float* to[9];
-    for (int64_t t = begin; t < end; ++t) {
-      for (int k = 0; k < 36; ++k) from[k] = data(u) + (k * o + t) * c;
-      for (int k = 0; k < 9; ++k) to[k] = data(w) + (t * 9 + k) * c;
-      both_axes<WeightAdjoint>(from, to, c);
-    }
+// Its derivative by w, in float32: the sum of parts (P, O, 3, 3, I).
+void winograd_grad_weight(const Tensor& x, const Tensor& y, Tensor parts, int64_t stride, int64_t padding) {
+  dispatch<Plain, Strided>(stride, x, [&](auto s, auto t) {
+    convolve_weight<decltype(s), decltype(t)>(x, y, parts, padding);
   });
 }
 
 }  // namespace stylegan2
 
 STABLE_TORCH_LIBRARY_IMPL(stylegan2, CPU, m) {
-  m.impl("winograd_input", TORCH_BOX(&stylegan2::winograd_input));
-  m.impl("winograd_output", TORCH_BOX(&stylegan2::winograd_output));
-  m.impl("winograd_output_adjoint", TORCH_BOX(&stylegan2::winograd_output_adjoint));
-  m.impl("winograd_weight", TORCH_BOX(&stylegan2::winograd_weight));
-  m.impl("winograd_weight_adjoint", TORCH_BOX(&stylegan2::winograd_weight_adjoint));
+  m.impl("winograd", TORCH_BOX(&stylegan2::winograd));
+  m.impl("winograd_grad_input", TORCH_BOX(&stylegan2::winograd_grad_input));
+  m.impl("winograd_grad_weight", TORCH_BOX(&stylegan2::winograd_grad_weight));
 }
