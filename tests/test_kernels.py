@@ -77,13 +77,14 @@ def laid_out(x, form):
 
 
 def two_derivatives(op, leaves, cot, directions):
-    """The value, its first derivatives, and the second ones along the directions."""
+    """The value, its first derivatives without and with a graph, and the second ones along the directions."""
     y = op(*leaves)
+    last = torch.autograd.grad(y, leaves, cot, retain_graph=True)
     cot = cot.requires_grad_()
     first = torch.autograd.grad(y, leaves, cot, create_graph=True)
     q = sum((g * v).sum() for g, v in zip(first, directions))
     second = torch.autograd.grad(q, [*leaves, cot], allow_unused=True, materialize_grads=True)
-    return [t.detach() for t in (y, *first, *second)]
+    return [t.detach() for t in (y, *last, *first, *second)]
 
 
 def as_exact_as_pytorch(kernel, reference, leaves, cot, directions, device, dtype, form):
@@ -212,6 +213,31 @@ def test_bias_act_and_its_gradient_pass_opcheck(name, device):
 
 
 @needs_compiler
+@needs_compiler
+@pytest.mark.parametrize("parts", ["b", "sb", "bsn", "bsN", "n", "s"])
+def test_all_derivatives_of_bias_act_in_one_pass_are_those_of_several(parts, monkeypatch):
+    calls = []
+    one_pass = kernels._backward_in_one_pass
+    monkeypatch.setattr(kernels, "_backward_in_one_pass", lambda *a: calls.append(1) or one_pass(*a))
+    x = torch.randn(3, 20, 65, 33).contiguous(memory_format=torch.channels_last)  # pixels for several threads
+    kinds = dict(b=(20,), s=(3, 20), n=(65, 33), N=(3, 1, 65, 33))
+    names = dict(b="b", s="scale", n="noise", N="noise")
+    extra = {names[part]: torch.randn(kinds[part]) for part in parts}
+    cot = torch.randn_like(x)
+
+    def gradients(dtype, create_graph):
+        leaves = {"x": x, **extra}
+        leaves = {name: t.to(dtype).requires_grad_() for name, t in leaves.items()}
+        y = bias_act(**leaves, act="lrelu", clamp=1.5)
+        return torch.autograd.grad(y, list(leaves.values()), cot.to(dtype), create_graph=create_graph)
+
+    found, several = gradients(torch.float32, False), gradients(torch.float32, True)
+    assert calls == [1]
+    for ours, composed, exact in zip(found, several, gradients(torch.float64, False)):
+        error, bound = (ours - exact).norm(), 2 * (composed - exact).norm() + 1e-7 * exact.norm()
+        assert ours.shape == exact.shape and error <= bound
+
+
 def test_the_kernels_count_the_activations_as_the_reference_does():
     assert tuple(activations) == kernels.ACTS
 

@@ -12,7 +12,8 @@ from . import build
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 ACTS = ("linear", "relu", "lrelu", "tanh", "sigmoid", "elu", "selu", "softplus", "swish")
-"""In the order of `enum class Act`; the first three are piecewise linear."""
+"""In the order of `enum class Act`."""
+PIECEWISE_LINEAR = ACTS[:3]
 
 _library = torch.library.Library("stylegan2", "DEF")
 _library.define(
@@ -31,6 +32,12 @@ _library.define(
 _library.define(
     "bias_act_grad(Tensor cot, Tensor x, Tensor? b, Tensor? scale, Tensor? noise, int act, float alpha, "
     "float gain, float clamp, int dim, int order, bool from_output) -> Tensor"
+)
+# All first derivatives of a piecewise linear bias_act at once.
+_library.define(
+    "bias_act_backward(Tensor cot, Tensor x, Tensor? b, Tensor? scale, Tensor? noise, float alpha, "
+    "float gain, float clamp, bool from_output, Tensor(a!) grad_x, Tensor(b!)? grad_b, "
+    "Tensor(c!)? grad_scale, Tensor(d!)? grad_noise) -> ())"
 )
 _upfirdn2d = torch.ops.stylegan2.upfirdn2d.default
 _bias_act = torch.ops.stylegan2.bias_act.default
@@ -143,18 +150,47 @@ def _bias_act_setup(ctx, inputs, output):
     ctx.settings = act, alpha, gain, clamp, dim
     # A piecewise linear activation's slope shows in its result, which the next layer keeps anyway: x can go.
     # Only the derivative by the scale needs x itself.
-    ctx.from_output = ACTS[act] in ("linear", "relu", "lrelu") and gain > 0 and alpha >= 0
+    ctx.from_output = ACTS[act] in PIECEWISE_LINEAR and gain > 0 and alpha >= 0
     ctx.from_output = ctx.from_output and not ctx.needs_input_grad[2]
     ctx.save_for_backward(output if ctx.from_output else x, b, scale, noise)
 
 
 def _bias_act_backward(ctx, cot):
     x, b, scale, noise = ctx.saved_tensors
+    if any(ctx.needs_input_grad[1:4]) and _in_one_pass(cot, x, b, scale, noise, *ctx.settings):
+        return *_backward_in_one_pass(ctx, cot, x, b, scale, noise), *[None] * 5
     inner = _bias_act_grad(cot, x, b, scale, noise, *ctx.settings, 1, ctx.from_output)
     return *_spread(inner, x, b, scale, noise, ctx.settings[-1], ctx.needs_input_grad), *[None] * 5
 
 
 torch.library.register_autograd("stylegan2::bias_act", _bias_act_backward, setup_context=_bias_act_setup)
+
+
+def _in_one_pass(cot, x, b, scale, noise, act, alpha, gain, clamp, dim):
+    """Whether one pass may give all derivatives: none of them is to be differentiated again."""
+    if torch.is_grad_enabled() or torch.compiler.is_compiling() or x.device.type != "cpu":
+        return False
+    floats = all(t is None or t.dtype == torch.float32 for t in (cot, x, b, scale, noise))
+    return floats and dim == 1 and ACTS[act] in PIECEWISE_LINEAR and is_channels_last(x)
+
+
+def _backward_in_one_pass(ctx, cot, x, b, scale, noise):
+    act, alpha, gain, clamp, _ = ctx.settings
+    cot = cot.contiguous(memory_format=torch.channels_last)
+    grads = [torch.empty_like(x)]
+    grads += [torch.empty_like(t) if need else None for t, need in zip((b, scale), ctx.needs_input_grad[1:3])]
+    total = x.new_empty(len(x), 1, *x.shape[2:]) if ctx.needs_input_grad[3] else None
+    # What the one slope of the leaky rectifier is for the others.
+    slope = {"linear": 1.0, "relu": 0.0}.get(ACTS[act], alpha)
+    torch.ops.stylegan2.bias_act_backward(
+        cot, x, b, scale, noise, slope, gain, clamp, ctx.from_output, *grads, total
+    )
+    return *grads, None if total is None else _like_noise(total, noise)
+
+
+def _like_noise(total, noise):
+    shared = noise.ndim == 2 or noise.shape[0] != total.shape[0]
+    return (total.sum(0) if shared else total).reshape(noise.shape)
 
 
 def _spread(inner, x, b, scale, noise, dim, needed):
@@ -167,9 +203,7 @@ def _spread(inner, x, b, scale, noise, dim, needed):
     if needed[2]:
         grads[2] = (inner * x).sum([2, 3], dtype=scale.dtype)
     if needed[3]:
-        total = inner.sum(1, keepdim=True, dtype=noise.dtype)
-        shared = noise.ndim == 2 or noise.shape[0] != inner.shape[0]
-        grads[3] = (total.sum(0) if shared else total).reshape(noise.shape)
+        grads[3] = _like_noise(inner.sum(1, keepdim=True, dtype=noise.dtype), noise)
     return grads
 
 
@@ -184,7 +218,7 @@ def _bias_act_grad_backward(ctx, v):
     first = None
     if needed[0]:
         first = _bias_act_grad(v, x, b, scale, noise, *ctx.settings, ctx.order, ctx.from_output)
-    if ctx.from_output or ACTS[ctx.settings[0]] in ("linear", "relu", "lrelu"):
+    if ctx.from_output or ACTS[ctx.settings[0]] in PIECEWISE_LINEAR:
         # No curvature. Parameters still get zeros, so that no optimiser skips them; x is spared its own.
         zeros = [torch.zeros_like(t) if need else None for t, need in zip((b, scale, noise), needed[2:5])]
         return first, None, *zeros, *[None] * 7

@@ -71,7 +71,8 @@ def grad_weight(x: Tensor, y: Tensor, stride: int, padding: int) -> Tensor:
     # So many ranges of tiles that all threads end at about the same time.
     parts = torch.empty(-(-4 * torch.get_num_threads() // panels), o, 3, 3, i)
     _ops.winograd_grad_weight(_channels_last(x), _channels_last(y), parts, stride, padding)
-    return parts.sum(dim=0).to(x.dtype).permute(0, 3, 1, 2)
+    weight = parts[0] if len(parts) == 1 else parts.sum(dim=0)
+    return weight.to(x.dtype).permute(0, 3, 1, 2)
 
 
 def _channels_last(x: Tensor) -> Tensor:

@@ -262,7 +262,7 @@ struct SmallFilter {
           const bool inside = ix >= 0 && ix < g.width;
           const float* x[5];
           for (int j = 0; j < 5; ++j) x[j] = inside && from[j] ? from[j] + at : zeros;
-          for (int64_t c = 0; c < n; c += 16) {
+          for (int64_t c = 0; c < n; c += WIDTH) {
             const Lanes x1 = load(x[1] + c), x2 = load(x[2] + c), x3 = load(x[3] + c);
             save(sums[0] + k * n + c,
                  column[0] * load(x[0] + c) + column[1] * x1 + column[2] * x2 + column[3] * x3);
@@ -274,7 +274,7 @@ struct SmallFilter {
           for (int64_t ox = begin; ox < end; ++ox) {
             const float* s = sums[r] + (ox - begin) * n;
             float* to = y + ((oy + r) * g.out_width + ox) * g.inner + c0;
-            for (int64_t c = 0; c < n; c += 16)
+            for (int64_t c = 0; c < n; c += WIDTH)
               put(to + c, row[0] * load(s + c) + row[1] * load(s + n + c) + row[2] * load(s + 2 * n + c) +
                               row[3] * load(s + 3 * n + c));
           }

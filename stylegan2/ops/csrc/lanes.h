@@ -1,4 +1,4 @@
-// 16 floats at once: the compiler's vectors, which work on any processor.
+// Several floats at once: the compiler's vectors, as wide as the processor's registers.
 #pragma once
 
 #include <torch/headeronly/util/BFloat16.h>
@@ -10,7 +10,14 @@ namespace stylegan2 {
 
 using torch::headeronly::BFloat16;
 
-typedef float Lanes __attribute__((vector_size(64)));
+#if defined(__AVX512F__)
+constexpr int WIDTH = 16;
+#elif defined(__AVX__)
+constexpr int WIDTH = 8;
+#else
+constexpr int WIDTH = 4;
+#endif
+typedef float Lanes __attribute__((vector_size(4 * WIDTH)));
 
 // V is Lanes, or float for one number.
 template <typename V = Lanes>
@@ -25,17 +32,17 @@ inline void save(float* to, const V& v) {
   std::memcpy(to, &v, sizeof(v));
 }
 
-typedef uint16_t Half16 __attribute__((vector_size(32)));
-typedef uint32_t Bits16 __attribute__((vector_size(64)));
+typedef uint16_t HalfBits __attribute__((vector_size(2 * WIDTH)));
+typedef uint32_t Bits __attribute__((vector_size(4 * WIDTH)));
 
 template <typename V = Lanes>
 inline V load(const BFloat16* from) {
   if constexpr (sizeof(V) == sizeof(float)) {
     return static_cast<float>(*from);
   } else {
-    Half16 high;
+    HalfBits high;
     std::memcpy(&high, from, sizeof(high));
-    const Bits16 bits = __builtin_convertvector(high, Bits16) << 16;
+    const Bits bits = __builtin_convertvector(high, Bits) << 16;
     V v;
     std::memcpy(&v, &bits, sizeof(v));
     return v;
@@ -48,11 +55,11 @@ inline void save(BFloat16* to, const V& v) {
   if constexpr (sizeof(V) == sizeof(float)) {
     *to = static_cast<BFloat16>(v);
   } else {
-    Bits16 bits;
+    Bits bits;
     std::memcpy(&bits, &v, sizeof(bits));
-    const Bits16 rounded = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
-    const Bits16 high = v == v ? rounded : Bits16{} + 0x7fc0;  // not a number: rounding might make it infinite
-    const Half16 half = __builtin_convertvector(high, Half16);
+    const Bits rounded = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+    const Bits high = v == v ? rounded : Bits{} + 0x7fc0;  // not a number: rounding might make it infinite
+    const HalfBits half = __builtin_convertvector(high, HalfBits);
     std::memcpy(to, &half, sizeof(half));
   }
 }

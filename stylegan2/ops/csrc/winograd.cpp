@@ -23,10 +23,10 @@ using torch::stable::Tensor;
 constexpr int POINTS = 36;  // of a kernel: 6 an axis
 constexpr int PANEL = 64;   // channels, in or out, of a product at a time
 constexpr int ROWS = 6;     // of a product in registers
-#if defined(__AVX512F__)
-constexpr int COLUMNS = 4;  // likewise, of 16 floats each
+#if defined(__AVX512F__) || defined(__aarch64__)
+constexpr int COLUMNS = 4;  // likewise, vectors of WIDTH: with 32 registers
 #else
-constexpr int COLUMNS = 1;
+constexpr int COLUMNS = 2;  // with 16
 #endif
 constexpr int BLOCK = 24;   // tiles at a time: some hundred kilobytes a panel
 constexpr int ALONE = 96;   // so few tiles are one block, so that kernels need not be kept
@@ -47,7 +47,7 @@ class Buffer {
 
 // --------------------------------------------------------------------------------------------------- products
 
-// c (ROWS, 16·C) = a (ROWS, depth) · b (depth, 16·C), added to what it was if `add`.
+// c (ROWS, WIDTH·C) = a (ROWS, depth) · b (depth, WIDTH·C), added to what it was if `add`.
 template <int C>
 void multiply_rows(
     const float* __restrict a, int64_t a_row, int64_t a_step, const float* __restrict b, int64_t depth,
@@ -56,11 +56,11 @@ void multiply_rows(
 #pragma GCC unroll 8
   for (int r = 0; r < ROWS; ++r)
 #pragma GCC unroll 4
-    for (int j = 0; j < C; ++j) sum[r][j] = add ? load(c + r * PANEL + 16 * j) : Lanes{};
+    for (int j = 0; j < C; ++j) sum[r][j] = add ? load(c + r * PANEL + WIDTH * j) : Lanes{};
   for (int64_t k = 0; k < depth; ++k) {
     Lanes row[C];
 #pragma GCC unroll 4
-    for (int j = 0; j < C; ++j) row[j] = load(b + k * PANEL + 16 * j);
+    for (int j = 0; j < C; ++j) row[j] = load(b + k * PANEL + WIDTH * j);
 #pragma GCC unroll 8
     for (int r = 0; r < ROWS; ++r) {
       const float factor = a[r * a_row + k * a_step];
@@ -71,16 +71,16 @@ void multiply_rows(
 #pragma GCC unroll 8
   for (int r = 0; r < ROWS; ++r)
 #pragma GCC unroll 4
-    for (int j = 0; j < C; ++j) save(c + r * PANEL + 16 * j, sum[r][j]);
+    for (int j = 0; j < C; ++j) save(c + r * PANEL + WIDTH * j, sum[r][j]);
 }
 
-// c (rows, columns) = a · b as above, rows of b and c PANEL apart. Rows are computed ROWS at a time and columns 16, for
-// which all three have room.
+// c (rows, columns) = a · b as above, rows of b and c PANEL apart. Rows are computed ROWS at a time and columns WIDTH,
+// for which all three have room.
 void multiply(
     int64_t rows, int64_t columns, const float* a, int64_t a_row, int64_t a_step, const float* b, int64_t depth,
     float* c, bool add) {
-  for (int64_t j = 0; j < columns; j += 16 * COLUMNS) {
-    const int64_t vectors = std::min<int64_t>(COLUMNS, ceil_div(columns - j, 16));
+  for (int64_t j = 0; j < columns; j += WIDTH * COLUMNS) {
+    const int64_t vectors = std::min<int64_t>(COLUMNS, ceil_div(columns - j, WIDTH));
     const auto product = vectors == 1   ? multiply_rows<1>
                          : vectors == 2 ? multiply_rows<std::min(2, COLUMNS)>
                          : vectors == 3 ? multiply_rows<std::min(3, COLUMNS)>
@@ -116,7 +116,7 @@ inline void map_some(const X* const* x, Y* const* y, int64_t c) {
 template <typename Map, typename X, typename Y>
 void map(const X* const* x, Y* const* y, int64_t channels) {
   int64_t c = 0;
-  for (; c + 16 <= channels; c += 16) map_some<Map, Lanes>(x, y, c);
+  for (; c + WIDTH <= channels; c += WIDTH) map_some<Map, Lanes>(x, y, c);
   for (; c < channels; ++c) map_some<Map, float>(x, y, c);
 }
 

@@ -1,5 +1,5 @@
 // Winograd's minimal filtering of 3×3 kernels (Lavin and Gray 2016): the linear maps into the domain where a
-// convolution is a product a point, and back. Each map works on one axis, of one channel (V = float) or 16 (Lanes):
+// convolution is a product a point, and back. Each map works on one axis, of one channel (V = float) or several (Lanes):
 // `s` and `d` are the strides of input and output. Kernels have 6 numbers an axis in that domain.
 #pragma once
 
