@@ -95,16 +95,22 @@ class EqualizedConv2d(nn.Module):
         self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
-        weight = (self.weight * self.weight_gain).to(x.dtype)
+        weight, gain = self.weight, self.filter_gain
+        if self.up == self.down == 1:
+            weight = weight * self.weight_gain
+        else:
+            gain = (
+                gain * self.weight_gain
+            )  # one number among the filter's, rather than a pass over the kernel
         x = conv2d_resample(
             x,
-            weight,
+            weight.to(x.dtype),
             self.filter,
             self.up,
             self.down,
             self.padding,
             flip_weight=self.up == 1,
-            gain=self.filter_gain,
+            gain=gain,
         )
         return bias_act(x, self.bias, self.activation, gain=self.gain, clamp=self.clamp, inplace=True)
 

@@ -37,7 +37,7 @@ _library.define(
 _library.define(
     "bias_act_backward(Tensor cot, Tensor x, Tensor? b, Tensor? scale, Tensor? noise, float alpha, "
     "float gain, float clamp, bool from_output, Tensor(a!) grad_x, Tensor(b!)? grad_b, "
-    "Tensor(c!)? grad_scale, Tensor(d!)? grad_noise) -> ())"
+    "Tensor(c!)? grad_scale, Tensor(d!)? grad_noise) -> ()"
 )
 _upfirdn2d = torch.ops.stylegan2.upfirdn2d.default
 _bias_act = torch.ops.stylegan2.bias_act.default
