@@ -1,7 +1,6 @@
 // All first derivatives of a piecewise linear bias_act in one pass over the features, in float32 and channels last:
 // by the input, and their sums that are those by bias, scale and noise.
 #include <algorithm>
-#include <mutex>
 #include <vector>
 
 #include "lanes.h"
@@ -10,7 +9,8 @@
 namespace stylegan2 {
 namespace {
 
-constexpr int64_t PIXELS = 16;  // summed in float32; sums of those in double precision
+constexpr int64_t PIXELS = 16;    // summed in float32; sums of those in double precision
+constexpr int64_t RANGE = 32768;  // elements whose sums are kept apart, and added in order: the same for any threads
 
 float total(const float* x, int64_t n) {
   Lanes sums{};
@@ -23,14 +23,20 @@ float total(const float* x, int64_t n) {
 }
 
 // Adds `from` to `to`, and clears it.
-template <typename T>
-void flush(std::vector<T>& from, double* to) {
+void flush(std::vector<float>& from, double* to) {
   for (size_t i = 0; i < from.size(); ++i) to[i] += from[i];
-  std::fill(from.begin(), from.end(), T(0));
+  std::fill(from.begin(), from.end(), 0.f);
 }
 
-void to_float(const std::vector<double>& from, const std::optional<Tensor>& to) {
-  if (to) std::copy(from.begin(), from.end(), static_cast<float*>(to->data_ptr()));
+// Rows of `channels` numbers -> the sums of as many rows each.
+void add_up(const std::vector<double>& rows, int64_t results, int64_t channels, float* to) {
+  const int64_t count = rows.size() / channels / results;
+  for (int64_t i = 0; i < results; ++i)
+    for (int64_t k = 0; k < channels; ++k) {
+      double sum = 0;
+      for (int64_t r = i * count; r < (i + 1) * count; ++r) sum += rows[r * channels + k];
+      to[i * channels + k] = static_cast<float>(sum);
+    }
 }
 
 }  // namespace
@@ -53,47 +59,43 @@ void bias_act_backward(
   const float* noises = parameter<float>(noise, x, holder);
   const int64_t noise_stride = noise && noise->numel() > pixels ? pixels : 0;
   float* noise_sums = grad_noise ? static_cast<float*>(grad_noise->data_ptr()) : nullptr;
-  std::vector<double> all_b(grad_b ? channels : 0), all_scale(grad_scale ? images * channels : 0);
-  std::mutex lock;
+  const int64_t ranges = std::max<int64_t>(1, pixels * channels / RANGE), range = (pixels + ranges - 1) / ranges;
+  std::vector<double> sums_b(grad_b ? images * ranges * channels : 0);
+  std::vector<double> sums_scale(grad_scale ? images * ranges * channels : 0);
   const std::vector<float> ones(channels, 1.f), zeros(channels, 0.f);
 
-  torch::stable::parallel_for(0, images * pixels, 1 + 32768 / channels, [&](int64_t begin, int64_t end) {
+  torch::stable::parallel_for(0, images * ranges, 1, [&](int64_t begin, int64_t end) {
     std::vector<float> inner(channels), sum_b(grad_b ? channels : 0), sum_scale(grad_scale ? channels : 0);
-    std::vector<double> wide_b(sum_b.size()), wide_scale(sum_scale.size());
-    while (begin < end) {
-      const int64_t image = begin / pixels, image_end = std::min(end, (image + 1) * pixels);
-      const int64_t last = std::min(image_end, begin + PIXELS);
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t image = i / ranges, last = std::min((i % ranges + 1) * range, pixels);
       const float* __restrict s = scales ? scales + image * channels : ones.data();
       const float* __restrict bias = biases ? biases : zeros.data();
       float* __restrict d = inner.data();
-      for (int64_t pixel = begin; pixel < last; ++pixel) {
-        const float* __restrict from = static_cast<const float*>(x.data_ptr()) + pixel * channels;
-        const float* __restrict c = static_cast<const float*>(cot.data_ptr()) + pixel * channels;
-        float* __restrict to = static_cast<float*>(grad_x.data_ptr()) + pixel * channels;
+      for (int64_t pixel = i % ranges * range; pixel < last; ++pixel) {
+        const int64_t at = image * pixels + pixel;
+        const float* __restrict from = static_cast<const float*>(x.data_ptr()) + at * channels;
+        const float* __restrict c = static_cast<const float*>(cot.data_ptr()) + at * channels;
+        float* __restrict to = static_cast<float*>(grad_x.data_ptr()) + at * channels;
         if (from_output) {
           for (int64_t k = 0; k < channels; ++k) d[k] = c[k] * slope_from_output(from[k], alpha, gain, clamp);
         } else {
-          const float shift = noises ? noises[image * noise_stride + pixel % pixels] : 0.f;
+          const float shift = noises ? noises[image * noise_stride + pixel] : 0.f;
           for (int64_t k = 0; k < channels; ++k)
             d[k] = c[k] * activate<Act::lrelu, 1>(from[k] * s[k] + (shift + bias[k]), alpha, gain, clamp);
         }
         for (size_t k = 0; k < sum_b.size(); ++k) sum_b[k] += d[k];
         for (size_t k = 0; k < sum_scale.size(); ++k) sum_scale[k] += d[k] * from[k];
-        if (noise_sums) noise_sums[pixel] = total(d, channels);
+        if (noise_sums) noise_sums[at] = total(d, channels);
         for (int64_t k = 0; k < channels; ++k) to[k] = d[k] * s[k];
+        if (pixel % PIXELS == PIXELS - 1 || pixel == last - 1) {
+          flush(sum_b, sums_b.data() + i * channels);
+          flush(sum_scale, sums_scale.data() + i * channels);
+        }
       }
-      flush(sum_b, wide_b.data());
-      flush(sum_scale, wide_scale.data());
-      if (last == image_end) {
-        const std::lock_guard<std::mutex> guard(lock);
-        flush(wide_b, all_b.data());
-        flush(wide_scale, all_scale.data() + image * channels);
-      }
-      begin = last;
     }
   });
-  to_float(all_b, grad_b);
-  to_float(all_scale, grad_scale);
+  if (grad_b) add_up(sums_b, 1, channels, static_cast<float*>(grad_b->data_ptr()));
+  if (grad_scale) add_up(sums_scale, images, channels, static_cast<float*>(grad_scale->data_ptr()));
 }
 
 }  // namespace stylegan2
