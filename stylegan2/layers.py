@@ -96,12 +96,12 @@ class EqualizedConv2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         weight, gain = self.weight, self.filter_gain
-        if self.up == self.down == 1:
+        if self.up == self.down == 1 or x.dtype == torch.float16:
             weight = weight * self.weight_gain
         else:
-            gain = (
-                gain * self.weight_gain
-            )  # one number among the filter's, rather than a pass over the kernel
+            # One number among the filter's, in place of a pass over the kernel. In float16 the gradient of
+            # the kernel would leave the range.
+            gain = gain * self.weight_gain
         x = conv2d_resample(
             x,
             weight.to(x.dtype),

@@ -125,17 +125,42 @@ def test_winograd_in_bfloat16_hides_no_overflow(value, always_winograd):
     assert not torch.isfinite(y).any()
 
 
-@pytest.mark.parametrize("threads", [1, 3, 8])
-def test_winograd_gives_the_same_for_any_number_of_threads(threads, always_winograd):
-    x, weight = torch.randn(1, 70, 40, 40), torch.randn(150, 70, 3, 3) / 25
-    exact = derivatives(PLAIN, F, x.double(), weight.double())
+@pytest.mark.parametrize("function", [PLAIN, STRIDED], ids=["plain", "strided"])
+def test_winograd_gives_the_same_bits_for_any_number_of_threads(function, always_winograd):
+    x, weight = torch.randn(3, 70, 41, 41), torch.randn(150, 70, 3, 3) / 25
     before = torch.get_num_threads()
     try:
-        torch.set_num_threads(threads)
-        for a, b in zip(derivatives(PLAIN, Ours, x, weight), exact):
-            assert relative_error(a, b) < 2e-6
+        results = []
+        for threads in (1, 2, 3, 8):
+            torch.set_num_threads(threads)
+            results.append(derivatives(function, Ours, x, weight))
     finally:
         torch.set_num_threads(before)
+    for other in results[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(results[0], other))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16], ids=str)
+def test_winograd_does_not_depend_on_the_default_type(dtype, always_winograd):
+    x, weight = torch.randn(1, 64, 32, 32), torch.randn(64, 64, 3, 3)
+    expected = derivatives(PLAIN, Ours, x, weight)
+    torch.set_default_dtype(dtype)
+    try:
+        found = derivatives(PLAIN, Ours, x, weight)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert all(torch.equal(a, b) for a, b in zip(found, expected))
+
+
+def test_transforms_of_torch_func_go_through_convolutions(always_winograd):
+    x, v, weight = torch.randn(2, 16, 9, 9), torch.randn(2, 16, 9, 9), torch.randn(16, 16, 3, 3)
+    tangent = torch.func.jvp(lambda x: conv2d(x, weight, padding=(1, 1)), (x,), (v,))[1]
+    torch.testing.assert_close(tangent, F.conv2d(v, weight, padding=1))
+    batched = torch.func.vmap(lambda x: conv2d(x[None], weight, padding=(1, 1))[0])(x)
+    torch.testing.assert_close(batched, F.conv2d(x, weight, padding=1))
+    grad = torch.func.grad(lambda w: conv2d(x, w, padding=(1, 1)).square().sum())(weight)
+    expected = torch.func.grad(lambda w: F.conv2d(x, w, padding=1).square().sum())(weight)
+    torch.testing.assert_close(grad, expected)
 
 
 @pytest.mark.parametrize(

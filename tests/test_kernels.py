@@ -213,7 +213,6 @@ def test_bias_act_and_its_gradient_pass_opcheck(name, device):
 
 
 @needs_compiler
-@needs_compiler
 @pytest.mark.parametrize("parts", ["b", "sb", "bsn", "bsN", "n", "s"])
 def test_all_derivatives_of_bias_act_in_one_pass_are_those_of_several(parts, monkeypatch):
     calls = []
@@ -238,6 +237,27 @@ def test_all_derivatives_of_bias_act_in_one_pass_are_those_of_several(parts, mon
         assert ours.shape == exact.shape and error <= bound
 
 
+@needs_compiler
+def test_derivatives_in_one_pass_take_a_scale_that_lies_the_other_way_round():
+    x = torch.randn(3, 20, 9, 9).contiguous(memory_format=torch.channels_last)
+    scale = torch.randn(20, 3).t().requires_grad_()
+    grad = torch.autograd.grad(bias_act(x, scale=scale).square().sum(), scale)[0]
+    torch.testing.assert_close(grad, 2 * scale * x.square().sum([2, 3]))
+
+
+@needs_compiler
+def test_gradients_may_come_in_batches():
+    x = torch.randn(2, 3, 4, 4).contiguous(memory_format=torch.channels_last).requires_grad_()
+    b = torch.randn(3, requires_grad=True)
+    cots = torch.randn(5, 2, 3, 4, 4)
+    y = bias_act(x, b, "lrelu")
+    batched = torch.autograd.grad(y, (x, b), cots, is_grads_batched=True, retain_graph=True)
+    for i, cot in enumerate(cots):
+        for ours, alone in zip(batched, torch.autograd.grad(y, (x, b), cot, retain_graph=True)):
+            torch.testing.assert_close(ours[i], alone)
+
+
+@needs_compiler
 def test_the_kernels_count_the_activations_as_the_reference_does():
     assert tuple(activations) == kernels.ACTS
 

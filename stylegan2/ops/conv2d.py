@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from . import kernels, winograd
 
@@ -45,6 +46,9 @@ class _Convolution:
             if self._by_winograd(w.shape, x, size):
                 way = winograd.grad_input if self.transposed else winograd.conv2d
                 return way(x, w, self.stride, self.padding[0], size)
+        return self.by_pytorch(x, w)
+
+    def by_pytorch(self, x: Tensor, w: Tensor) -> Tensor:
         if self.transposed:
             return F.conv_transpose2d(x, w, stride=self.stride, groups=self.groups)
         return F.conv2d(x, w, stride=self.stride, padding=self.padding, groups=self.groups)
@@ -122,8 +126,17 @@ class _Derivative(torch.autograd.Function):
 
 
 def _apply(conv: _Convolution, x: Tensor, weight: Tensor) -> Tensor:
+    if _is_transformed(x) or _is_transformed(weight):
+        return conv.by_pytorch(x, weight)
     own = torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad)
     own = own and not torch.compiler.is_compiling() and not torch.is_autocast_enabled(x.device.type)
     if own and kernels.usable(x, weight):
         return _Derivative.apply(conv, "y", (), x, weight)
     return conv.y(x, weight)
+
+
+def _is_transformed(x: Tensor) -> bool:
+    """Within a transform of `torch.func`, or with a tangent of forward-mode differentiation."""
+    if torch.compiler.is_compiling():
+        return False
+    return torch._C._functorch.is_functorch_wrapped_tensor(x) or forward_ad.unpack_dual(x).tangent is not None

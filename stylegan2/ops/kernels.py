@@ -170,6 +170,8 @@ def _in_one_pass(cot, x, b, scale, noise, act, alpha, gain, clamp, dim):
     """Whether one pass may give all derivatives: none of them is to be differentiated again."""
     if torch.is_grad_enabled() or torch.compiler.is_compiling() or x.device.type != "cpu":
         return False
+    if torch._C._functorch.is_batchedtensor(cot) or torch._C._functorch.is_legacy_batchedtensor(cot):
+        return False
     floats = all(t is None or t.dtype == torch.float32 for t in (cot, x, b, scale, noise))
     return floats and dim == 1 and ACTS[act] in PIECEWISE_LINEAR and is_channels_last(x)
 
@@ -178,7 +180,8 @@ def _backward_in_one_pass(ctx, cot, x, b, scale, noise):
     act, alpha, gain, clamp, _ = ctx.settings
     cot = cot.contiguous(memory_format=torch.channels_last)
     grads = [torch.empty_like(x)]
-    grads += [torch.empty_like(t) if need else None for t, need in zip((b, scale), ctx.needs_input_grad[1:3])]
+    for t, need in zip((b, scale), ctx.needs_input_grad[1:3]):
+        grads.append(torch.empty_like(t, memory_format=torch.contiguous_format) if need else None)
     total = x.new_empty(len(x), 1, *x.shape[2:]) if ctx.needs_input_grad[3] else None
     # What the one slope of the leaky rectifier is for the others.
     slope = {"linear": 1.0, "relu": 0.0}.get(ACTS[act], alpha)

@@ -9,6 +9,7 @@ in bfloat16 they are the same, those of rounding the result.
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Sequence
 
 import torch
@@ -35,12 +36,11 @@ LEAST = {  # (stride, type): channels in and out, tiles, and the product of all 
 
 def pays(stride: int, kernel: Sequence[int], like: Tensor, batch: int, height: int, width: int) -> bool:
     """Whether it convolves tensors like this to outputs of this size, and is the faster way to."""
-    if like.device.type != "cpu" or (stride, like.dtype) not in LEAST:
+    if like.device.type != "cpu" or like.layout != torch.strided or (stride, like.dtype) not in LEAST:
         return False
     if torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu"):
         return False
-    # Processors with AMX multiply bfloat16 far faster.
-    if like.dtype == torch.bfloat16 and torch.cpu._is_amx_tile_supported():
+    if like.dtype == torch.bfloat16 and not _slow_in_bfloat16():
         return False
     channels, least_tiles, products = LEAST[stride, like.dtype]
     tiles, (o, i) = batch * -(-height // 4) * -(-width // 4), kernel[:2]
@@ -48,16 +48,21 @@ def pays(stride: int, kernel: Sequence[int], like: Tensor, batch: int, height: i
     return large and build.available("cpu")
 
 
+def _slow_in_bfloat16() -> bool:
+    """Without instructions for matrices of bfloat16, AMX or those of ARM processors, which are far faster."""
+    return platform.machine() in ("x86_64", "AMD64") and not torch.cpu._is_amx_tile_supported()
+
+
 def conv2d(x: Tensor, weight: Tensor, stride: int, padding: int, size: Sequence[int]) -> Tensor:
     """x (N, I, H, W), weight (O, I, 3, 3) -> `size` (N, O, H', W')."""
-    y = torch.empty(size, dtype=x.dtype, memory_format=torch.channels_last)
+    y = torch.empty(size, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
     _ops.winograd(_channels_last(x), weight, y, stride, padding)
     return y
 
 
 def grad_input(y: Tensor, weight: Tensor, stride: int, padding: int, size: Sequence[int]) -> Tensor:
     """`conv2d`'s derivative by x, of this size; for stride 2, a transposed convolution."""
-    x = torch.empty(size, dtype=y.dtype, memory_format=torch.channels_last)
+    x = torch.empty(size, dtype=y.dtype, device=y.device, memory_format=torch.channels_last)
     _ops.winograd_grad_input(_channels_last(y), weight, x, stride, padding)
     return x
 
@@ -65,9 +70,10 @@ def grad_input(y: Tensor, weight: Tensor, stride: int, padding: int, size: Seque
 def grad_weight(x: Tensor, y: Tensor, stride: int, padding: int) -> Tensor:
     """`conv2d`'s derivative by the weight, (O, I, 3, 3)."""
     o, i = y.shape[1], x.shape[1]
-    panels = -(-o // 64) * -(-i // 64)
-    # So many ranges of tiles that all threads end at about the same time.
-    parts = torch.empty(-(-4 * torch.get_num_threads() // panels), o, 3, 3, i)
+    panels, tiles = -(-o // 64) * -(-i // 64), len(y) * -(-y.shape[2] // 4) * -(-y.shape[3] // 4)
+    # Ranges of tiles enough for many threads, whose number does not count: sums are the same for any.
+    parts = max(1, min(-(-32 // panels), tiles // 48))
+    parts = torch.empty(parts, o, 3, 3, i, dtype=torch.float32, device=x.device)
     _ops.winograd_grad_weight(_channels_last(x), _channels_last(y), parts, stride, padding)
     weight = parts[0] if len(parts) == 1 else parts.sum(dim=0)
     return weight.to(x.dtype).permute(0, 3, 1, 2)

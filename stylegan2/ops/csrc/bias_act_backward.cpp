@@ -1,5 +1,5 @@
-// All first derivatives of a piecewise linear bias_act in one pass over the features, in float32 and channels last:
-// by the input, and their sums that are those by bias, scale and noise.
+// All first derivatives of a piecewise linear bias_act in one pass over the features, in float32 and channels last: the
+// derivative by the input, and the sums that are the derivatives by bias, scale and noise.
 #include <algorithm>
 #include <vector>
 
@@ -31,12 +31,13 @@ void flush(std::vector<float>& from, double* to) {
 // Rows of `channels` numbers -> the sums of as many rows each.
 void add_up(const std::vector<double>& rows, int64_t results, int64_t channels, float* to) {
   const int64_t count = rows.size() / channels / results;
-  for (int64_t i = 0; i < results; ++i)
-    for (int64_t k = 0; k < channels; ++k) {
-      double sum = 0;
-      for (int64_t r = i * count; r < (i + 1) * count; ++r) sum += rows[r * channels + k];
-      to[i * channels + k] = static_cast<float>(sum);
-    }
+  std::vector<double> sums(channels);
+  for (int64_t i = 0; i < results; ++i) {
+    std::fill(sums.begin(), sums.end(), 0.);
+    for (int64_t r = i * count; r < (i + 1) * count; ++r)
+      for (int64_t k = 0; k < channels; ++k) sums[k] += rows[r * channels + k];
+    std::copy(sums.begin(), sums.end(), to + i * channels);
+  }
 }
 
 }  // namespace
@@ -63,6 +64,8 @@ void bias_act_backward(
   std::vector<double> sums_b(grad_b ? images * ranges * channels : 0);
   std::vector<double> sums_scale(grad_scale ? images * ranges * channels : 0);
   const std::vector<float> ones(channels, 1.f), zeros(channels, 0.f);
+  const float *inputs = static_cast<const float*>(x.data_ptr()), *cots = static_cast<const float*>(cot.data_ptr());
+  float* results = static_cast<float*>(grad_x.data_ptr());
 
   torch::stable::parallel_for(0, images * ranges, 1, [&](int64_t begin, int64_t end) {
     std::vector<float> inner(channels), sum_b(grad_b ? channels : 0), sum_scale(grad_scale ? channels : 0);
@@ -73,9 +76,9 @@ void bias_act_backward(
       float* __restrict d = inner.data();
       for (int64_t pixel = i % ranges * range; pixel < last; ++pixel) {
         const int64_t at = image * pixels + pixel;
-        const float* __restrict from = static_cast<const float*>(x.data_ptr()) + at * channels;
-        const float* __restrict c = static_cast<const float*>(cot.data_ptr()) + at * channels;
-        float* __restrict to = static_cast<float*>(grad_x.data_ptr()) + at * channels;
+        const float* __restrict from = inputs + at * channels;
+        const float* __restrict c = cots + at * channels;
+        float* __restrict to = results + at * channels;
         if (from_output) {
           for (int64_t k = 0; k < channels; ++k) d[k] = c[k] * slope_from_output(from[k], alpha, gain, clamp);
         } else {

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "arithmetic.h"
 #include "lanes.h"
 #include "winograd.h"
 
@@ -29,10 +30,10 @@ constexpr int COLUMNS = 4;  // likewise, vectors of WIDTH: with 32 registers
 constexpr int COLUMNS = 2;  // with 16
 #endif
 constexpr int BLOCK = 24;   // tiles at a time: some hundred kilobytes a panel
-constexpr int ALONE = 96;   // so few tiles are one block, so that kernels need not be kept
-constexpr int APART = 16;  // floats between the planes of two points, which would else share a set of the cache
-
-constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+constexpr int ALONE = 96;   // so few tiles are one block if there are panels for all threads: no kernels need be kept
+// Floats between the planes of two points, which would else share a set of the cache; also room for the rows beyond the
+// last that a product reads.
+constexpr int APART = 16;
 
 // Uninitialised floats, on the boundaries of cache lines.
 class Buffer {
@@ -157,12 +158,22 @@ void map_tiles(
   }
 }
 
-// Kernels w (O, I, 3, 3) of any strides, from `count` inputs to `channels` outputs -> u, a plane a point, in it PANEL
+// (O, I, 3, 3), of any strides.
+template <typename T>
+struct Kernels {
+  const T* data;
+  int64_t stride[4];
+
+  explicit Kernels(const Tensor& w)
+      : data(static_cast<const T*>(w.data_ptr())), stride{w.stride(0), w.stride(1), w.stride(2), w.stride(3)} {}
+};
+
+// Kernels from `count` inputs to `channels` outputs -> u, a plane a point, in it PANEL
 // outputs an input. `adjoint`: from outputs to inputs, and turned by 180°.
 template <typename Map, typename T>
 void map_kernels(
-    const Tensor& w, bool adjoint, int64_t r, int64_t count, int64_t c, int64_t channels, float* u, int64_t plane) {
-  const int64_t by_row = w.stride(adjoint ? 0 : 1), by_column = w.stride(adjoint ? 1 : 0);
+    const Kernels<T>& w, bool adjoint, int64_t r, int64_t count, int64_t c, int64_t channels, float* u, int64_t plane) {
+  const int64_t by_row = w.stride[adjoint ? 0 : 1], by_column = w.stride[adjoint ? 1 : 0];
   alignas(64) float square[9][16][16] = {};
   const float* from[9];
   float* to[POINTS];
@@ -171,8 +182,8 @@ void map_kernels(
       const int64_t rows = std::min<int64_t>(16, count - r0), columns = std::min<int64_t>(16, channels - c0);
       for (int k = 0; k < 9; ++k) {
         const int tap = adjoint ? 8 - k : k;
-        const T* corner = static_cast<const T*>(w.data_ptr()) + (r + r0) * by_row + (c + c0) * by_column +
-                          tap / 3 * w.stride(2) + tap % 3 * w.stride(3);
+        const T* corner =
+            w.data + (r + r0) * by_row + (c + c0) * by_column + tap / 3 * w.stride[2] + tap % 3 * w.stride[3];
         if (by_column == 1)
           for (int64_t i = 0; i < rows; ++i)
             for (int64_t j = 0; j < columns; ++j) square[k][i][j] = static_cast<float>(corner[i * by_row + j]);
@@ -217,13 +228,15 @@ void convolve(const Tensor& x, const Tensor& w, Tensor& y, bool adjoint, int64_t
   const int64_t down = ceil_div(y.size(2), S::out), across = ceil_div(y.size(3), S::out);
   const int64_t tiles = y.size(0) * down * across, inputs = x.size(1), outputs = y.size(1);
   const int64_t chunks = ceil_div(inputs, PANEL), panels = ceil_div(outputs, PANEL);
-  const int64_t room = ceil_div(tiles <= ALONE ? tiles : BLOCK, ROWS) * ROWS, blocks = ceil_div(tiles, room);
+  const bool alone = tiles <= ALONE && panels >= int64_t(torch::stable::get_num_threads());
+  const int64_t room = ceil_div(alone ? tiles : BLOCK, ROWS) * ROWS, blocks = ceil_div(tiles, room);
   const int64_t groups = choose_groups(blocks, panels), group = ceil_div(panels, groups);
   const int64_t plane = room * PANEL + APART, plane_u = PANEL * PANEL + APART;
   const auto width = [](int64_t all, int64_t panel) { return std::min<int64_t>(PANEL, all - panel * PANEL); };
+  const Kernels<T> weight(w);
   const auto map_panel = [&](int64_t chunk, int64_t panel, float* u) {
     map_kernels<typename S::Weight, T>(
-        w, adjoint, chunk * PANEL, width(inputs, chunk), panel * PANEL, width(outputs, panel), u, plane_u);
+        weight, adjoint, chunk * PANEL, width(inputs, chunk), panel * PANEL, width(outputs, panel), u, plane_u);
   };
   const bool once = blocks == 1;  // each panel is needed only once, and best mapped when it is
   const Buffer kernels(once ? 0 : chunks * panels * POINTS * plane_u);
@@ -274,6 +287,7 @@ void convolve_weight(const Tensor& x, const Tensor& y, Tensor& w, int64_t offset
   const int64_t plane = room * PANEL + APART, plane_u = ceil_div(PANEL, ROWS) * ROWS * PANEL + APART;
   const Tiles<const T> from_x(x, down, across, S::step, S::Input::from, offset);
   const Tiles<const T> from_y(y, down, across, S::out, S::OutputAdjoint::from, 0);
+  float* kernels = static_cast<float*>(w.data_ptr());
   torch::stable::parallel_for(0, parts * panels_o * panels_i, 1, [&](int64_t begin, int64_t end) {
     const Buffer v(points * plane), m(points * plane), u(POINTS * plane_u);
     const float* sums[POINTS];
@@ -295,7 +309,7 @@ void convolve_weight(const Tensor& x, const Tensor& y, Tensor& w, int64_t offset
       for (int64_t r = 0; r < count_o; ++r) {
         for (int k = 0; k < POINTS; ++k) sums[k] = u.data + k * plane_u + r * PANEL;
         for (int k = 0; k < 9; ++k)
-          taps[k] = static_cast<float*>(w.data_ptr()) + ((part * outputs + o + r) * 9 + k) * inputs + c;
+          taps[k] = kernels + ((part * outputs + o + r) * 9 + k) * inputs + c;
         map<typename S::WeightAdjoint>(sums, taps, count_i);
       }
     }
@@ -332,6 +346,7 @@ void winograd_grad_input(const Tensor& y, const Tensor& w, Tensor x, int64_t str
 
 // Its derivative by w, in float32: the sum of parts (P, O, 3, 3, I).
 void winograd_grad_weight(const Tensor& x, const Tensor& y, Tensor parts, int64_t stride, int64_t padding) {
+  STD_TORCH_CHECK(parts.scalar_type() == ScalarType::Float, "expected float32 parts");
   dispatch<Plain, Strided>(stride, x, [&](auto s, auto t) {
     convolve_weight<decltype(s), decltype(t)>(x, y, parts, padding);
   });
