@@ -152,6 +152,7 @@ def test_winograd_does_not_depend_on_the_default_type(dtype, always_winograd):
     assert all(torch.equal(a, b) for a, b in zip(found, expected))
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit.script:FutureWarning")  # its own vmap
 def test_transforms_of_torch_func_go_through_convolutions(always_winograd):
     x, v, weight = torch.randn(2, 16, 9, 9), torch.randn(2, 16, 9, 9), torch.randn(16, 16, 3, 3)
     tangent = torch.func.jvp(lambda x: conv2d(x, weight, padding=(1, 1)), (x,), (v,))[1]

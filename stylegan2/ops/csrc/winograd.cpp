@@ -29,8 +29,8 @@ constexpr int COLUMNS = 4;  // likewise, vectors of WIDTH: with 32 registers
 #else
 constexpr int COLUMNS = 2;  // with 16
 #endif
-constexpr int BLOCK = 24;   // tiles at a time: some hundred kilobytes a panel
-constexpr int ALONE = 96;   // so few tiles are one block if there are panels for all threads: no kernels need be kept
+constexpr int BLOCK = 24;  // tiles at a time: some hundred kilobytes a panel
+constexpr int ALONE = 96;  // so few tiles are one block if there are panels for all threads: no kernels need be kept
 // Floats between the planes of two points, which would else share a set of the cache; also room for the rows beyond the
 // last that a product reads.
 constexpr int APART = 16;
@@ -168,8 +168,8 @@ struct Kernels {
       : data(static_cast<const T*>(w.data_ptr())), stride{w.stride(0), w.stride(1), w.stride(2), w.stride(3)} {}
 };
 
-// Kernels from `count` inputs to `channels` outputs -> u, a plane a point, in it PANEL
-// outputs an input. `adjoint`: from outputs to inputs, and turned by 180°.
+// Kernels from `count` inputs to `channels` outputs -> u, a plane a point, in it PANEL outputs an input. `adjoint`: from
+// outputs to inputs, and turned by 180°.
 template <typename Map, typename T>
 void map_kernels(
     const Kernels<T>& w, bool adjoint, int64_t r, int64_t count, int64_t c, int64_t channels, float* u, int64_t plane) {
