@@ -35,7 +35,7 @@ _library.define(
 )
 # All first derivatives of a piecewise linear bias_act at once.
 _library.define(
-    "bias_act_backward(Tensor cot, Tensor x, Tensor? b, Tensor? scale, Tensor? noise, float alpha, "
+    "bias_act_backward(Tensor cot, Tensor x, Tensor? b, Tensor? scale, Tensor? noise, int act, float alpha, "
     "float gain, float clamp, bool from_output, Tensor(a!) grad_x, Tensor(b!)? grad_b, "
     "Tensor(c!)? grad_scale, Tensor(d!)? grad_noise) -> ()"
 )
@@ -177,16 +177,13 @@ def _in_one_pass(cot, x, b, scale, noise, act, alpha, gain, clamp, dim):
 
 
 def _backward_in_one_pass(ctx, cot, x, b, scale, noise):
-    act, alpha, gain, clamp, _ = ctx.settings
     cot = cot.contiguous(memory_format=torch.channels_last)
     grads = [torch.empty_like(x)]
     for t, need in zip((b, scale), ctx.needs_input_grad[1:3]):
         grads.append(torch.empty_like(t, memory_format=torch.contiguous_format) if need else None)
     total = x.new_empty(len(x), 1, *x.shape[2:]) if ctx.needs_input_grad[3] else None
-    # What the one slope of the leaky rectifier is for the others.
-    slope = {"linear": 1.0, "relu": 0.0}.get(ACTS[act], alpha)
     torch.ops.stylegan2.bias_act_backward(
-        cot, x, b, scale, noise, slope, gain, clamp, ctx.from_output, *grads, total
+        cot, x, b, scale, noise, *ctx.settings[:-1], ctx.from_output, *grads, total
     )
     return *grads, None if total is None else _like_noise(total, noise)
 

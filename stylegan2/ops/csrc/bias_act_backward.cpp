@@ -46,14 +46,15 @@ void add_up(const std::vector<double>& rows, int64_t results, int64_t channels, 
 // (N, 1, H, W) as far as wanted. `from_output`: x is the result of bias_act.
 void bias_act_backward(
     const Tensor& cot, const Tensor& x, const std::optional<Tensor>& b, const std::optional<Tensor>& scale,
-    const std::optional<Tensor>& noise, double alpha_, double gain_, double clamp_, bool from_output, Tensor grad_x,
-    const std::optional<Tensor>& grad_b, const std::optional<Tensor>& grad_scale,
+    const std::optional<Tensor>& noise, int64_t act, double alpha_, double gain_, double clamp_, bool from_output,
+    Tensor grad_x, const std::optional<Tensor>& grad_b, const std::optional<Tensor>& grad_scale,
     const std::optional<Tensor>& grad_noise) {
   STD_TORCH_CHECK(
       is_channels_last(cot) && is_channels_last(x) && x.scalar_type() == ScalarType::Float &&
           cot.scalar_type() == ScalarType::Float && sizes_of(cot) == sizes_of(x),
       "expected float32 features, channels last");
-  const float alpha = alpha_, gain = gain_, clamp = clamp_ < 0 ? std::numeric_limits<float>::infinity() : clamp_;
+  const float alpha = negative_slope(act, alpha_), gain = gain_;
+  const float clamp = clamp_ < 0 ? std::numeric_limits<float>::infinity() : clamp_;
   const int64_t images = x.size(0), channels = x.size(1), pixels = x.size(2) * x.size(3);
   std::vector<Tensor> holder;
   const float *biases = parameter<float>(b, x, holder), *scales = parameter<float>(scale, x, holder);

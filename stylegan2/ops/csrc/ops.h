@@ -85,6 +85,11 @@ const A* parameter(const std::optional<Tensor>& t, const Tensor& x, std::vector<
   return static_cast<const A*>(holder.back().data_ptr());
 }
 
+// The slope of negative values, for the piecewise linear activations.
+inline double negative_slope(int64_t act, double alpha) {
+  return act == int64_t(Act::linear) ? 1 : act == int64_t(Act::relu) ? 0 : alpha;
+}
+
 inline Tensor pointwise(
     const Tensor& x_any, const std::optional<Tensor>& cot_any, const std::optional<Tensor>& b,
     const std::optional<Tensor>& scale, const std::optional<Tensor>& noise, int64_t act, double alpha, double gain,
@@ -116,8 +121,7 @@ inline Tensor pointwise(
     p.scale = parameter<A>(scale, x, holder);
     p.noise = parameter<A>(noise, x, holder);
     p.noise_stride = noise && noise->numel() > p.pixels ? p.pixels : 0;
-    // The slope of negative values, for the piecewise linear ones.
-    p.alpha = act == int64_t(Act::linear) ? 1 : act == int64_t(Act::relu) ? 0 : alpha;
+    p.alpha = negative_slope(act, alpha);
     p.gain = gain;
     // As the result's type holds it, so that a clamped result is known by being equal.
     p.clamp = clamp < 0 ? std::numeric_limits<A>::infinity() : static_cast<A>(static_cast<scalar_t>(clamp));
