@@ -6,7 +6,7 @@ import sys
 from functools import partial
 from importlib import import_module
 
-from . import __version__
+from stylegan2 import __version__
 
 # name: (module, function, what it is for); a function's arguments are the command's options
 COMMANDS = {
@@ -22,8 +22,8 @@ COMMANDS = {
 
 def run(name: str, args: list[str], prog: str) -> int:
     """Run a command by name; returns its exit status."""
-    from .cli import exit_status, function_command
-    from .memory import keep
+    from stylegan2.cli import exit_status, function_command
+    from stylegan2.kernels.allocation import keep
 
     keep()
     module, function, _ = COMMANDS[name]

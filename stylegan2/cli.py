@@ -11,12 +11,12 @@ from pathlib import Path
 import torch
 from jsonargparse import ActionConfigFile, ArgumentParser, Namespace, set_parsing_settings
 
-from .data import ImageData, ImageDataset
-from .discriminator import Discriminator
-from .errors import InputError
-from .generator import Generator
-from .run import RunOptions, is_first_process, run_folder, train
-from .training import StyleGAN2
+from stylegan2.data.dataset import ImageData, ImageDataset
+from stylegan2.errors import InputError
+from stylegan2.networks.discriminator import Discriminator
+from stylegan2.networks.generator import Generator
+from stylegan2.training.module import StyleGAN2
+from stylegan2.training.run import RunOptions, is_first_process, run_folder, train
 
 _ROOT = Path(__file__).parent
 CONFIGS = _ROOT / "configs" if (_ROOT / "configs").is_dir() else _ROOT.parent / "configs"

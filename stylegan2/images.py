@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from .data import to_uint8
+from stylegan2.data.dataset import to_uint8
 
 
 def to_picture(image: Tensor) -> Image.Image:

@@ -3,12 +3,12 @@
 import torch
 import torch.nn.functional as F
 
-from stylegan2.discriminator import Discriminator
-from stylegan2.generator import Generator
-from stylegan2.losses import R1
+from stylegan2.networks.discriminator import Discriminator
+from stylegan2.networks.generator import Generator
+from stylegan2.networks.scalings import Scalings
 from stylegan2.probing.diagnose import examine
-from stylegan2.scalings import Scalings
-from stylegan2.training import StyleGAN2
+from stylegan2.training.losses import R1
+from stylegan2.training.module import StyleGAN2
 
 
 def make(resolution=16, *, g="skip", d="resnet", base=512, scalings=None, seed=0, blocks=None, **options):

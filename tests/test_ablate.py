@@ -22,14 +22,14 @@ from stylegan2.ablation import budget, statistics, variants
 from stylegan2.ablation.schedule import Processes, Submitit, work_off
 from stylegan2.ablation.study import Result, Run, Study, load
 from stylegan2.ablation.summary import conclusion, summarize
-from stylegan2.callbacks import Metrics
 from stylegan2.cli import CONFIGS, build_data, build_model, exit_status, train_parser
-from stylegan2.data import ImageDataset
+from stylegan2.data.dataset import ImageDataset
 from stylegan2.errors import InputError
-from stylegan2.loggers import CSVLogger, read_csv
 from stylegan2.metrics.random_frechet import Normal, RandomFeatures, RandomFrechet, frechet_distance
 from stylegan2.tools.ablate import ablate_command
-from stylegan2.training import StyleGAN2
+from stylegan2.training.callbacks import Metrics
+from stylegan2.training.loggers import CSVLogger, read_csv
+from stylegan2.training.module import StyleGAN2
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

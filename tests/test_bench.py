@@ -12,7 +12,7 @@ import torch
 
 from stylegan2.__main__ import run
 from stylegan2.benchmark import clock, networks
-from stylegan2.ops import build
+from stylegan2.kernels import build
 
 
 def test_medians_are_of_interleaved_runs():

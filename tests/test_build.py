@@ -14,7 +14,9 @@ import pytest
 import torch
 
 from stylegan2.errors import InputError
-from stylegan2.ops import bias_act, build, kernels
+from stylegan2.kernels import build
+from stylegan2.kernels import library as kernels
+from stylegan2.ops import bias_act
 from stylegan2.ops.bias_act import bias_act_reference
 from stylegan2.tools.doctor import doctor
 

@@ -15,7 +15,7 @@ from PIL import Image
 
 from stylegan2.__main__ import COMMANDS, main, run
 from stylegan2.cli import CONFIGS, train_parser
-from stylegan2.training import StyleGAN2
+from stylegan2.training.module import StyleGAN2
 
 ROOT = Path(__file__).parent.parent
 pytestmark = pytest.mark.filterwarnings("ignore")

@@ -6,9 +6,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from stylegan2.generator import Generator
-from stylegan2.ops import build, fixed_weights, once, winograd
-from stylegan2.ops.conv2d import conv2d, conv_transpose2d
+from stylegan2.kernels import build, winograd
+from stylegan2.kernels import weight_cache as once
+from stylegan2.kernels.convolution import conv2d, conv_transpose2d
+from stylegan2.networks.generator import Generator
+from stylegan2.ops import fixed_weights
 
 pytestmark = pytest.mark.skipif(shutil.which("c++") is None, reason="no C++ compiler")
 

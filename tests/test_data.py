@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from stylegan2.data import ImageData, ImageDataset, InfiniteSampler, to_float, to_uint8
+from stylegan2.data.dataset import ImageData, ImageDataset, InfiniteSampler, to_float, to_uint8
 from stylegan2.errors import InputError
 from stylegan2.tools.pack import pack
 

@@ -11,7 +11,9 @@ from test_ops import (
 )
 from test_ops import test_upfirdn2d_equals_the_official_numbers as upfirdn2d_golden
 
-from stylegan2.ops import activations, bias_act, build, kernels, setup_filter, upfirdn2d
+from stylegan2.kernels import build
+from stylegan2.kernels import library as kernels
+from stylegan2.ops import activations, bias_act, setup_filter, upfirdn2d
 
 upfirdn2d_module = importlib.import_module("stylegan2.ops.upfirdn2d")
 bias_act_module = importlib.import_module("stylegan2.ops.bias_act")

@@ -5,7 +5,7 @@ import torch
 from conftest import parametrize_golden
 from torch.autograd import gradgradcheck
 
-from stylegan2.layers import (
+from stylegan2.networks.layers import (
     EqualizedConv2d,
     EqualizedLinear,
     SynthesisLayer,
@@ -13,9 +13,9 @@ from stylegan2.layers import (
     minibatch_stddev,
     modulated_conv2d,
 )
-from stylegan2.mapping import MappingNetwork
+from stylegan2.networks.mapping import MappingNetwork
+from stylegan2.networks.scalings import Scalings
 from stylegan2.ops import setup_filter
-from stylegan2.scalings import Scalings
 
 
 def load(module, golden, prefix="w:", names=("weight", "bias")):

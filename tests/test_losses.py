@@ -7,7 +7,8 @@ import torch
 from conftest import parametrize_golden
 
 from stylegan2 import Generator
-from stylegan2.losses import (
+from stylegan2.formats.official import from_official
+from stylegan2.training.losses import (
     R1,
     PathLength,
     default_gamma,
@@ -16,7 +17,6 @@ from stylegan2.losses import (
     gradient_penalty,
     style_mixing,
 )
-from stylegan2.official import from_official
 
 
 class Setting:

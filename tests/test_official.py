@@ -5,7 +5,7 @@ import torch
 from conftest import load_golden, parametrize_golden
 
 from stylegan2 import Discriminator, Generator
-from stylegan2.official import from_official
+from stylegan2.formats.official import from_official
 
 GENERATORS = [
     "net_g_skip_4",

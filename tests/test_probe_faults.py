@@ -7,16 +7,16 @@ import torch
 import torch.nn.functional as F
 from probing_cases import batch, faults, make
 
-from stylegan2 import discriminator as discriminator_module
-from stylegan2 import layers
-from stylegan2.data import ImageData
-from stylegan2.layers import ToRGBLayer
-from stylegan2.losses import R1, PathLength
+from stylegan2.data.dataset import ImageData
+from stylegan2.networks import discriminator as discriminator_module
+from stylegan2.networks import layers
+from stylegan2.networks.layers import ToRGBLayer
+from stylegan2.networks.scalings import Scalings
 from stylegan2.probing import influence
 from stylegan2.probing.diagnose import checkpoint_findings, examine
 from stylegan2.probing.rehearse import rehearse
-from stylegan2.scalings import Scalings
-from stylegan2.training import StyleGAN2
+from stylegan2.training.losses import R1, PathLength
+from stylegan2.training.module import StyleGAN2
 
 # Planted faults
 

@@ -10,14 +10,14 @@ import torch.nn.functional as F
 from probing_cases import batch, make
 
 import stylegan2
-from stylegan2.data import ImageData
-from stylegan2.discriminator import Discriminator
-from stylegan2.generator import Generator
-from stylegan2.losses import PathLength
+from stylegan2.data.dataset import ImageData
+from stylegan2.networks.discriminator import Discriminator
+from stylegan2.networks.generator import Generator
+from stylegan2.networks.scalings import Scalings
 from stylegan2.probing import anatomy, influence
 from stylegan2.probing.claims import ABLATIONS
 from stylegan2.probing.theory import check_theory, path_length_by_resolution
-from stylegan2.scalings import Scalings
+from stylegan2.training.losses import PathLength
 
 
 @pytest.fixture(scope="module")

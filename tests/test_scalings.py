@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from stylegan2 import Discriminator, Generator, Scalings
-from stylegan2.layers import EqualizedConv2d, EqualizedLinear, SynthesisLayer
-from stylegan2.losses import R1, PathLength
-from stylegan2.training import StyleGAN2
+from stylegan2.networks.layers import EqualizedConv2d, EqualizedLinear, SynthesisLayer
+from stylegan2.training.losses import R1, PathLength
+from stylegan2.training.module import StyleGAN2
 
 OFF = {
     "weight_scaling": ["kaiming", "none"],

@@ -11,14 +11,14 @@ import torch
 import torch.multiprocessing as mp
 
 from stylegan2 import Discriminator, Generator, Scalings
-from stylegan2 import training as training_module
-from stylegan2.checkpoint import CheckpointState, save
-from stylegan2.data import ImageData
-from stylegan2.distributed import LeanDDP
-from stylegan2.ema import EMA
+from stylegan2.data.dataset import ImageData
 from stylegan2.errors import InputError
-from stylegan2.losses import R1, PathLength
-from stylegan2.training import Diverged, StyleGAN2, TrainingData, check_batch
+from stylegan2.training import module as training_module
+from stylegan2.training.checkpoint import CheckpointState, save
+from stylegan2.training.distributed import LeanDDP
+from stylegan2.training.ema import EMA
+from stylegan2.training.losses import R1, PathLength
+from stylegan2.training.module import Diverged, StyleGAN2, TrainingData, check_batch
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 TINY = {"channel_base": 64, "channel_max": 8}

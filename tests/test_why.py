@@ -11,7 +11,7 @@ import torch
 from stylegan2 import Discriminator, Generator, Scalings
 from stylegan2.probing import anatomy
 from stylegan2.tools.probe import main
-from stylegan2.training import StyleGAN2
+from stylegan2.training.module import StyleGAN2
 
 WHY = (Path(__file__).parent.parent / "docs" / "why.md").read_text()
 

@@ -9,10 +9,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from ..errors import InputError
-from .schedule import Engine, work_off
-from .study import Study
-from .variants import default
+from stylegan2.ablation.schedule import Engine, work_off
+from stylegan2.ablation.study import Study
+from stylegan2.ablation.variants import default
+from stylegan2.errors import InputError
 
 CYCLE = 16
 """Iterations in which every lazy penalty comes at least once: R1's default interval."""

@@ -13,13 +13,13 @@ import torch
 import yaml
 from torch import Tensor
 
-from .. import checkpoint
-from ..cli import build_data, train_command, train_parser
-from ..data import ImageDataset, to_uint8
-from ..errors import InputError
-from ..metrics.random_frechet import RandomFrechet
-from ..run import LAST
-from .study import Result, Run, Study, load
+from stylegan2.ablation.study import Result, Run, Study, load
+from stylegan2.cli import build_data, train_command, train_parser
+from stylegan2.data.dataset import ImageDataset, to_uint8
+from stylegan2.errors import InputError
+from stylegan2.metrics.random_frechet import RandomFrechet
+from stylegan2.training import checkpoint
+from stylegan2.training.run import LAST
 
 REALS = 10_000
 """Training images that quality is measured against, at most."""

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from .plots import COLORS, INK, label, svg, tile
-from .summary import Row, Summary
+from stylegan2.ablation.plots import COLORS, INK, label, svg, tile
+from stylegan2.ablation.summary import Row, Summary
 
 NUMBERS = "R1 and path length: the last values logged. Time: a run's training alone. All: means over seeds."
 

@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from PIL import Image
 
-from .summary import Row, Summary
-from .variants import DEFAULT
+from stylegan2.ablation.summary import Row, Summary
+from stylegan2.ablation.variants import DEFAULT
 
 COLORS = {
     "needed": "#c0392b",

@@ -6,11 +6,11 @@ import math
 import shlex
 from pathlib import Path
 
-from . import plots
-from .page import NUMBERS, page
-from .statistics import METHOD
-from .study import Study, write
-from .summary import Row, Summary, conclusion, summarize
+from stylegan2.ablation import plots
+from stylegan2.ablation.page import NUMBERS, page
+from stylegan2.ablation.statistics import METHOD
+from stylegan2.ablation.study import Study, write
+from stylegan2.ablation.summary import Row, Summary, conclusion, summarize
 
 FIGURES = {
     "sweep": (

@@ -14,9 +14,9 @@ from typing import Literal, Protocol
 import torch
 from tqdm import tqdm
 
-from ..errors import InputError
-from .job import run_one
-from .study import Result, Run, Study
+from stylegan2.ablation.job import run_one
+from stylegan2.ablation.study import Result, Run, Study
+from stylegan2.errors import InputError
 
 EngineName = Literal["processes", "slurm"]
 

@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass
 
 import torch
 
-from ..cli import build_data, build_model, train_parser
-from ..data import to_float
-from ..probing import probe
-from .study import Run, Study, write
+from stylegan2.ablation.study import Run, Study, write
+from stylegan2.cli import build_data, build_model, train_parser
+from stylegan2.data.dataset import to_float
+from stylegan2.probing import probe
 
 SEEDS = 3
 SAMPLES = 16

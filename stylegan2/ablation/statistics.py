@@ -16,8 +16,8 @@ from typing import Literal
 import numpy as np
 from scipy import stats
 
-from .study import Study
-from .variants import tested
+from stylegan2.ablation.study import Study
+from stylegan2.ablation.variants import tested
 
 ALPHA = 0.05
 LARGE = 2.0

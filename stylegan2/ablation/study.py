@@ -16,10 +16,10 @@ from typing import Literal
 
 import yaml
 
-from ..errors import InputError
-from ..loggers import read_csv
-from ..run import LAST
-from .variants import Variant
+from stylegan2.ablation.variants import Variant
+from stylegan2.errors import InputError
+from stylegan2.training.loggers import read_csv
+from stylegan2.training.run import LAST
 
 
 @dataclass(frozen=True, kw_only=True)

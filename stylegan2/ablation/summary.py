@@ -9,10 +9,10 @@ from pathlib import Path
 
 import yaml
 
-from .signals import Signal, signals
-from .statistics import Comparison, Level, compare, distances, levels
-from .study import Run, Study
-from .variants import DEFAULT, Variant, lookup, tested
+from stylegan2.ablation.signals import Signal, signals
+from stylegan2.ablation.statistics import Comparison, Level, compare, distances, levels
+from stylegan2.ablation.study import Run, Study
+from stylegan2.ablation.variants import DEFAULT, Variant, lookup, tested
 
 
 @dataclass(frozen=True, kw_only=True)

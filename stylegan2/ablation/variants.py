@@ -9,9 +9,9 @@ from pathlib import Path
 
 import yaml
 
-from ..cli import CONFIGS
-from ..errors import InputError
-from ..scalings import Scalings
+from stylegan2.cli import CONFIGS
+from stylegan2.errors import InputError
+from stylegan2.networks.scalings import Scalings
 
 DEFAULT = "default"
 OVERLAYS = CONFIGS / "ablations"

@@ -14,8 +14,9 @@ from pathlib import Path
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from .. import layers, memory
-from ..ops import build
+from stylegan2.kernels import allocation as memory
+from stylegan2.kernels import build
+from stylegan2.networks import layers
 
 
 @dataclass

@@ -10,12 +10,13 @@ import torch.nn.functional as F
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from ..discriminator import Discriminator
-from ..generator import Generator
-from ..losses import R1, PathLength, generator_loss
-from ..ops import build, fixed_weights
-from ..training import StyleGAN2
-from .clock import Row, flops, medians, peak_mb, under
+from stylegan2.benchmark.clock import Row, flops, medians, peak_mb, under
+from stylegan2.kernels import build
+from stylegan2.networks.discriminator import Discriminator
+from stylegan2.networks.generator import Generator
+from stylegan2.ops import fixed_weights
+from stylegan2.training.losses import R1, PathLength, generator_loss
+from stylegan2.training.module import StyleGAN2
 
 
 def _blocks(dtype: str) -> dict:

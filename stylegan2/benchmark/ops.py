@@ -9,12 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .. import layers
-from ..ops import kernels, setup_filter
-from ..ops.bias_act import bias_act_reference
-from ..ops.conv2d import conv2d
-from ..ops.upfirdn2d import upfirdn2d_reference
-from .clock import Row, medians
+from stylegan2.benchmark.clock import Row, medians
+from stylegan2.kernels import library as kernels
+from stylegan2.kernels.convolution import conv2d
+from stylegan2.networks import layers
+from stylegan2.ops import setup_filter
+from stylegan2.ops.bias_act import bias_act_reference
+from stylegan2.ops.upfirdn2d import upfirdn2d_reference
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from . import kernels
+from stylegan2.kernels import library as kernels
 
 
 @dataclass(frozen=True)

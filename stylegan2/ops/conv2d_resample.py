@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor
 
-from .conv2d import conv2d, conv_transpose2d
-from .upfirdn2d import filter_size, parse_padding, upfirdn2d
+from stylegan2.kernels.convolution import conv2d, conv_transpose2d
+from stylegan2.ops.upfirdn2d import filter_size, parse_padding, upfirdn2d
 
 
 def conv2d_resample(

@@ -13,10 +13,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from ..discriminator import Discriminator
-from ..generator import Generator
-from ..layers import EqualizedConv2d, SynthesisLayer, ToRGBLayer
-from ..scalings import Scalings
+from stylegan2.networks.discriminator import Discriminator
+from stylegan2.networks.generator import Generator
+from stylegan2.networks.layers import EqualizedConv2d, SynthesisLayer, ToRGBLayer
+from stylegan2.networks.scalings import Scalings
 
 SIZE = 16
 """Pixels of a constant image: its centre is further than the kernels reach from the zeros around it."""

@@ -10,11 +10,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from ..training import StyleGAN2
-from . import anatomy, influence
-from .findings import Finding, fault
-from .measure import Probe
-from .precision import LARGE, ROUNDINGS
+from stylegan2.probing import anatomy, influence
+from stylegan2.probing.findings import Finding, fault
+from stylegan2.probing.measure import Probe
+from stylegan2.probing.precision import LARGE, ROUNDINGS
+from stylegan2.training.module import StyleGAN2
 
 ROUNDING = 0.02
 """Relative departure from exact arithmetic: float16 rounds by 0.0005, sums of many values by more."""

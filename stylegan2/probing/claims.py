@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..training import StyleGAN2
-from . import anatomy, influence
-from .measure import Probe, probe
+from stylegan2.probing import anatomy, influence
+from stylegan2.probing.measure import Probe, probe
+from stylegan2.training.module import StyleGAN2
 
 ABLATIONS: dict[str, dict[str, object]] = {
     "weight_scaling=kaiming": {"scalings.weight_scaling": "kaiming"},

@@ -10,15 +10,15 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ..losses import discriminator_loss, generator_loss
-from ..training import StyleGAN2
-from . import anatomy, influence
-from .checks import NETWORK_CHECKS
-from .findings import Finding, fault, signal_findings
-from .loss_checks import LOSS_CHECKS, interval_findings
-from .measure import Probe, as_found, probe
-from .precision import low_precision_errors
-from .rehearse import Rehearsal, penalty_weights
+from stylegan2.probing import anatomy, influence
+from stylegan2.probing.checks import NETWORK_CHECKS
+from stylegan2.probing.findings import Finding, fault, signal_findings
+from stylegan2.probing.loss_checks import LOSS_CHECKS, interval_findings
+from stylegan2.probing.measure import Probe, as_found, probe
+from stylegan2.probing.precision import low_precision_errors
+from stylegan2.probing.rehearse import Rehearsal, penalty_weights
+from stylegan2.training.losses import discriminator_loss, generator_loss
+from stylegan2.training.module import StyleGAN2
 
 UNEVEN = 3.0
 """Ratio of the fastest to the slowest layer's relative Adam step: 1 with equalized weights; without, the root

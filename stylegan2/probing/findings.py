@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .measure import Row
+    from stylegan2.probing.measure import Row
 
 EXTREME = 100.0
 """A signal that changes by more than this from one end of a network to the other has left the range in which

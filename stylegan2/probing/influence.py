@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor
 
-from ..discriminator import Discriminator
-from ..generator import Generator
-from ..layers import Noise, SynthesisLayer
-from ..losses import discriminator_loss, generator_loss
-from ..training import StyleGAN2
-from .measure import as_found, rms
+from stylegan2.networks.discriminator import Discriminator
+from stylegan2.networks.generator import Generator
+from stylegan2.networks.layers import Noise, SynthesisLayer
+from stylegan2.probing.measure import as_found, rms
+from stylegan2.training.losses import discriminator_loss, generator_loss
+from stylegan2.training.module import StyleGAN2
 
 DRAWS = 4
 """Images of one latent with noise drawn anew."""

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 
 import torch
 
-from ..training import StyleGAN2
-from .checks import ROUNDING
-from .findings import Finding, fault
-from .measure import Probe
+from stylegan2.probing.checks import ROUNDING
+from stylegan2.probing.findings import Finding, fault
+from stylegan2.probing.measure import Probe
+from stylegan2.training.module import StyleGAN2
 
 EMA_FAR = 0.5
 """Relative distance of the average from the weights. Averaging n steps of lr = 0.0025 in random directions

@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass, field
 import torch
 from torch import Tensor, nn
 
-from ..layers import SynthesisLayer
-from .findings import Finding, signal_findings
+from stylegan2.networks.layers import SynthesisLayer
+from stylegan2.probing.findings import Finding, signal_findings
 
 
 @dataclass(frozen=True, kw_only=True)

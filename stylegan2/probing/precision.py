@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from ..layers import SynthesisLayer, ToRGBLayer
-from ..training import StyleGAN2
+from stylegan2.networks.layers import SynthesisLayer, ToRGBLayer
+from stylegan2.training.module import StyleGAN2
 
 LARGE = 1e4
 """Factor on weights and styles that demodulation takes out again, and that no sum in float16 survives."""

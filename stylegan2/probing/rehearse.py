@@ -13,9 +13,9 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from ..data import ImageData
-from ..training import Diverged, StyleGAN2, TrainingData
-from .influence import relative_distance
+from stylegan2.data.dataset import ImageData
+from stylegan2.probing.influence import relative_distance
+from stylegan2.training.module import Diverged, StyleGAN2, TrainingData
 
 
 @dataclass(kw_only=True)

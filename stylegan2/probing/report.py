@@ -12,11 +12,11 @@ from pathlib import Path
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
-from .diagnose import Examination
-from .findings import Finding
-from .measure import Probe
-from .rehearse import Rehearsal
-from .theory import Claim
+from stylegan2.probing.diagnose import Examination
+from stylegan2.probing.findings import Finding
+from stylegan2.probing.measure import Probe
+from stylegan2.probing.rehearse import Rehearsal
+from stylegan2.probing.theory import Claim
 
 COLORS = [color for name in ("tab10", "Dark2") for color in colormaps[name].colors]
 

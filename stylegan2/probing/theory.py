@@ -13,14 +13,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..generator import Generator
-from ..losses import PathLength
-from ..scalings import Scalings
-from ..training import StyleGAN2
-from . import anatomy
-from .claims import ABLATIONS, CLAIMS, Pair
-from .influence import evaluating
-from .measure import as_found
+from stylegan2.networks.generator import Generator
+from stylegan2.networks.scalings import Scalings
+from stylegan2.probing import anatomy
+from stylegan2.probing.claims import ABLATIONS, CLAIMS, Pair
+from stylegan2.probing.influence import evaluating
+from stylegan2.probing.measure import as_found
+from stylegan2.training.losses import PathLength
+from stylegan2.training.module import StyleGAN2
 
 Build = Callable[[Mapping[str, object], int], StyleGAN2]
 """(options that differ from the configuration, by their name below `model`; seed) to networks and losses."""

@@ -11,15 +11,15 @@ from pathlib import Path
 import yaml
 from jsonargparse import Namespace
 
-from ..ablation import budget as budgets
-from ..ablation import variants as kinds
-from ..ablation.job import check
-from ..ablation.report import write_report
-from ..ablation.schedule import Engine, EngineName, Processes, Submitit, work_off
-from ..ablation.study import Study, load
-from ..cli import build_data, build_model, train_parser, with_default_config
-from ..errors import InputError
-from ..run import RunOptions
+from stylegan2.ablation import budget as budgets
+from stylegan2.ablation import variants as kinds
+from stylegan2.ablation.job import check
+from stylegan2.ablation.report import write_report
+from stylegan2.ablation.schedule import Engine, EngineName, Processes, Submitit, work_off
+from stylegan2.ablation.study import Study, load
+from stylegan2.cli import build_data, build_model, train_parser, with_default_config
+from stylegan2.errors import InputError
+from stylegan2.training.run import RunOptions
 
 DECIDED = ("name", "runs", "ckpt_path", "seed")
 """Options of train.py that a study sets itself."""

@@ -11,11 +11,11 @@ from typing import Literal
 import torch
 from tqdm import tqdm
 
-from ..benchmark.clock import Row, copy_speed
-from ..benchmark.networks import bench_generate, bench_train
-from ..benchmark.ops import bench_ops
-from ..errors import InputError
-from ..ops import build
+from stylegan2.benchmark.clock import Row, copy_speed
+from stylegan2.benchmark.networks import bench_generate, bench_train
+from stylegan2.benchmark.ops import bench_ops
+from stylegan2.errors import InputError
+from stylegan2.kernels import build
 
 GROUP = 4  # of the discriminator's minibatch stddev, by default
 

@@ -8,9 +8,9 @@ import subprocess
 
 import torch
 
-from ..benchmark.clock import medians
-from ..benchmark.ops import OpCase, op_cases
-from ..ops import build
+from stylegan2.benchmark.clock import medians
+from stylegan2.benchmark.ops import OpCase, op_cases
+from stylegan2.kernels import build
 
 TOLERANCE = {torch.float32: 1e-5, torch.float16: 2e-2, torch.bfloat16: 1e-1}
 

@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from ..checkpoint import load_generator
-from ..errors import InputError
-from ..generator import Generator
-from ..images import grid as make_grid
-from ..images import save_png, to_picture
-from ..ops import fixed_weights
+from stylegan2.errors import InputError
+from stylegan2.images import grid as make_grid
+from stylegan2.images import save_png, to_picture
+from stylegan2.networks.generator import Generator
+from stylegan2.ops import fixed_weights
+from stylegan2.training.checkpoint import load_generator
 
 
 def generate(

@@ -13,7 +13,7 @@ from typing import Literal
 from PIL import Image
 from tqdm import tqdm
 
-from stylegan2.data import ImageDataset
+from stylegan2.data.dataset import ImageDataset
 from stylegan2.errors import InputError
 
 

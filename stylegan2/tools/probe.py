@@ -10,7 +10,6 @@ import torch
 from jsonargparse import Namespace
 from torch import Tensor
 
-from stylegan2 import checkpoint
 from stylegan2.cli import (
     add_model_options,
     build_data,
@@ -19,7 +18,7 @@ from stylegan2.cli import (
     make_parser,
     with_default_config,
 )
-from stylegan2.data import InfiniteSampler, to_float
+from stylegan2.data.dataset import InfiniteSampler, to_float
 from stylegan2.errors import InputError
 from stylegan2.probing.claims import ABLATIONS
 from stylegan2.probing.diagnose import checkpoint_findings, examine
@@ -27,8 +26,9 @@ from stylegan2.probing.findings import Finding
 from stylegan2.probing.rehearse import rehearse
 from stylegan2.probing.report import Variant, diagnosis, write_report
 from stylegan2.probing.theory import check_theory, path_length_by_resolution
-from stylegan2.run import RunOptions
-from stylegan2.training import StyleGAN2
+from stylegan2.training import checkpoint
+from stylegan2.training.module import StyleGAN2
+from stylegan2.training.run import RunOptions
 
 
 @dataclass(frozen=True, kw_only=True)

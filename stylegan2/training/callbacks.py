@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from . import checkpoint, distributed
-from .data import ImageDataset
-from .images import grid, save_png
-from .loggers import CSVLogger, log_image
-from .training import StyleGAN2
+from stylegan2.data.dataset import ImageDataset
+from stylegan2.images import grid, save_png
+from stylegan2.training import checkpoint, distributed
+from stylegan2.training.loggers import CSVLogger, log_image
+from stylegan2.training.module import StyleGAN2
 
 
 class Progress(pl.Callback):

@@ -12,7 +12,7 @@ from PIL import Image
 from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 
-from .errors import InputError
+from stylegan2.errors import InputError
 
 LoggerName = Literal["wandb", "tensorboard"]
 

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from .discriminator import Discriminator
-from .generator import Generator
-from .scalings import Scalings
+from stylegan2.networks.discriminator import Discriminator
+from stylegan2.networks.generator import Generator
+from stylegan2.networks.scalings import Scalings
 
 FILTER = "resample_filter"
 

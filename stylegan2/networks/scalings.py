@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from .ops import activations
+from stylegan2.ops import activations
 
 
 class Lazy(NamedTuple):

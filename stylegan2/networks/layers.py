@@ -11,8 +11,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from .ops import bias_act, conv2d_resample, once, setup_filter
-from .scalings import Scalings
+from stylegan2.kernels import weight_cache as once
+from stylegan2.networks.scalings import Scalings
+from stylegan2.ops import bias_act, conv2d_resample, setup_filter
 
 Noise = Literal["random", "const", "none"]
 MEMORY_FORMAT = torch.channels_last

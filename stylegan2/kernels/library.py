@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from . import build
+from stylegan2.kernels import build
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 ACTS = ("linear", "relu", "lrelu", "tanh", "sigmoid", "elu", "selu", "softplus", "swish")

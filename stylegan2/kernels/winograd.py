@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from . import build
+from stylegan2.kernels import build
 
 _library = torch.library.Library("stylegan2", "FRAGMENT")
 for _schema in (

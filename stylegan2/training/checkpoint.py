@@ -12,12 +12,12 @@ from pathlib import Path
 import pytorch_lightning as pl
 import torch
 
-from . import distributed
-from .errors import InputError
-from .generator import Generator
-from .official import from_official
-from .scalings import Scalings
-from .training import StyleGAN2
+from stylegan2.errors import InputError
+from stylegan2.formats.official import from_official
+from stylegan2.networks.generator import Generator
+from stylegan2.networks.scalings import Scalings
+from stylegan2.training import distributed
+from stylegan2.training.module import StyleGAN2
 
 __all__ = ["CheckpointState", "check_same", "from_official", "load_generator", "read", "save"]
 

@@ -17,13 +17,13 @@ import torch
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from . import checkpoint
-from .callbacks import Metrics, Progress, Samples, Snapshots, Stop
-from .data import ImageData
-from .distributed import LeanDDP
-from .errors import InputError
-from .loggers import LoggerName, make_loggers
-from .training import Diverged, StyleGAN2, TrainingData, check_batch
+from stylegan2.data.dataset import ImageData
+from stylegan2.errors import InputError
+from stylegan2.training import checkpoint
+from stylegan2.training.callbacks import Metrics, Progress, Samples, Snapshots, Stop
+from stylegan2.training.distributed import LeanDDP
+from stylegan2.training.loggers import LoggerName, make_loggers
+from stylegan2.training.module import Diverged, StyleGAN2, TrainingData, check_batch
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from . import kernels, winograd
+from stylegan2.kernels import library as kernels
+from stylegan2.kernels import winograd
 
 
 def conv2d(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .layers import EqualizedLinear
-from .scalings import Scalings
+from stylegan2.networks.layers import EqualizedLinear
+from stylegan2.networks.scalings import Scalings
 
 
 class MappingNetwork(nn.Module):

@@ -12,14 +12,21 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from . import distributed
-from .data import ImageData, to_float
-from .discriminator import Discriminator
-from .ema import EMA
-from .errors import InputError
-from .generator import Generator
-from .losses import R1, PathLength, default_gamma, discriminator_loss, generator_loss, style_mixing
-from .scalings import Scalings
+from stylegan2.data.dataset import ImageData, to_float
+from stylegan2.errors import InputError
+from stylegan2.networks.discriminator import Discriminator
+from stylegan2.networks.generator import Generator
+from stylegan2.networks.scalings import Scalings
+from stylegan2.training import distributed
+from stylegan2.training.ema import EMA
+from stylegan2.training.losses import (
+    R1,
+    PathLength,
+    default_gamma,
+    discriminator_loss,
+    generator_loss,
+    style_mixing,
+)
 
 
 class Diverged(RuntimeError):

@@ -9,11 +9,11 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from . import layers
-from .layers import EqualizedConv2d, Noise, SynthesisLayer, ToRGBLayer
-from .mapping import MappingNetwork
-from .ops import setup_filter, upsample2d
-from .scalings import Scalings
+from stylegan2.networks import layers
+from stylegan2.networks.layers import EqualizedConv2d, Noise, SynthesisLayer, ToRGBLayer
+from stylegan2.networks.mapping import MappingNetwork
+from stylegan2.networks.scalings import Scalings
+from stylegan2.ops import setup_filter, upsample2d
 
 Architecture = Literal["skip", "resnet", "orig"]
 LowPrecision = Literal["float16", "bfloat16"]

@@ -19,10 +19,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 from tqdm import tqdm
 
-from stylegan2 import image_files
+from stylegan2.data import image_files
 from stylegan2.errors import InputError
 
-DEMO = Path(__file__).parent / "assets" / "demo.zip"
+DEMO = Path(__file__).parent.parent / "assets" / "demo.zip"
 RESOLUTIONS = tuple(2**k for k in range(2, 11))
 
 

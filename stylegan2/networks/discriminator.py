@@ -9,12 +9,12 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from . import layers
-from .generator import Architecture, LowPrecision, check_network, plan_blocks
-from .layers import EqualizedConv2d, EqualizedLinear, minibatch_stddev
-from .mapping import MappingNetwork
-from .ops import downsample2d, setup_filter
-from .scalings import Scalings
+from stylegan2.networks import layers
+from stylegan2.networks.generator import Architecture, LowPrecision, check_network, plan_blocks
+from stylegan2.networks.layers import EqualizedConv2d, EqualizedLinear, minibatch_stddev
+from stylegan2.networks.mapping import MappingNetwork
+from stylegan2.networks.scalings import Scalings
+from stylegan2.ops import downsample2d, setup_filter
 
 
 class DiscriminatorBlock(nn.Module):
