@@ -1,16 +1,33 @@
 """StyleGAN2 in modern PyTorch: train on your own images, understand every constant, trust the numbers."""
 
-from stylegan2.networks.discriminator import Discriminator
-from stylegan2.networks.generator import Generator
-from stylegan2.networks.scalings import Scalings
+from typing import Any
 
-__version__ = "0.1.0"
-__all__ = ["Discriminator", "Generator", "Scalings", "__version__", "probe"]
+from . import kernels as _kernels  # noqa: F401 (registers itself; compiles nothing)
+from .networks.config import DiscriminatorConfig, GeneratorConfig
+from .networks.discriminator import Discriminator
+from .networks.generator import Generator
+from .networks.scalings import Scalings
+
+__version__ = "0.2.0.dev0"
+__all__ = [
+    "Discriminator",
+    "DiscriminatorConfig",
+    "Generator",
+    "GeneratorConfig",
+    "Scalings",
+    "__version__",
+    "load_generator",
+    "probe",
+]
 
 
-def __getattr__(name: str):
-    if name == "probe":  # its module imports the training framework: only when asked for
-        from stylegan2.probing import probe
+def __getattr__(name: str) -> Any:
+    if name == "probe":  # these modules are imported only when they are asked for
+        from .probing import probe
 
         return probe
+    if name == "load_generator":
+        from .formats import load_generator
+
+        return load_generator
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -10,7 +10,7 @@ from stylegan2 import __version__
 
 # name: (module, function, what it is for); a function's arguments are the command's options
 COMMANDS = {
-    "train": ("cli", "train_command", "train on a folder or zip of images"),
+    "train": ("tools.train", "train_command", "train on a folder or zip of images"),
     "generate": ("tools.generate", "generate", "images from a checkpoint"),
     "pack": ("tools.pack", "pack", "a folder of images to a zip at one resolution"),
     "probe": ("tools.probe", "probe_command", "what every layer does, and what is wrong with it"),
@@ -23,9 +23,7 @@ COMMANDS = {
 def run(name: str, args: list[str], prog: str) -> int:
     """Run a command by name; returns its exit status."""
     from stylegan2.cli import exit_status, function_command
-    from stylegan2.kernels.allocation import keep
 
-    keep()
     module, function, _ = COMMANDS[name]
     function = getattr(import_module(f".{module}", __package__), function)
     command = partial(function, prog=prog) if function.__name__.endswith("_command") else None

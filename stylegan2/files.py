@@ -14,7 +14,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """A temporary file beside `path` to write to; it takes the place of `path` when the block ends well.
 
     If the block raises, the temporary file is removed and `path` stays as it was. Missing parent folders are
-    made. The result reaches the disk before it gets its name, so that a power cut leaves the old or the new file.
+    made. The result reaches the disk before it gets its name, so that a power cut leaves the old or the new
+    file.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -12,6 +12,8 @@ from stylegan2.networks.discriminator import Discriminator
 from stylegan2.networks.generator import Generator
 from stylegan2.networks.scalings import Scalings
 
+from . import Format, formats
+
 FILTER = "resample_filter"
 
 
@@ -41,11 +43,15 @@ def from_official(state_dict: Mapping[str, Tensor], **overrides) -> Generator | 
             f"missing among its {len(state)} names ({', '.join(list(state)[:3])}, …)"
         ) from error
 
-    clamp = overrides.pop("clamp", None)
-    scalings = {"clamp": clamp, "mapping_lr_multiplier": overrides.pop("mapping_lr_multiplier", 0.01)}
-    arguments |= {"scalings": Scalings(**scalings), "clamp_blocks": "all", "taps": _taps(state)} | overrides
+    scalings = {name: arguments.pop(name) for name in ("noise", "minibatch_stddev") if name in arguments}
+    scalings |= {
+        name: overrides.pop(name, default)
+        for name, default in (("clamp", None), ("mapping_lr_multiplier", 0.01))
+    }
+    arguments |= {"scalings": Scalings(**scalings), "taps": _taps(state)} | overrides
+    resolution = arguments.pop("resolution")
     try:
-        network = build(**arguments)
+        network = build(resolution, **arguments)
     except TypeError as error:
         raise ValueError(f"unknown override: {error}") from error
     weights = {name: value for name, value in state.items() if not name.endswith(FILTER)}
@@ -71,6 +77,7 @@ def _generator(state: Mapping[str, Tensor]) -> dict:
         "img_channels": state[f"synthesis.b{last}.torgb.weight"].shape[0],
         "mapping_layers": _mapping_layers(state),
         "architecture": "resnet" if skips else "skip" if images == resolutions else "orig",
+        "noise": any(name.endswith(".noise_strength") for name in state),
         **_channels({r: state[f"synthesis.b{r}.conv1.weight"].shape[0] for r in resolutions}),
     }
 
@@ -81,13 +88,15 @@ def _discriminator(state: Mapping[str, Tensor]) -> dict:
     labels = "mapping.embed.weight" in state
     channels = {r: state[f"b{r}.conv0.weight"].shape[0] for r in resolutions[1:]}
     channels[4] = state["b4.conv.weight"].shape[0]
+    stddev_channels = state["b4.conv.weight"].shape[1] - channels[4]
     skips = any(name.endswith(".skip.weight") for name in state)
     return {
         "resolution": last,
         "num_classes": state["mapping.embed.weight"].shape[1] if labels else 0,
         "img_channels": state[f"b{last}.fromrgb.weight"].shape[1],
         "architecture": "resnet" if skips else "skip" if "b4.fromrgb.weight" in state else "orig",
-        "minibatch_channels": state["b4.conv.weight"].shape[1] - channels[4],
+        "minibatch_stddev": stddev_channels > 0,
+        "minibatch_channels": max(stddev_channels, 1),
         "mapping_layers": _mapping_layers(state) if labels else 8,
         "map_dim": state["b4.out.weight"].shape[0] if labels else None,
         **_channels(channels),
@@ -114,3 +123,20 @@ def _taps(state: Mapping[str, Tensor]) -> tuple[float, ...]:
     """One axis of the low-pass filter, stored as 1-D or as an outer product."""
     f = next((value for name, value in state.items() if name.endswith(FILTER)), torch.tensor([1.0, 3, 3, 1]))
     return tuple((f if f.ndim == 1 else f.sum(dim=0)).double().tolist())
+
+
+def _is_official_generator(contents: Mapping[str, object]) -> bool:
+    return "synthesis.b4.conv1.weight" in contents and "mapping.fc0.weight" in contents
+
+
+def _load_generator(contents: Mapping[str, Tensor]) -> tuple[Generator, dict[str, object]]:
+    return from_official(contents), {"class_names": []}
+
+
+formats.register("official")(
+    Format(
+        about="a generator's state dictionary with the official names",
+        recognizes=_is_official_generator,
+        load_generator=_load_generator,
+    )
+)

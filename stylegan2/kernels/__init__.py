@@ -1,0 +1,25 @@
+"""What makes the ops and layers fast. Importing this package registers it and compiles nothing.
+
+Each part replaces definitions of the same name (`stylegan2.ops.replaceable`) and is tested against them.
+`STYLEGAN2_KERNELS` (auto, require, off) says what becomes of the compiled ones: docs/kernels.md.
+"""
+
+from stylegan2.ops import definitions_only as off
+from stylegan2.ops import replace
+
+from . import convolution, dispatch, layers
+from .build import available
+from .weight_cache import fixed_weights
+
+__all__ = ["available", "fixed_weights", "off"]
+
+for _name, _implementation in {
+    "upfirdn2d": dispatch.upfirdn2d,
+    "bias_act": dispatch.bias_act,
+    "conv2d": convolution.conv2d,
+    "conv_transpose2d": convolution.conv_transpose2d,
+    "equalized": layers.equalized,
+    "modulated_conv2d": layers.modulated_conv2d,
+    "choose_memory_order": layers.choose_memory_order,
+}.items():
+    replace(_name, _implementation)

@@ -13,7 +13,8 @@ def keep() -> bool:
 
     glibc hands blocks above 32 MB back to the system at once, so every feature map of a large network arrives
     as unmapped pages, and touching those for the first time takes several times as long as a copy of it.
-    Commands call this at their start; importing does not. Elsewhere than on Linux with glibc it does nothing.
+    The first use of the CPU's kernels calls this; importing does not. Elsewhere than on Linux with glibc it
+    does nothing.
 
     Returns:
         Whether the C library did as asked.

@@ -29,6 +29,8 @@ import torch
 
 from stylegan2.errors import InputError
 
+from . import allocation
+
 SOURCES = Path(__file__).parent / "csrc"
 LOCK_LIMIT = 600.0
 """Seconds a process waits for another one that is building the same library."""
@@ -81,18 +83,6 @@ def available(device: str) -> bool:
 available._dynamo_marked_constant = True
 
 
-@contextlib.contextmanager
-def off() -> Iterator[None]:
-    """Run by the PyTorch reference, whether or not there are kernels: for comparisons."""
-    before = dict(_loaded)
-    _loaded.update(cpu=False, cuda=False)
-    try:
-        yield
-    finally:
-        _loaded.clear()
-        _loaded.update(before)
-
-
 def mode() -> str:
     """auto, require or off, from STYLEGAN2_KERNELS."""
     value = os.environ.get("STYLEGAN2_KERNELS", "auto") or "auto"
@@ -125,6 +115,8 @@ def _load(device: str) -> bool:
             stacklevel=4,
         )
         return False
+    if device == "cpu":
+        allocation.keep()
     return True
 
 

@@ -1,9 +1,9 @@
 """Convolutions whose derivatives of any order are plain convolutions again.
 
-PyTorch's own second derivative by the weight, which R1 and the path length take, is a convolution with
-images for kernels, several times slower than what it stands for. With T(x, w, y) = Σ y · conv(x, w), which is
-linear in each, a convolution and its two derivatives are the derivatives of T by one of the three, and so are
-all of theirs.
+PyTorch's own second derivative with respect to the weight, which R1 and the path length take, is a
+convolution with images for kernels, several times slower than what it stands for. With T(x, w, y) = Σ y ·
+conv(x, w), which is linear in each, a convolution and its two derivatives are the derivatives of T with
+respect to one of the three, and so are all of theirs.
 """
 
 from __future__ import annotations
@@ -16,19 +16,20 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from stylegan2.kernels import library as kernels
-from stylegan2.kernels import winograd
+from . import winograd
+from .dispatch import usable
+from .library import is_channels_last
 
 
 def conv2d(
     x: Tensor, weight: Tensor, stride: int = 1, padding: tuple[int, int] = (0, 0), groups: int = 1
 ) -> Tensor:
-    """x (N, I, H, W), weight (O, I / groups, kh, kw) -> (N, O, H', W'): `torch.nn.functional.conv2d`."""
+    """`stylegan2.ops.conv2d`: x (N, I, H, W), weight (O, I / groups, kh, kw) -> (N, O, H', W')."""
     return _apply(_Convolution(stride, padding, groups, False), x, weight)
 
 
 def conv_transpose2d(x: Tensor, weight: Tensor, stride: int = 1, groups: int = 1) -> Tensor:
-    """x (N, I, H, W), weight (I, O / groups, kh, kw) -> (N, O, H', W'): torch's function of that name."""
+    """`stylegan2.ops.conv_transpose2d`: x (N, I, H, W), weight (I, O / groups, kh, kw) -> (N, O, H', W')."""
     return _apply(_Convolution(stride, (0, 0), groups, True), x, weight)
 
 
@@ -55,14 +56,14 @@ class _Convolution:
         return F.conv2d(x, w, stride=self.stride, padding=self.padding, groups=self.groups)
 
     def x(self, w: Tensor, y: Tensor, size: torch.Size) -> Tensor:
-        """Derivative by x, of this size."""
+        """Derivative with respect to x, of this size."""
         if self._by_winograd(w.shape, y, y.shape):
             way = winograd.conv2d if self.transposed else winograd.grad_input
             return way(y, w, self.stride, self.padding[0], size)
         return self._backward(y, _empty(y, size), w, (True, False, False))[0]
 
     def w(self, x: Tensor, y: Tensor, size: torch.Size) -> Tensor:
-        """Derivative by w, of this size."""
+        """Derivative with respect to w, of this size."""
         if self._by_winograd(size, x, y.shape):
             large, small = (y, x) if self.transposed else (x, y)
             return winograd.grad_weight(large, small, self.stride, self.padding[0])
@@ -98,7 +99,7 @@ class _Convolution:
 
 def _empty(like: Tensor, size: torch.Size) -> Tensor:
     """Stands for a tensor whose values a derivative does not read, in the memory format it is to have."""
-    form = torch.channels_last if kernels.is_channels_last(like) else torch.contiguous_format
+    form = torch.channels_last if is_channels_last(like) else torch.contiguous_format
     return torch.empty(size, dtype=like.dtype, device=like.device, memory_format=form)
 
 
@@ -107,7 +108,7 @@ _OTHERS = {"y": "xw", "x": "wy", "w": "xy"}
 
 
 class _Derivative(torch.autograd.Function):
-    """T's derivative by one of x, w and y; the other two are its inputs."""
+    """T's derivative with respect to one of x, w and y; the other two are its inputs."""
 
     @staticmethod
     def forward(ctx, conv: _Convolution, by: str, size: tuple[torch.Size, ...], *others: Tensor) -> Tensor:
@@ -129,9 +130,11 @@ class _Derivative(torch.autograd.Function):
 def _apply(conv: _Convolution, x: Tensor, weight: Tensor) -> Tensor:
     if _is_transformed(x) or _is_transformed(weight):
         return conv.by_pytorch(x, weight)
+    if x.ndim == 4 and conv.groups == 1:  # the faster order on CPUs, and on GPUs in low precision
+        x = x.contiguous(memory_format=torch.channels_last)
     own = torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad)
     own = own and not torch.compiler.is_compiling() and not torch.is_autocast_enabled(x.device.type)
-    if own and kernels.usable(x, weight):
+    if own and usable(x, weight):
         return _Derivative.apply(conv, "y", (), x, weight)
     return conv.y(x, weight)
 

@@ -1,4 +1,4 @@
-"""The ops as PyTorch sees them: schemas, output shapes for the compiler, derivatives. `csrc` computes.
+"""The kernels as PyTorch sees them: schemas, output shapes for the compiler, derivatives. `csrc` computes.
 
 A library built by `build` adds its kernels for the CPU or for CUDA to these definitions when it is loaded.
 """
@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-
-from stylegan2.kernels import build
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 ACTS = ("linear", "relu", "lrelu", "tanh", "sigmoid", "elu", "selu", "softplus", "swish")
@@ -28,7 +26,8 @@ _library.define(
     "bias_act_(Tensor(a!) x, Tensor? b, Tensor? scale, Tensor? noise, int act, float alpha, float gain, "
     "float clamp, int dim) -> ()"
 )
-# cot · first (order 1) or second (order 2) derivative of bias_act by its inner value scale · x + noise + b.
+# cot · first (order 1) or second (order 2) derivative of bias_act with respect to its inner value scale · x +
+# noise + b.
 _library.define(
     "bias_act_grad(Tensor cot, Tensor x, Tensor? b, Tensor? scale, Tensor? noise, int act, float alpha, "
     "float gain, float clamp, int dim, int order, bool from_output) -> Tensor"
@@ -44,16 +43,6 @@ _bias_act = torch.ops.stylegan2.bias_act.default
 _bias_act_grad = torch.ops.stylegan2.bias_act_grad.default
 
 
-def usable(x: Tensor, *others: Tensor | None) -> bool:
-    """Whether the kernels take these tensors; asking builds them if it must."""
-    if x.dtype not in DTYPES or x.layout != torch.strided:
-        return False
-    for other in others:
-        if other is not None and (other.dtype not in DTYPES or other.device != x.device):
-            return False
-    return build.available(x.device.type)
-
-
 def upfirdn2d(
     x: Tensor,
     filter: Tensor | None,
@@ -63,7 +52,7 @@ def upfirdn2d(
     flip_filter: bool,
     gain: float,
 ) -> Tensor:
-    """`upfirdn2d_reference` by kernel."""
+    """`stylegan2.ops.upfirdn2d` by kernel, arguments checked and complete."""
     return _upfirdn2d(x, filter, *up, *down, *padding, flip_filter, gain)
 
 
@@ -75,11 +64,11 @@ def bias_act(
     gain: float,
     clamp: float | None,
     dim: int,
-    scale: Tensor | None,
-    noise: Tensor | None,
+    scale: Tensor | None = None,
+    noise: Tensor | None = None,
     inplace: bool = False,
 ) -> Tensor:
-    """`bias_act_reference` by kernel; in x itself if allowed, on the CPU and without a graph."""
+    """`dispatch.fused_bias_act` by kernel; in x itself if allowed, on the CPU and without a graph."""
     dim = dim % x.ndim if b is not None else min(1, x.ndim - 1) if x.ndim else 0
     args = b, scale, noise, ACTS.index(act), alpha, gain, -1.0 if clamp is None else clamp, dim
     inplace = inplace and x.device.type == "cpu" and not torch.is_grad_enabled()
@@ -149,7 +138,7 @@ def _bias_act_setup(ctx, inputs, output):
     x, b, scale, noise, act, alpha, gain, clamp, dim = inputs
     ctx.settings = act, alpha, gain, clamp, dim
     # A piecewise linear activation's slope shows in its result, which the next layer keeps anyway: x can go.
-    # Only the derivative by the scale needs x itself.
+    # Only the derivative with respect to the scale needs x itself.
     ctx.from_output = ACTS[act] in PIECEWISE_LINEAR and gain > 0 and alpha >= 0
     ctx.from_output = ctx.from_output and not ctx.needs_input_grad[2]
     ctx.save_for_backward(output if ctx.from_output else x, b, scale, noise)
@@ -194,7 +183,8 @@ def _like_noise(total, noise):
 
 
 def _spread(inner, x, b, scale, noise, dim, needed):
-    """From the derivative by scale · x + noise + b to those by x, b, scale and noise."""
+    """From the derivative with respect to scale · x + noise + b to those with respect to x, b, scale,
+    noise."""
     grads = [None] * 4
     if needed[0]:
         grads[0] = inner if scale is None else inner * scale.to(inner.dtype)[:, :, None, None]

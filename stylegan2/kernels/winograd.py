@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from stylegan2.kernels import build
+from . import build
 
 _library = torch.library.Library("stylegan2", "FRAGMENT")
 for _schema in (
@@ -61,14 +61,14 @@ def conv2d(x: Tensor, weight: Tensor, stride: int, padding: int, size: Sequence[
 
 
 def grad_input(y: Tensor, weight: Tensor, stride: int, padding: int, size: Sequence[int]) -> Tensor:
-    """`conv2d`'s derivative by x, of this size; for stride 2, a transposed convolution."""
+    """`conv2d`'s derivative with respect to x, of this size; for stride 2, a transposed convolution."""
     x = torch.empty(size, dtype=y.dtype, device=y.device, memory_format=torch.channels_last)
     _ops.winograd_grad_input(_channels_last(y), weight, x, stride, padding)
     return x
 
 
 def grad_weight(x: Tensor, y: Tensor, stride: int, padding: int) -> Tensor:
-    """`conv2d`'s derivative by the weight, (O, I, 3, 3)."""
+    """`conv2d`'s derivative with respect to the weight, (O, I, 3, 3)."""
     o, i = y.shape[1], x.shape[1]
     panels, tiles = -(-o // 64) * -(-i // 64), len(y) * -(-y.shape[2] // 4) * -(-y.shape[3] // 4)
     # Ranges of tiles enough for many threads, whose number does not count: sums are the same for any.

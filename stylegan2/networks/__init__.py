@@ -1,0 +1,1 @@
+"""The two networks, read bottom-up: scalings, layers, mapping, generator, discriminator."""

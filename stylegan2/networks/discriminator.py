@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
-from typing import Literal
+from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from stylegan2.networks import layers
-from stylegan2.networks.generator import Architecture, LowPrecision, check_network, plan_blocks
-from stylegan2.networks.layers import EqualizedConv2d, EqualizedLinear, minibatch_stddev
-from stylegan2.networks.mapping import MappingNetwork
-from stylegan2.networks.scalings import Scalings
 from stylegan2.ops import downsample2d, setup_filter
+
+from .config import Block, DiscriminatorConfig
+from .layers import EqualizedConv2d, EqualizedLinear, choose_memory_order, minibatch_stddev
+from .mapping import MappingNetwork
+from .scalings import Scalings
 
 
 class DiscriminatorBlock(nn.Module):
@@ -24,48 +22,42 @@ class DiscriminatorBlock(nn.Module):
     its own, enters every block through a 1×1 layer. orig: neither.
 
     Shape: x (N, I, R, R), img (N, C, R, R) -> x (N, O, R/2, R/2), img (N, C, R/2, R/2); either can be None.
+
+    Args:
+        plan: Of this resolution R.
+        out_channels: O, the channels at R/2.
+        config: The discriminator's.
+        scalings: The discriminator's.
     """
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        img_channels: int,
-        *,
-        architecture: Architecture,
-        is_first: bool,
-        scalings: Scalings,
-        taps: tuple[float, ...],
-        clamp: float | None,
-        dtype: torch.dtype | None,
-    ):
+    def __init__(self, plan: Block, out_channels: int, config: DiscriminatorConfig, scalings: Scalings):
         super().__init__()
-        self.dtype, self.architecture = dtype, architecture
-        self.register_buffer("filter", setup_filter(taps, separable=True), persistent=False)
-        common = {"scalings": scalings, "clamp": clamp, "taps": taps}
-        gain = scalings.residual_gain if architecture == "resnet" else 1.0
+        channels, self.architecture = plan.channels, config.architecture
+        self.dtype, self.residual_gain = plan.dtype, scalings.residual_gain
+        self.register_buffer("filter", setup_filter(config.taps, separable=True), persistent=False)
+        common: dict[str, Any] = {"scalings": scalings, "taps": config.taps}
+        lrelu = common | {"activation": "lrelu", "clamp": plan.clamp}
+        kind = config.normalization
         self.fromrgb = self.skip = None
-        if is_first or architecture == "skip":
-            self.fromrgb = EqualizedConv2d(img_channels, in_channels, 1, activation="lrelu", **common)
-        self.conv0 = EqualizedConv2d(in_channels, in_channels, 3, activation="lrelu", **common)
-        self.conv1 = EqualizedConv2d(
-            in_channels, out_channels, 3, activation="lrelu", down=2, gain=gain, **common
-        )
-        if architecture == "resnet":
-            self.skip = EqualizedConv2d(
-                in_channels, out_channels, 1, bias=False, down=2, gain=gain, scalings=scalings, taps=taps
-            )
+        if plan.resolution == config.resolution or config.architecture == "skip":
+            self.fromrgb = EqualizedConv2d(config.img_channels, channels, 1, **lrelu)
+        self.conv0 = EqualizedConv2d(channels, channels, 3, normalization=kind, **lrelu)
+        self.conv1 = EqualizedConv2d(channels, out_channels, 3, down=2, normalization=kind, **lrelu)
+        if config.architecture == "resnet":
+            self.skip = EqualizedConv2d(channels, out_channels, 1, bias=False, down=2, **common)
 
     def forward(self, x: Tensor | None, img: Tensor | None) -> tuple[Tensor, Tensor | None]:
         dtype = self.dtype or self.conv0.weight.dtype
         if self.fromrgb is not None:
-            y = self.fromrgb(img.to(dtype, memory_format=layers.MEMORY_FORMAT))
+            y = self.fromrgb(img.to(dtype))
             x = y if x is None else x.to(dtype) + y
             img = downsample2d(img, self.filter) if self.architecture == "skip" else None
         x = x.to(dtype)
-        skip = None if self.skip is None else self.skip(x)
-        x = self.conv1(self.conv0(x))
-        return (x if skip is None else x + skip), img
+        if self.skip is None:
+            return self.conv1(self.conv0(x)), img
+        # The sum of two branches has twice the variance: (main + skip)/√2 keeps it (SG2 §4.1).
+        g = self.residual_gain
+        return self.conv1(self.conv0(x), gain=g) + self.skip(x, gain=g), img
 
 
 class DiscriminatorEpilogue(nn.Module):
@@ -74,23 +66,23 @@ class DiscriminatorEpilogue(nn.Module):
     Shape: (N, C, 4, 4) -> (N, out_features).
     """
 
-    def __init__(
-        self,
-        channels: int,
-        out_features: int,
-        img_channels: int,
-        *,
-        architecture: Architecture,
-        group: int | None,
-        stddev_channels: int,
-        scalings: Scalings,
-        clamp: float | None,
-    ):
+    def __init__(self, plan: Block, out_features: int, config: DiscriminatorConfig, scalings: Scalings):
         super().__init__()
-        self.group, self.stddev_channels = group, stddev_channels if scalings.minibatch_stddev else 0
-        lrelu = {"scalings": scalings, "activation": "lrelu"}
-        self.fromrgb = EqualizedConv2d(img_channels, channels, 1, **lrelu) if architecture == "skip" else None
-        self.conv = EqualizedConv2d(channels + self.stddev_channels, channels, 3, clamp=clamp, **lrelu)
+        channels = plan.channels
+        self.group = config.minibatch_group
+        self.stddev_channels = config.minibatch_channels if scalings.minibatch_stddev else 0
+        lrelu: dict[str, Any] = {"scalings": scalings, "activation": "lrelu"}
+        self.fromrgb = None
+        if config.architecture == "skip":
+            self.fromrgb = EqualizedConv2d(config.img_channels, channels, 1, **lrelu)
+        self.conv = EqualizedConv2d(
+            channels + self.stddev_channels,
+            channels,
+            3,
+            clamp=plan.clamp,
+            normalization=config.normalization,
+            **lrelu,
+        )
         self.fc = EqualizedLinear(channels * 16, channels, **lrelu)
         self.out = EqualizedLinear(channels, out_features, scalings=scalings)
 
@@ -113,110 +105,43 @@ class Discriminator(nn.Module):
     Koyama 2018).
 
     Args:
-        resolution: R, a power of two from 8 up.
-        num_classes: Width of the label c; 0 for unconditional.
-        img_channels: 1 gray, 3 RGB, 4 RGBA.
-        channel_base: Feature maps at resolution r are min(channel_base / r, channel_max).
-        channel_max: See channel_base.
-        architecture: resnet (StyleGAN2's), skip or orig.
-        minibatch_group: Samples in a group of the minibatch stddev. null: the whole batch.
-        minibatch_channels: Channels that the minibatch stddev appends; 0 for none.
-        mapping_layers: Layers of the label's mapping network.
-        map_dim: Width of the label's projection. null: the channels at 4×4.
-        low_precision_blocks: How many of the highest resolutions compute in low_precision_dtype.
-        low_precision_dtype: float16 or bfloat16.
-        clamp_blocks: Where scalings.clamp applies: in low-precision blocks, or in all.
-        taps: Low-pass filter of the down-sampling, one axis.
-        scalings: Gains and normalisations.
+        config: What it is built from, or just the resolution R.
+        scalings: Gains and normalizations.
+        **options: With a resolution alone: other fields of `DiscriminatorConfig`, by name.
 
     Raises:
-        ValueError: A resolution, architecture or number of channels that cannot be.
+        ValueError: A configuration that cannot be.
     """
 
     def __init__(
         self,
-        resolution: int,
-        *,
-        num_classes: int = 0,
-        img_channels: int = 3,
-        channel_base: int = 32768,
-        channel_max: int = 512,
-        architecture: Architecture = "resnet",
-        minibatch_group: int | None = 4,
-        minibatch_channels: int = 1,
-        mapping_layers: int = 8,
-        map_dim: int | None = None,
-        low_precision_blocks: int = 0,
-        low_precision_dtype: LowPrecision = "float16",
-        clamp_blocks: Literal["low_precision", "all"] = "low_precision",
-        taps: tuple[float, ...] = (1, 3, 3, 1),
+        config: DiscriminatorConfig | int,
         scalings: Scalings = Scalings(),  # noqa: B008 (frozen)
+        **options: Any,
     ):
         super().__init__()
-        check_network(resolution, img_channels, architecture, low_precision_dtype, at_least=8)
-        self.config = {
-            "resolution": resolution,
-            "num_classes": num_classes,
-            "img_channels": img_channels,
-            "channel_base": channel_base,
-            "channel_max": channel_max,
-            "architecture": architecture,
-            "minibatch_group": minibatch_group,
-            "minibatch_channels": minibatch_channels,
-            "mapping_layers": mapping_layers,
-            "map_dim": map_dim,
-            "low_precision_blocks": low_precision_blocks,
-            "low_precision_dtype": low_precision_dtype,
-            "clamp_blocks": clamp_blocks,
-            "taps": list(taps),
-            "scalings": asdict(scalings),
-        }
-        self.resolution, self.img_channels, self.num_classes = resolution, img_channels, num_classes
-        self.scalings, self.minibatch_group = scalings, minibatch_group
-        channels, dtypes, clamps = plan_blocks(
-            resolution,
-            channel_base,
-            channel_max,
-            low_precision_blocks,
-            low_precision_dtype,
-            clamp_blocks,
-            scalings,
-        )
-        self.resolutions = list(channels)[:0:-1]
-        for r in self.resolutions:
-            block = DiscriminatorBlock(
-                channels[r],
-                channels[r // 2],
-                img_channels,
-                architecture=architecture,
-                is_first=r == resolution,
-                scalings=scalings,
-                taps=tuple(taps),
-                clamp=clamps[r],
-                dtype=dtypes[r],
-            )
-            self.add_module(f"b{r}", block)
-        self.map_dim = (map_dim or channels[4]) if num_classes else 0
-        if num_classes:
+        self.config = config = DiscriminatorConfig.of(config, options)
+        self.scalings = scalings
+        self.resolution, self.num_classes = config.resolution, config.num_classes
+        self.img_channels, self.minibatch_group = config.img_channels, config.minibatch_group
+        last, *blocks = config.blocks(scalings)
+        self.resolutions = [plan.resolution for plan in reversed(blocks)]
+        for plan in reversed(blocks):
+            out_channels = config.channels_at(plan.resolution // 2)
+            self.add_module(f"b{plan.resolution}", DiscriminatorBlock(plan, out_channels, config, scalings))
+        self.map_dim = (config.map_dim or last.channels) if config.num_classes else 0
+        if config.num_classes:
             self.mapping = MappingNetwork(
                 0,
                 self.map_dim,
                 None,
-                num_classes=num_classes,
-                layers=mapping_layers,
+                num_classes=config.num_classes,
+                layers=config.mapping_layers,
                 w_avg_beta=None,
                 scalings=scalings,
             )
-        self.b4 = DiscriminatorEpilogue(
-            channels[4],
-            self.map_dim or 1,
-            img_channels,
-            architecture=architecture,
-            group=minibatch_group,
-            stddev_channels=minibatch_channels,
-            scalings=scalings,
-            clamp=clamps[4],
-        )
+        self.b4 = DiscriminatorEpilogue(last, self.map_dim or 1, config, scalings)
+        choose_memory_order(self)
 
     def forward(self, img: Tensor, c: Tensor | None = None) -> Tensor:
         """Images in the nominal range [-1, 1] to logits (N, 1): positive for real.

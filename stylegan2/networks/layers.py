@@ -1,30 +1,35 @@
 """The layers of StyleGAN2: equalized linear and convolution, modulated convolution, minibatch stddev.
 
 Each heads with its equation. Weights are stored as the official state dictionaries store them, under the same
-names. A `clamp` bounds the activations before the layer's own `gain`.
+names. Factors that a layer takes at a call (`gain`) also move its `clamp`, as in the official code.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stylegan2.kernels import weight_cache as once
-from stylegan2.networks.scalings import Scalings
-from stylegan2.ops import bias_act, conv2d_resample, setup_filter
+from stylegan2.ops import bias_act, conv2d_resample, replaceable, setup_filter
+
+from .normalization import normalizations
+from .scalings import Scalings
 
 Noise = Literal["random", "const", "none"]
-MEMORY_FORMAT = torch.channels_last
-"""Of the features in both networks: convolutions are faster in it on CPUs, and on GPUs in low precision."""
 
 
-def laid_out(weight: Tensor, up: int = 1) -> Tensor:
-    """A kernel (O, I, k, k) in the memory order that its convolution reads and gives its gradient in."""
-    if up == 1:
-        return weight.contiguous(memory_format=MEMORY_FORMAT)
-    return weight.transpose(0, 1).contiguous(memory_format=MEMORY_FORMAT).transpose(0, 1)  # transposed
+@replaceable
+def equalized(weight: Tensor, gain: float) -> Tensor:
+    """Equalized learning rate: the stored weight w ~ N(0, 1) is used as ŵ = c·w (PGGAN §4.1)."""
+    return weight * gain
+
+
+@replaceable
+def choose_memory_order(network: nn.Module) -> None:
+    """Leave a network's weights as they lie in memory; a faster order takes the place of this."""
 
 
 class EqualizedLinear(nn.Module):
@@ -49,16 +54,15 @@ class EqualizedLinear(nn.Module):
     ):
         super().__init__()
         std, runtime = scalings.weight(in_features)
-        self.activation, self.gain = activation, scalings.gain(activation)
+        self.activation, self.activation_gain = activation, scalings.gain(activation)
         self.weight_gain, self.bias_gain = runtime * lr_multiplier, lr_multiplier
         self.weight = nn.Parameter(torch.randn(out_features, in_features) * (std / lr_multiplier))
         self.bias = nn.Parameter(torch.full((out_features,), bias_init / lr_multiplier)) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
-        # In small batches scaling x is less work than scaling the weight.
-        x = (x * self.weight_gain) @ self.weight.to(x.dtype).t()
-        bias = None if self.bias is None else self.bias * self.bias_gain
-        return bias_act(x, bias, self.activation, gain=self.gain, inplace=True)
+        weight = equalized(self.weight, self.weight_gain)
+        bias = None if self.bias is None else equalized(self.bias, self.bias_gain)
+        return bias_act(F.linear(x, weight.to(x.dtype)), bias, self.activation, gain=self.activation_gain)
 
 
 class EqualizedConv2d(nn.Module):
@@ -82,27 +86,22 @@ class EqualizedConv2d(nn.Module):
         up: int = 1,
         down: int = 1,
         taps: tuple[float, ...] = (1, 3, 3, 1),
-        gain: float = 1.0,
         clamp: float | None = None,
+        normalization: str = "none",
     ):
         super().__init__()
         std, self.weight_gain = scalings.weight(in_channels * kernel**2)
-        self.activation, self.gain = activation, scalings.gain(activation) * gain
-        self.clamp = None if clamp is None else clamp * gain
+        self.activation, self.activation_gain, self.clamp = activation, scalings.gain(activation), clamp
         self.up, self.down, self.padding = up, down, kernel // 2
         self.filter_gain = scalings.upsample_gain if up > 1 else 1.0
         self.register_buffer("filter", setup_filter(taps, separable=True), persistent=False)
-        self.weight = nn.Parameter(laid_out(torch.randn(out_channels, in_channels, kernel, kernel) * std, up))
+        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, kernel, kernel) * std)
         self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
+        self.normalization = normalizations[normalization](self.weight.detach() * self.weight_gain)
 
-    def forward(self, x: Tensor) -> Tensor:
-        weight, gain = self.weight, self.filter_gain
-        if self.up == self.down == 1 or x.dtype == torch.float16:
-            weight = weight * self.weight_gain
-        else:
-            # One number among the filter's, in place of a pass over the kernel. In float16 the gradient of
-            # the kernel would leave the range.
-            gain = gain * self.weight_gain
+    def forward(self, x: Tensor, gain: float = 1.0) -> Tensor:
+        """`gain` multiplies the result: that of a residual branch."""
+        weight = self.normalization.weight(equalized(self.weight, self.weight_gain))
         x = conv2d_resample(
             x,
             weight.to(x.dtype),
@@ -111,97 +110,90 @@ class EqualizedConv2d(nn.Module):
             self.down,
             self.padding,
             flip_weight=self.up == 1,
-            gain=gain,
+            gain=self.filter_gain,
         )
-        return bias_act(x, self.bias, self.activation, gain=self.gain, clamp=self.clamp, inplace=True)
+        x = self.normalization.features(x)
+        clamp = None if self.clamp is None else self.clamp * gain
+        return bias_act(x, self.bias, self.activation, gain=self.activation_gain * gain, clamp=clamp)
 
 
-def modulate(
-    x: Tensor,
-    weight: Tensor,
-    styles: Tensor,
-    up: int = 1,
-    down: int = 1,
-    padding: int = 0,
-    filter: Tensor | None = None,
-    demodulate: bool = True,
-    flip_weight: bool = True,
-    gain: float = 1.0,
-) -> tuple[Tensor, Tensor | None]:
-    """Modulated convolution but for its last factor: the convolved (N, O, H', W') and, demodulated, (N, O).
+def demodulation_coefficients(weight: Tensor, styles: Tensor) -> Tensor:
+    """The factor that brings each sample's modulated kernel to length 1: weight (O, I, k, k), styles (N, I)
+    -> (N, O).
 
-    The style scales the input channels and the demodulation the output channels, so both can act on the
-    activations around one convolution that all samples share: w''*x = d · (w * (s·x)), equation 3 of SG2
-    §2.2 with d = 1/√(Σ (w·s)² + 1e-8). The caller merges d with what follows.
+        d_no = 1 / √(Σ_ik (s_ni · w_oik)² + ε),  ε = 1e-8          (SG2 §2.2, equation 3)
+
+    No kernel has to be modulated for it, since Σ_ik (s_i · w_ik)² = Σ_i s_i² · Σ_k w_ik².
     """
-    if demodulate and x.dtype == torch.float16:
-        # Demodulation cancels any factor on weights or styles, so take the one that keeps float16 in range.
-        weight = once(_normalised, weight)
-        styles = styles / styles.abs().amax(dim=1, keepdim=True)
-    scale = None
-    if demodulate:
-        scale = torch.rsqrt(styles.square() @ once(_power, weight) + 1e-8)
-    if len(x) == 1 and 4 * weight.numel() < x.numel():  # a single sample: the kernel, if that is less work
-        weight = weight * styles[0, :, None, None]
-    else:
-        x = x * styles.to(x.dtype)[:, :, None, None]
-    weight = once(Tensor.to, weight, x.dtype)
-    x = conv2d_resample(x, weight, filter, up, down, padding, flip_weight=flip_weight, gain=gain)
-    return x, scale
+    power = weight.square().sum(dim=(2, 3))
+    return torch.rsqrt(styles.square() @ power.t() + 1e-8)
 
 
-def _normalised(weight: Tensor) -> Tensor:
-    """With the largest entry of each (I, k, k) kernel 1/√(I·k²)."""
-    return weight / (weight.abs().amax(dim=(1, 2, 3), keepdim=True) * weight[0].numel() ** 0.5)
-
-
-def _power(weight: Tensor) -> Tensor:
-    """Σ weight² over a kernel's pixels, (I, O), summed in the order of memory: 30 times as fast."""
-    if weight.stride(0) < weight.stride(1):
-        return weight.transpose(0, 1).square().sum(dim=(2, 3))
-    return weight.square().sum(dim=(2, 3)).t()
-
-
+@replaceable
 def modulated_conv2d(
     x: Tensor,
     weight: Tensor,
     styles: Tensor,
+    bias: Tensor | None = None,
     noise: Tensor | None = None,
+    *,
+    demodulate: bool = True,
     up: int = 1,
-    down: int = 1,
     padding: int = 0,
     filter: Tensor | None = None,
-    demodulate: bool = True,
     flip_weight: bool = True,
+    filter_gain: float = 1.0,
+    normalize: Callable[[Tensor], Tensor] | None = None,
+    activation: str = "linear",
+    gain: float | None = None,
+    clamp: float | None = None,
 ) -> Tensor:
-    """Convolution whose kernel each sample scales by its style, and normalises (SG2 §2.2, equations 1 and 3).
+    """Convolution with a kernel that each sample scales by its styles, then noise, bias and activation.
 
-    w' = w · s over the input channels; w'' = w' / √(Σ_{in,k} w'² + 1e-8) if `demodulate`.
+        w'_oik = s_i · w_oik                                        (SG2 §2.2, equation 1)
+        w''_oik = w'_oik / √(Σ_ik w'_oik² + ε) = d_o · w'_oik         (equation 3, if `demodulate`)
+
+    The style scales input channels and the demodulation output channels, so both can act on the features
+    around one convolution that all samples share: w'' * x = d · (w * (s · x)).
 
     Args:
         x: (N, I, H, W).
-        weight: (O, I, k, k), used as it is.
-        styles: (N, I).
-        noise: (H', W') or (N, 1, H', W'), added to the result.
-        up: Up-sampling factor, zeros inserted before the convolution.
-        down: Down-sampling factor.
+        weight: w, (O, I, k, k), used as it is.
+        styles: s, (N, I).
+        bias: (O,). None: no bias.
+        noise: (H', W') or (N, 1, H', W'). None: no noise.
+        demodulate: Divide each sample's kernel by its length.
+        up: Up-sampling factor, with zeros inserted before the convolution.
         padding: On every side, in pixels of the up-sampled image.
-        filter: Low-pass filter for up- and down-sampling.
-        demodulate: Normalise the kernels.
+        filter: Low-pass filter for the up-sampling.
         flip_weight: True is correlation (torch's convention), False is true convolution.
+        filter_gain: Factor on the low-pass filter.
+        normalize: Normalization of the convolved features, (N, O, H', W') to the same. None: no other.
+        activation: A name out of `stylegan2.ops.activations`.
+        gain: As `bias_act` takes it.
+        clamp: As `bias_act` takes it.
 
     Returns:
-        (N, O, H', W').
+        (N, O, H', W') in the type of x.
     """
-    x, scale = modulate(x, weight, styles, up, down, padding, filter, demodulate, flip_weight)
-    return bias_act(x, scale=scale, noise=noise, inplace=True)
+    x = x * styles.to(x.dtype)[:, :, None, None]
+    y = conv2d_resample(
+        x, weight.to(x.dtype), filter, up, padding=padding, flip_weight=flip_weight, gain=filter_gain
+    )
+    if demodulate:
+        y = y * demodulation_coefficients(weight, styles).to(y.dtype)[:, :, None, None]
+    if normalize is not None:
+        y = normalize(y)
+    if noise is not None:
+        y = y + noise.to(y.dtype)
+    return bias_act(y, bias, activation, gain=gain, clamp=clamp)
 
 
 class SynthesisLayer(nn.Module):
     """Style-modulated 3×3 convolution, noise, bias, leaky ReLU (SG2 figure 2d).
 
     s = A(w); y = gain · lrelu(modconv(x, W, s) + strength · noise + b). Demodulation makes the scale of W
-    irrelevant; without it W carries c = 1/√(9·in).
+    irrelevant; with any other normalization W carries c = 1/√(9·in).
 
     Shape: x (N, I, H, W), w (N, w_dim) -> (N, O, H·up, W·up).
     """
@@ -216,54 +208,59 @@ class SynthesisLayer(nn.Module):
         scalings: Scalings,
         up: int = 1,
         taps: tuple[float, ...] = (1, 3, 3, 1),
-        gain: float = 1.0,
         clamp: float | None = None,
     ):
         super().__init__()
         std, runtime = scalings.weight(in_channels * 9)
-        self.demodulate = scalings.demodulate
-        self.style_gain = 1.0 if self.demodulate else runtime
-        self.gain = scalings.gain("lrelu") * gain
-        self.clamp = None if clamp is None else clamp * gain
+        kind = scalings.style_normalization_kind
+        self.weight_gain = 1.0 if kind.demodulates else runtime
+        self.activation_gain, self.clamp = scalings.gain("lrelu"), clamp
         self.up, self.filter_gain, self.resolution = up, scalings.upsample_gain, resolution
         self.register_buffer("filter", setup_filter(taps, separable=True), persistent=False)
         self.affine = EqualizedLinear(
             w_dim, in_channels, scalings=scalings, bias_init=scalings.style_bias_init
         )
-        self.weight = nn.Parameter(laid_out(torch.randn(out_channels, in_channels, 3, 3) * std, up))
+        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, 3, 3) * std)
         self.bias = nn.Parameter(torch.zeros(out_channels))
+        self.normalization = kind(self.weight.detach() * self.weight_gain)
         self.has_noise = scalings.noise
         if self.has_noise:
             self.register_buffer("noise_const", torch.randn(resolution, resolution))
             self.noise_strength = nn.Parameter(torch.zeros([]))
 
-    def forward(self, x: Tensor, w: Tensor, noise: Noise = "random") -> Tensor:
-        styles = self.affine(w) * self.style_gain
-        pixels = None
-        if self.has_noise and noise != "none":
-            n, r = len(x), self.resolution
-            pixels = self.noise_const if noise == "const" else w.new_empty(n, 1, r, r).normal_()
-            pixels = pixels * self.noise_strength
-        x, scale = modulate(
+    def forward(self, x: Tensor, w: Tensor, noise: Noise = "random", gain: float = 1.0) -> Tensor:
+        """`gain` multiplies the result: that of a residual branch."""
+        return modulated_conv2d(
             x,
-            self.weight,
-            styles,
+            self.normalization.weight(equalized(self.weight, self.weight_gain)),
+            self.affine(w),
+            self.bias,
+            self.noise(w, noise),
+            demodulate=self.normalization.demodulates,
             up=self.up,
             padding=1,
             filter=self.filter,
-            demodulate=self.demodulate,
             flip_weight=self.up == 1,
-            gain=self.filter_gain,
+            filter_gain=self.filter_gain,
+            normalize=self.normalization.features,
+            activation="lrelu",
+            gain=self.activation_gain * gain,
+            clamp=None if self.clamp is None else self.clamp * gain,
         )
-        return bias_act(
-            x, self.bias, "lrelu", gain=self.gain, clamp=self.clamp, scale=scale, noise=pixels, inplace=True
-        )
+
+    def noise(self, w: Tensor, kind: Noise) -> Tensor | None:
+        """Strength times pixels: new ones (N, 1, R, R), or the stored ones (R, R)."""
+        if not self.has_noise or kind == "none":
+            return None
+        r = self.resolution
+        pixels = self.noise_const if kind == "const" else w.new_empty(w.shape[0], 1, r, r).normal_()
+        return pixels * self.noise_strength
 
 
 class ToRGBLayer(nn.Module):
     """Style-modulated 1×1 convolution to image channels, without demodulation or activation (SG2 figure 2).
 
-    s = A(w) · c, c = 1/√in; y = modconv(x, W, s) + b.
+    s = A(w); y = modconv(x, c·W, s) + b, c = 1/√in.
 
     Shape: x (N, I, H, W), w (N, w_dim) -> (N, img_channels, H, W).
     """
@@ -278,7 +275,7 @@ class ToRGBLayer(nn.Module):
         clamp: float | None = None,
     ):
         super().__init__()
-        std, self.style_gain = scalings.weight(in_channels)
+        std, self.weight_gain = scalings.weight(in_channels)
         self.clamp = clamp
         self.affine = EqualizedLinear(
             w_dim, in_channels, scalings=scalings, bias_init=scalings.style_bias_init
@@ -287,9 +284,8 @@ class ToRGBLayer(nn.Module):
         self.bias = nn.Parameter(torch.zeros(img_channels))
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
-        styles = self.affine(w) * self.style_gain
-        x, _ = modulate(x, self.weight, styles, demodulate=False)
-        return bias_act(x, self.bias, clamp=self.clamp, inplace=True)
+        weight = equalized(self.weight, self.weight_gain)
+        return modulated_conv2d(x, weight, self.affine(w), self.bias, demodulate=False, clamp=self.clamp)
 
 
 def minibatch_stddev(x: Tensor, group: int | None = 4, channels: int = 1) -> Tensor:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from stylegan2.networks.layers import EqualizedLinear
-from stylegan2.networks.scalings import Scalings
+from .layers import EqualizedLinear
+from .scalings import Scalings
 
 
 class MappingNetwork(nn.Module):
     """Latent z and label c to w: normalise, embed, join, then fully connected layers (SG1 §2, SG2 app. B).
 
-    While training, every call moves `w_avg`, the running mean of w for truncation (SG1 app. B).
+    In training mode a call moves `w_avg`, the running mean of w for truncation (SG1 app. B), unless told not
+    to.
 
     Args:
         z_dim: Width of z; 0 for labels alone.
@@ -22,8 +23,8 @@ class MappingNetwork(nn.Module):
         layers: Fully connected layers.
         embed_features: Width of the embedded label. None: w_dim.
         layer_features: Width of the layers between. None: w_dim.
-        w_avg_beta: Decay of the running mean a call. None: keep none.
-        scalings: Latent normalisation, learning-rate multiplier and gains.
+        w_avg_beta: Decay of the running mean for each call. None: keep none.
+        scalings: Latent normalization, learning-rate multiplier and gains.
     """
 
     def __init__(
@@ -59,7 +60,12 @@ class MappingNetwork(nn.Module):
             self.register_buffer("w_avg", torch.zeros(w_dim))
 
     def forward(
-        self, z: Tensor | None, c: Tensor | None = None, psi: float = 1.0, cutoff: int | None = None
+        self,
+        z: Tensor | None,
+        c: Tensor | None = None,
+        psi: float = 1.0,
+        cutoff: int | None = None,
+        update_w_avg: bool = True,
     ) -> Tensor:
         """Map latents to styles' inputs.
 
@@ -68,6 +74,7 @@ class MappingNetwork(nn.Module):
             c: (N, num_classes), normally one-hot; None if the network takes none.
             psi: Truncation: w_avg + psi · (w - w_avg). 1 is none, 0 the mean image.
             cutoff: Truncate only this many rows, the coarsest. None: all.
+            update_w_avg: Move the running mean of w, in training mode.
 
         Returns:
             (N, num_ws, w_dim), or (N, w_dim) if num_ws is None.
@@ -85,10 +92,10 @@ class MappingNetwork(nn.Module):
         for i in range(self.layers):
             w = getattr(self, f"fc{i}")(w)
 
-        if self.training and self.w_avg_beta is not None:
+        if update_w_avg and self.training and self.w_avg_beta is not None:
             self.w_avg.copy_(w.detach().mean(dim=0).lerp(self.w_avg, self.w_avg_beta))
         if self.num_ws is None:
-            return w
+            return w if psi == 1 else self.w_avg.lerp(w, psi)
         ws = w.unsqueeze(1).repeat(1, self.num_ws, 1)
         if psi != 1:
             truncated = self.w_avg.lerp(ws[:, :cutoff], psi)

@@ -1,4 +1,4 @@
-"""Every gain and every choice of normalisation in the networks, each with its formula and source.
+"""Every gain and every choice of normalization in the networks, each with its formula and source.
 
 A gain is a number, so an ablation sets it to 1 and no `if` enters a forward pass. A kind is a name, looked up
 once, when a layer is built. PGGAN = arXiv 1710.10196, SG1 = 1812.04948, SG2 = 1912.04958, ADA = 2006.06676,
@@ -15,11 +15,18 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from stylegan2.errors import InputError
 from stylegan2.ops import activations
+from stylegan2.registry import check_choices
+
+from .normalization import Normalization, normalizations
+
+AUTO_CLAMP = 256.0
+"""The clamp of low-precision blocks (ADA app. D and its code)."""
 
 
 class Lazy(NamedTuple):
-    """What regularising every k-th iteration changes: the penalty's weight and Adam's exponent c."""
+    """What regularizing every k-th iteration changes: the penalty's weight and Adam's exponent c."""
 
     weight: float
     exponent: float
@@ -32,7 +39,7 @@ class Scalings:
     weight_scaling: Literal["equalized", "kaiming", "none"] = "equalized"
     """How weights get the factor c = 1/√fan_in: "equalized" stores N(0, 1) and multiplies by c at run time
     (PGGAN §4.1); "kaiming" bakes c into the initial weights, so Adam's relative step differs per layer;
-    "none" leaves c out, and the signal grows by √fan_in a layer."""
+    "none" leaves c out, and the signal grows by √fan_in with every layer."""
 
     activation_gain: float = math.sqrt(2)
     """Gain after every leaky ReLU, which halves the power of its input (He; SG2's code). Off: 1."""
@@ -48,9 +55,10 @@ class Scalings:
     """Latents (and embedded labels) are divided by their rms ("second_moment", PGGAN and SG1), by their
     Euclidean length ("l2", √dim smaller), or left alone."""
 
-    style_normalization: Literal["demodulation", "none"] = "demodulation"
-    """"demodulation" divides each modulated kernel by its Euclidean length (SG2 §2.2). Without it the kernel
-    carries 1/√fan_in, and the features' scale follows the styles'."""
+    style_normalization: str = "demodulation"
+    """The normalization of the generator's modulated layers. "demodulation" divides each modulated kernel by
+    its Euclidean length (SG2 §2.2). Without it the kernel carries 1/√fan_in; with "none" the features' scale
+    follows the styles'."""
 
     style_bias_init: float = 1.0
     """Initial bias of the affine layers that make styles from w: styles start around 1 (SG2). Off: 0."""
@@ -70,8 +78,15 @@ class Scalings:
     """Penalties evaluated every k iterations weigh k times as much, and Adam runs with lr·c, β₁^c, β₂^c,
     c = k/(k+1) (SG2 app. B)."""
 
-    clamp: float | None = 256.0
-    """Bound on activations in low-precision blocks, before the residual gain (ADA). Off: null."""
+    clamp: Literal["auto"] | float | None = "auto"
+    """Bound on activations, before the residual gain (ADA). "auto": 256 in low-precision blocks; a number: in
+    all blocks. Off: null."""
+
+    def __post_init__(self) -> None:
+        check_choices(self)
+        normalizations[self.style_normalization]  # raises for an unknown name
+        if isinstance(self.clamp, (int, float)) and self.clamp <= 0:
+            raise InputError(f"Expected scalings.clamp above 0, auto or null, found {self.clamp}.")
 
     def weight(self, fan_in: int) -> tuple[float, float]:
         """(standard deviation of the stored weights, factor on them at run time)."""
@@ -87,8 +102,15 @@ class Scalings:
         return _LATENT_NORMALIZATIONS[self.latent_normalization]
 
     @property
-    def demodulate(self) -> bool:
-        return self.style_normalization == "demodulation"
+    def style_normalization_kind(self) -> type[Normalization]:
+        """The normalization of the generator's modulated layers."""
+        return normalizations[self.style_normalization]
+
+    def clamp_at(self, is_low_precision: bool) -> float | None:
+        """The bound on a block's activations; None for none."""
+        if self.clamp == "auto":
+            return AUTO_CLAMP if is_low_precision else None
+        return self.clamp
 
     def lazy(self, every: int) -> Lazy:
         """The correction for a penalty evaluated at every `every`-th iteration."""
@@ -101,8 +123,21 @@ _WEIGHT_SCALINGS: dict[str, Callable[[float], tuple[float, float]]] = {
     "none": lambda c: (1.0, 1.0),
 }
 
+
+def _second_moment(z: Tensor) -> Tensor:
+    return z * torch.rsqrt(z.square().mean(dim=1, keepdim=True) + 1e-8)
+
+
+def _l2(z: Tensor) -> Tensor:
+    return z * torch.rsqrt(z.square().sum(dim=1, keepdim=True) + 1e-8)
+
+
+def _unchanged(z: Tensor) -> Tensor:
+    return z
+
+
 _LATENT_NORMALIZATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "second_moment": lambda z: z * torch.rsqrt(z.square().mean(dim=1, keepdim=True) + 1e-8),
-    "l2": lambda z: z * torch.rsqrt(z.square().sum(dim=1, keepdim=True) + 1e-8),
-    "none": lambda z: z,
+    "second_moment": _second_moment,
+    "l2": _l2,
+    "none": _unchanged,
 }

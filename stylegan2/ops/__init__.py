@@ -1,18 +1,22 @@
-"""The operations StyleGAN2 adds to convolution: FIR resampling, and bias with activation."""
+"""The operations StyleGAN2 adds to convolution, each by its definition in plain PyTorch."""
 
-from stylegan2.kernels.weight_cache import fixed_weights, once
-from stylegan2.ops.bias_act import activations, bias_act
-from stylegan2.ops.conv2d_resample import conv2d_resample
-from stylegan2.ops.upfirdn2d import downsample2d, filter2d, setup_filter, upfirdn2d, upsample2d
+from .bias_act import Activation, activations, bias_act
+from .conv2d_resample import conv2d, conv2d_resample, conv_transpose2d
+from .replaceable import definitions_only, replace, replaceable
+from .upfirdn2d import downsample2d, filter2d, setup_filter, upfirdn2d, upsample2d
 
 __all__ = [
+    "Activation",
     "activations",
     "bias_act",
+    "conv2d",
     "conv2d_resample",
+    "conv_transpose2d",
+    "definitions_only",
     "downsample2d",
     "filter2d",
-    "fixed_weights",
-    "once",
+    "replace",
+    "replaceable",
     "setup_filter",
     "upfirdn2d",
     "upsample2d",

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stylegan2.kernels import library as kernels
+from .replaceable import replaceable
 
 
 def setup_filter(
@@ -76,6 +76,24 @@ def filter_size(filter: Tensor | None) -> tuple[int, int]:
     return filter.shape[-1], filter.shape[0]
 
 
+def insertion_padding(filter: Tensor | None, up_x: int, up_y: int) -> tuple[int, int, int, int]:
+    """(x0, x1, y0, y1) that keep an image in place when zeros are inserted and it is filtered."""
+    fw, fh = filter_size(filter)
+    return (fw + up_x - 1) // 2, (fw - up_x) // 2, (fh + up_y - 1) // 2, (fh - up_y) // 2
+
+
+def decimation_padding(filter: Tensor | None, down_x: int, down_y: int) -> tuple[int, int, int, int]:
+    """(x0, x1, y0, y1) that keep an image in place when it is filtered and decimated."""
+    fw, fh = filter_size(filter)
+    return (fw - down_x + 1) // 2, (fw - down_x) // 2, (fh - down_y + 1) // 2, (fh - down_y) // 2
+
+
+def mean_gain(up_x: int, up_y: int) -> int:
+    """The gain that restores the mean after zero insertion, which keeps one pixel in up_x·up_y."""
+    return up_x * up_y
+
+
+@replaceable
 def upfirdn2d(
     x: Tensor,
     filter: Tensor | None,
@@ -106,37 +124,8 @@ def upfirdn2d(
     Raises:
         ValueError: Not a batch of images, a filter of other than one or two dimensions, or no pixel is left.
     """
-    if x.ndim != 4:
-        raise ValueError(f"expected images (N, C, H, W), got shape {tuple(x.shape)}")
-    if filter is not None and filter.ndim not in (1, 2):
-        raise ValueError(f"expected a 1-D or 2-D filter or None, got shape {tuple(filter.shape)}")
-    up, down, padding = _pair(up), _pair(down), parse_padding(padding)
-    (fw, fh), (h, w) = filter_size(filter), x.shape[2:]
-    width, height = w * up[0] + padding[0] + padding[1], h * up[1] + padding[2] + padding[3]
-    if width < fw or height < fh:
-        raise ValueError(
-            f"no pixel is left: the padded image is {width}×{height} (width×height), the filter {fw}×{fh}; "
-            "pad more or crop less"
-        )
-    # No kernel gives the derivative by the filter.
-    fixed = filter is None or not (filter.requires_grad and torch.is_grad_enabled())
-    op = kernels.upfirdn2d if fixed and kernels.usable(x, filter) else upfirdn2d_reference
-    return op(x, filter, up, down, padding, flip_filter, gain)
-
-
-def upfirdn2d_reference(
-    x: Tensor,
-    filter: Tensor | None,
-    up: tuple[int, int],
-    down: tuple[int, int],
-    padding: tuple[int, int, int, int],
-    flip_filter: bool,
-    gain: float,
-) -> Tensor:
-    """The definition of `upfirdn2d` in plain PyTorch, arguments checked and complete."""
+    (upx, upy), (downx, downy), (x0, x1, y0, y1) = check_upfirdn2d(x, filter, up, down, padding)
     n, c, h, w = x.shape
-    (upx, upy), (downx, downy), (x0, x1, y0, y1) = up, down, padding
-
     if upx > 1 or upy > 1:
         x = x.reshape(n, c, h, 1, w, 1)
         x = F.pad(x, [0, upx - 1, 0, 0, 0, upy - 1]).reshape(n, c, h * upy, w * upx)
@@ -152,6 +141,29 @@ def upfirdn2d_reference(
     return F.conv2d(x, f[:, None].expand(c, 1, -1, 1), stride=(downy, 1), groups=c)
 
 
+def check_upfirdn2d(
+    x: Tensor,
+    filter: Tensor | None,
+    up: int | Sequence[int],
+    down: int | Sequence[int],
+    padding: int | Sequence[int],
+) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int, int, int]]:
+    """Complete up, down and padding; raises ValueError as `upfirdn2d` says."""
+    if x.ndim != 4:
+        raise ValueError(f"expected images (N, C, H, W), got shape {tuple(x.shape)}")
+    if filter is not None and filter.ndim not in (1, 2):
+        raise ValueError(f"expected a 1-D or 2-D filter or None, got shape {tuple(filter.shape)}")
+    up, down, padding = _pair(up), _pair(down), parse_padding(padding)
+    (fw, fh), (h, w) = filter_size(filter), x.shape[2:]
+    width, height = w * up[0] + padding[0] + padding[1], h * up[1] + padding[2] + padding[3]
+    if width < fw or height < fh:
+        raise ValueError(
+            f"no pixel is left: the padded image is {width}×{height} (width×height), the filter {fw}×{fh}; "
+            "pad more or crop less"
+        )
+    return up, down, padding
+
+
 def filter2d(
     x: Tensor,
     filter: Tensor | None,
@@ -160,8 +172,7 @@ def filter2d(
     gain: float = 1.0,
 ) -> Tensor:
     """Filter images and keep their size; `padding` is on top of that."""
-    (fw, fh), (x0, x1, y0, y1) = filter_size(filter), parse_padding(padding)
-    around = (x0 + fw // 2, x1 + (fw - 1) // 2, y0 + fh // 2, y1 + (fh - 1) // 2)
+    around = add_padding(parse_padding(padding), insertion_padding(filter, 1, 1))
     return upfirdn2d(x, filter, padding=around, flip_filter=flip_filter, gain=gain)
 
 
@@ -173,10 +184,10 @@ def upsample2d(
     flip_filter: bool = False,
     gain: float = 1.0,
 ) -> Tensor:
-    """(N, C, H, W) -> (N, C, H·up, W·up): zero-insertion and filter, times up² so that the mean is kept."""
-    (fw, fh), (x0, x1, y0, y1), (upx, upy) = filter_size(filter), parse_padding(padding), _pair(up)
-    around = (x0 + (fw + upx - 1) // 2, x1 + (fw - upx) // 2, y0 + (fh + upy - 1) // 2, y1 + (fh - upy) // 2)
-    return upfirdn2d(x, filter, up=up, padding=around, flip_filter=flip_filter, gain=gain * upx * upy)
+    """(N, C, H, W) -> (N, C, H·up, W·up): zero insertion and filter, with the mean kept."""
+    up = _pair(up)
+    around = add_padding(parse_padding(padding), insertion_padding(filter, *up))
+    return upfirdn2d(x, filter, up=up, padding=around, flip_filter=flip_filter, gain=gain * mean_gain(*up))
 
 
 def downsample2d(
@@ -188,6 +199,11 @@ def downsample2d(
     gain: float = 1.0,
 ) -> Tensor:
     """(N, C, H, W) -> (N, C, H/down, W/down): filter and decimation."""
-    (fw, fh), (x0, x1, y0, y1), (dx, dy) = filter_size(filter), parse_padding(padding), _pair(down)
-    around = (x0 + (fw - dx + 1) // 2, x1 + (fw - dx) // 2, y0 + (fh - dy + 1) // 2, y1 + (fh - dy) // 2)
+    down = _pair(down)
+    around = add_padding(parse_padding(padding), decimation_padding(filter, *down))
     return upfirdn2d(x, filter, down=down, padding=around, flip_filter=flip_filter, gain=gain)
+
+
+def add_padding(a: Sequence[int], b: Sequence[int]) -> tuple[int, ...]:
+    """Two paddings (x0, x1, y0, y1), one on top of the other."""
+    return tuple(x + y for x, y in zip(a, b))

@@ -1,4 +1,4 @@
-"""Images from a checkpoint: a PNG a seed, and all of them in a grid."""
+"""Images from a checkpoint: a PNG for each seed, and all of them in a grid."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import torch
 from tqdm import tqdm
 
 from stylegan2.errors import InputError
+from stylegan2.formats import load_generator
 from stylegan2.images import grid as make_grid
 from stylegan2.images import save_png, to_picture
+from stylegan2.kernels import fixed_weights
 from stylegan2.networks.generator import Generator
-from stylegan2.ops import fixed_weights
-from stylegan2.training.checkpoint import load_generator
 
 
 def generate(
@@ -33,12 +33,12 @@ def generate(
     """Generate images from a checkpoint. A seed gives the same image whatever other seeds are asked for.
 
     Args:
-        checkpoint: A .ckpt file that training wrote.
-        out: Folder for seedNNNN.png, a file a seed, and grid.png.
+        checkpoint: A .ckpt file that training wrote, or a state dictionary with the official names.
+        out: Folder for seedNNNN.png, one for each seed, and grid.png.
         seeds: Numbers and ranges: 0-15,42.
         psi: Truncation: below 1 fewer different, more typical images; 1 none; 0 the mean image.
         cutoff: Truncate only the so many coarsest of the generator's layers. null: all.
-        noise: const: the stored noise; random: new noise a seed; none.
+        noise: const: the stored noise; random: new noise for each seed; none.
         classes: Classes of a conditional network, numbers and ranges: the seeds take them in turn. null: all.
         grid: Columns x rows of grid.png, such as 4x4. null: about square.
         device: auto, cpu, cuda or cuda:N.
@@ -51,7 +51,7 @@ def generate(
     if cutoff is not None and cutoff < 0:
         raise InputError(f"--cutoff expects a number of layers, 0 or more, found {cutoff}. null: all.")
     network, state = load_generator(checkpoint)
-    labels = _labels(network, classes, state["class_names"], len(numbers))
+    labels = _labels(network, classes, state.get("class_names", []), len(numbers))
     network = network.to(_device(device))
     folder = Path(out)
 

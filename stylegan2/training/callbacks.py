@@ -15,16 +15,25 @@ from tqdm import tqdm
 
 from stylegan2.data.dataset import ImageDataset
 from stylegan2.images import grid, save_png
-from stylegan2.training import checkpoint, distributed
-from stylegan2.training.loggers import CSVLogger, log_image
-from stylegan2.training.module import StyleGAN2
+
+from . import checkpoint, distributed
+from .loggers import CSVLogger, log_image
+from .module import StyleGAN2
 
 
 class Progress(pl.Callback):
-    """One bar over the run's kimg, with the estimate of what remains and the latest losses."""
+    """One bar over the run's kimg, with the estimate of what remains and the latest losses.
+
+    It looks at the losses only when it draws them, once a second, since looking waits for the GPU.
+    """
+
+    SHORT = {"loss_g": "G", "loss_d": "D", "r1": "R1", "path_length": "PL"}
 
     def __init__(self, kimg: float):
-        self.kimg, self.bar, self._latest = kimg, None, {}
+        self.kimg = kimg
+        self.bar: tqdm | None = None
+        self._latest: dict[str, Tensor] = {}
+        self._drawn = 0.0
 
     def on_train_start(self, trainer: pl.Trainer, module: StyleGAN2) -> None:
         self.bar = tqdm(
@@ -38,13 +47,19 @@ class Progress(pl.Callback):
             smoothing=0.1,
         )
 
-    def on_train_batch_end(self, trainer: pl.Trainer, module: StyleGAN2, *_) -> None:
-        short = {"loss_g": "G", "loss_d": "D", "r1": "R1", "path_length": "PL"}
-        self._latest |= {short.get(name, name): f"{v.item():.3g}" for name, v in module.losses.items()}
-        self.bar.set_postfix(self._latest, refresh=False)
+    def on_train_batch_end(self, trainer: pl.Trainer, module: StyleGAN2, *_: object) -> None:
+        self._latest |= module.losses
+        if time.perf_counter() - self._drawn >= 1.0:
+            self._draw(module)
+
+    def _draw(self, module: StyleGAN2) -> None:
+        shown = {self.SHORT.get(name, name): f"{v.item():.3g}" for name, v in self._latest.items()}
+        self.bar.set_postfix(shown, refresh=False)
         self.bar.update(min(module.images / 1000, self.kimg) - self.bar.n)
+        self._drawn = time.perf_counter()
 
     def on_train_end(self, trainer: pl.Trainer, module: StyleGAN2) -> None:
+        self._draw(module)
         self.bar.close()
 
     def on_exception(self, trainer: pl.Trainer, module: StyleGAN2, exception: BaseException) -> None:
@@ -52,7 +67,7 @@ class Progress(pl.Callback):
             self.bar.close()
 
 
-class Metrics(pl.Callback):
+class LossLogger(pl.Callback):
     """Every so many kimg, the speed, and each loss's mean over the iterations that computed it.
 
     Those since the last time; a penalty that none of them computed is left out.
@@ -76,9 +91,11 @@ class Metrics(pl.Callback):
         for name, value in module.losses.items():
             self._sums[name].append(value)
         if _passed(module, self.every):
+            module.check_finite()
             values = {name: torch.stack(values).mean().item() for name, values in self._sums.items()}
             seconds = time.perf_counter() - self._time
-            values["path_length_mean"] = module.path_length_mean.item()
+            for regularizer in module.regularizers.values():
+                values |= {name: getattr(module, name).item() for name in regularizer.state}
             values["kimg_per_second"] = (module.images - self._images) / 1000 / seconds
             if module.device.type == "cuda":
                 values["gpu_gb"] = torch.cuda.max_memory_allocated(module.device) / 1e9
@@ -134,11 +151,11 @@ class Samples(pl.Callback):
 
     @torch.no_grad()
     def _write(self, trainer: pl.Trainer, module: StyleGAN2) -> None:
-        network, images = module.sampler, []
+        network, images = module.sampling_generator, []
         training = network.training
         network.eval()
         for z, c in zip(self._z.split(16), self._c.split(16)):
-            z, c = z.to(module.path_length_mean), c.to(module.path_length_mean)
+            z, c = z.to(module.device, module.dtype), c.to(module.device, module.dtype)
             images.append(network(z, c, psi=self.psi, noise="const").cpu())
         network.train(training)
         image = grid(torch.cat(images), self._columns)
@@ -160,6 +177,7 @@ class Snapshots(pl.Callback):
         self.write(trainer, module, numbered=False)
 
     def write(self, trainer: pl.Trainer, module: StyleGAN2, numbered: bool) -> None:
+        module.check_finite()
         also = self.folder / f"{kimg_name(module)}.ckpt" if numbered else None
         checkpoint.save(trainer, self.folder / "last.ckpt", also)
 

@@ -9,20 +9,7 @@ from collections.abc import Iterable
 
 import torch
 import torch.distributed as dist
-from pytorch_lightning.strategies import DDPStrategy
 from torch import Tensor, nn
-
-
-class LeanDDP(DDPStrategy):
-    """Processes that start equal and average their gradients once a phase.
-
-    Lightning's own strategy wraps the module as a whole, and waits in every backward pass for gradients of
-    the network that the phase leaves alone.
-    """
-
-    def configure_ddp(self) -> None:
-        for tensor in (*self.model.parameters(), *self.model.buffers()):
-            dist.broadcast(tensor.data, src=0)
 
 
 def world_size() -> int:
@@ -53,7 +40,7 @@ def average(value: Tensor) -> Tensor:
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
     """Make every gradient its mean over processes, in one message.
 
-    A parameter that a phase does not reach has none in any process, and Adam leaves it alone.
+    A parameter without a gradient has none in any process, and Adam leaves it alone.
     """
     if world_size() == 1:
         return

@@ -30,10 +30,10 @@ class EMA:
         return 0.5 ** (batch / max(half_life, 1e-8))
 
     @torch.no_grad()
-    def update(self, average: nn.Module, network: nn.Module, batch: int, images: int) -> None:
-        """Move `average` towards `network`; buffers (the running mean of w, the stored noise) are copied."""
+    def update(self, generator_ema: nn.Module, generator: nn.Module, batch: int, images: int) -> None:
+        """Move the average towards the generator; buffers (the mean of w, the stored noise) are copied."""
         beta = self.beta(batch, images)
-        pairs = list(zip(average.parameters(), network.parameters()))
+        pairs = list(zip(generator_ema.parameters(), generator.parameters()))
         torch._foreach_lerp_([a for a, _ in pairs], [p for _, p in pairs], 1 - beta)
-        for a, b in zip(average.buffers(), network.buffers()):
+        for a, b in zip(generator_ema.buffers(), generator.buffers()):
             a.copy_(b)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import importlib.util
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -13,12 +13,13 @@ from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 
 from stylegan2.errors import InputError
+from stylegan2.files import replacing
 
-LoggerName = Literal["wandb", "tensorboard"]
+from .options import LoggerName
 
 
 class CSVLogger(Logger):
-    """Appends a row of numbers a call to one file, and keeps the rows of the run it resumes.
+    """Appends a row of numbers for each call to one file, and keeps the rows of the run it resumes.
 
     A number that a call does not give is left empty. Lightning's own starts the file anew at every start.
     """
@@ -44,7 +45,7 @@ class CSVLogger(Logger):
         rows = read_csv(self.path)
         columns = list(dict.fromkeys([*(rows[0] if rows else ()), *metrics]))
         is_new = not rows or list(rows[0]) != columns
-        with self.path.open("w" if is_new else "a", newline="") as file:
+        with self.path.open("w" if is_new else "a", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, columns, restval="")
             if is_new:
                 writer.writeheader()
@@ -54,20 +55,18 @@ class CSVLogger(Logger):
     def forget_after(self, kimg: float) -> None:
         """Drop the rows after a checkpoint, which resuming from it will write again."""
         rows = [row for row in read_csv(self.path) if float(row["kimg"]) <= kimg + 1e-6]
-        temporary = self.path.with_suffix(".tmp")
-        with temporary.open("w", newline="") as file:
+        with replacing(self.path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
             if rows:
                 writer = csv.DictWriter(file, list(rows[0]))
                 writer.writeheader()
                 writer.writerows(rows)
-        temporary.replace(self.path)
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
     """The rows of a metrics.csv; none if there is no such file."""
     if not path.is_file():
         return []
-    with path.open(newline="") as file:
+    with path.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 

@@ -8,9 +8,7 @@ import shlex
 import shutil
 import sys
 import warnings
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import pytorch_lightning as pl
 import torch
@@ -19,98 +17,16 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from stylegan2.data.dataset import ImageData
 from stylegan2.errors import InputError
-from stylegan2.training import checkpoint
-from stylegan2.training.callbacks import Metrics, Progress, Samples, Snapshots, Stop
-from stylegan2.training.distributed import LeanDDP
-from stylegan2.training.loggers import LoggerName, make_loggers
-from stylegan2.training.module import Diverged, StyleGAN2, TrainingData, check_batch
+from stylegan2.files import write_text
+from stylegan2.formats import native
 
-
-@dataclass(frozen=True, kw_only=True)
-class RunOptions:
-    """What a run is, beside its data and its model."""
-
-    name: str | None = None
-    """Folder below `runs` to write to. null: after the data, numbered if it exists."""
-
-    runs: str = "runs"
-    """Folder of all runs."""
-
-    kimg: float = 25000
-    """Length of training, in thousands of images shown to the discriminator."""
-
-    batch: int = 32
-    """Images an iteration, over all devices."""
-
-    batch_per_device: int | None = None
-    """Images a device takes at once; the gradients of several such parts add up. null: all of its share."""
-
-    seed: int = 0
-    """Of weights, latents and the order of the images."""
-
-    snapshot_kimg: float = 200
-    """A checkpoint every so many thousand images. 0: only at the end."""
-
-    sample_kimg: float = 50
-    """A sample grid every so many thousand images. 0: only at the start and the end."""
-
-    log_kimg: float = 4
-    """A row of numbers every so many thousand images."""
-
-    loggers: list[LoggerName] = field(default_factory=list)
-    """wandb and tensorboard, besides metrics.csv. With WANDB_MODE=offline wandb needs no account."""
-
-    ckpt_path: str | None = None
-    """Checkpoint to go on from; "last": the run's own. null: start anew."""
-
-    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
-    """What to train on."""
-
-    devices: int | list[int] | Literal["auto"] = "auto"
-    """How many devices, or which. auto: all GPUs, or one CPU process."""
-
-    def __post_init__(self):
-        for name in ("kimg", "log_kimg", "batch"):
-            if getattr(self, name) <= 0:
-                raise InputError(
-                    f"Expected {name} above 0, found {getattr(self, name)}. Set a positive number."
-                )
-        for name in ("snapshot_kimg", "sample_kimg", "seed"):
-            if getattr(self, name) < 0:
-                raise InputError(f"Expected {name} of 0 or more, found {getattr(self, name)}.")
-
-
-RUN_FOLDER = (
-    "STYLEGAN2_RUN_FOLDER"  # tells the processes that training starts which folder the first one took
-)
-LAST = Path("checkpoints") / "last.ckpt"
-
-
-def run_folder(options: RunOptions, default: str) -> Path:
-    """The folder of a run: the named one; else the next free one after `default`, or to resume the latest.
-
-    Raises:
-        InputError: A new run would write over an old one, or there is none to resume.
-    """
-    if os.environ.get(RUN_FOLDER):
-        return Path(os.environ[RUN_FOLDER])
-    runs, resumes = Path(options.runs), options.ckpt_path == "last"
-    if options.name is None:
-        names = [default, *(f"{default}-{i}" for i in range(2, 10000))]
-        free = next(i for i, name in enumerate(names) if not (runs / name).exists())
-        folder = runs / names[max(free - 1, 0) if resumes else free]
-    else:
-        folder = runs / options.name
-    if resumes and not (folder / LAST).is_file():
-        raise InputError(
-            f"--ckpt_path last expects {folder / LAST}, found no such file. Give the run's --name, or the "
-            "path of a checkpoint, or leave --ckpt_path out to train from the start."
-        )
-    if not resumes and folder.exists() and any(folder.iterdir()):
-        raise InputError(
-            f"{folder} already holds a run. Go on with it by --ckpt_path last, or choose another --name."
-        )
-    return folder
+from . import checkpoint
+from .callbacks import LossLogger, Progress, Samples, Snapshots, Stop
+from .data import TrainingData, check_batch
+from .loggers import make_loggers
+from .module import Diverged, StyleGAN2
+from .options import LAST, RUN_FOLDER, RunOptions, is_first_process
+from .strategy import LeanDDP
 
 
 def train(model: StyleGAN2, data: ImageData, options: RunOptions, folder: Path, config: str) -> int:
@@ -132,7 +48,7 @@ def train(model: StyleGAN2, data: ImageData, options: RunOptions, folder: Path, 
     resumed = folder / LAST if options.ckpt_path == "last" else options.ckpt_path
     if resumed is not None:
         checkpoint.check_same(resumed, model)
-        done = checkpoint.read(resumed)[checkpoint.KEY]["images"] / 1000
+        done = native.read(resumed)[native.KEY]["images"] / 1000
         if done >= options.kimg:
             raise InputError(f"{resumed} has seen {done:g} kimg already. Set --kimg above that to go on.")
     stop = Stop(options.kimg)
@@ -140,7 +56,7 @@ def train(model: StyleGAN2, data: ImageData, options: RunOptions, folder: Path, 
     # Checkpoints come last: what the others do at the end of an iteration is done before it is saved.
     callbacks = [
         checkpoint.CheckpointState(),
-        Metrics(options.log_kimg),
+        LossLogger(options.log_kimg),
         Progress(options.kimg),
         stop,
         samples,
@@ -148,14 +64,14 @@ def train(model: StyleGAN2, data: ImageData, options: RunOptions, folder: Path, 
     ]
     _quiet()
     trainer = make_trainer(options, make_loggers(options.loggers, folder), callbacks)
-    group = model.discriminator.minibatch_group if model.scalings.minibatch_stddev else None
+    group = model.discriminator.minibatch_group if model.config.scalings.minibatch_stddev else None
     check_batch(model.batch, model.batch_per_device, trainer.world_size, group)
 
     for part in ("checkpoints", "samples"):
         (folder / part).mkdir(parents=True, exist_ok=True)
     os.environ[RUN_FOLDER] = str(folder)
     if is_first_process():
-        (folder / "config.yaml").write_text(config)
+        write_text(folder / "config.yaml", config)
         print(_summary(model, data, folder, trainer), flush=True)
     torch.manual_seed(options.seed + 1000 * int(os.environ.get("LOCAL_RANK", 0)))
     try:
@@ -179,11 +95,6 @@ def _quiet() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     for about in (".*module.*in eval mode", ".*isinstance.treespec", ".*does not have many workers"):
         warnings.filterwarnings("ignore", message=about)
-
-
-def is_first_process() -> bool:
-    """Whether this is the process the user started, and not one that training started beside it."""
-    return int(os.environ.get("LOCAL_RANK", 0)) == 0 and int(os.environ.get("NODE_RANK", 0)) == 0
 
 
 def make_trainer(options: RunOptions, loggers: list[Logger], callbacks: list[pl.Callback]) -> pl.Trainer:
@@ -216,12 +127,14 @@ def make_trainer(options: RunOptions, loggers: list[Logger], callbacks: list[pl.
 def _summary(model: StyleGAN2, data: ImageData, folder: Path, trainer: pl.Trainer) -> str:
     millions = [sum(p.numel() for p in n.parameters()) / 1e6 for n in (model.generator, model.discriminator)]
     dataset, g = data.open(), model.generator
+    r1 = model.regularizers.get("r1")
+    gamma = f"gamma {r1.gamma:.4g}, " if r1 is not None and r1.every else ""
     where = f"{trainer.world_size} × {trainer.strategy.root_device.type}"
     return (
         f"Data       {dataset.num_images:,} images from {data.path}, {g.resolution}×{g.resolution}, "
         f"{g.img_channels} channels, {g.num_classes or 'no'} classes\n"
         f"Networks   G {millions[0]:.2f} M and D {millions[1]:.2f} M parameters, on {where}\n"
-        f"Training   batch {model.batch}, gamma {model.r1.gamma:.4g}, learning rate {model.learning_rate:g}\n"
+        f"Training   batch {model.batch}, {gamma}learning rate {model.learning_rate:g}\n"
         f"Run        {folder}"
     )
 

@@ -1,0 +1,90 @@
+"""What the networks' layers compute, in fewer passes over memory: equal to their definitions up to rounding.
+
+Nothing here is compiled, and everything works on any device. Single samples modulate the kernel where that is
+less work, what depends on weights alone can be cached (`fixed_weights`), and float16 stays in range.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from stylegan2.ops import bias_act as bias_act_op
+from stylegan2.ops import conv2d_resample
+
+from .dispatch import fused_bias_act
+from .weight_cache import cached
+
+
+def equalized(weight: Tensor, gain: float) -> Tensor:
+    """`stylegan2.networks.layers.equalized`: the product is cached while weights are fixed."""
+    return weight if gain == 1 else cached(torch.mul, weight, gain)
+
+
+def modulated_conv2d(
+    x: Tensor,
+    weight: Tensor,
+    styles: Tensor,
+    bias: Tensor | None = None,
+    noise: Tensor | None = None,
+    *,
+    demodulate: bool = True,
+    up: int = 1,
+    padding: int = 0,
+    filter: Tensor | None = None,
+    flip_weight: bool = True,
+    filter_gain: float = 1.0,
+    normalize: Callable[[Tensor], Tensor] | None = None,
+    activation: str = "linear",
+    gain: float | None = None,
+    clamp: float | None = None,
+) -> Tensor:
+    """`stylegan2.networks.layers.modulated_conv2d`."""
+    scale = None
+    if demodulate:
+        if x.dtype == torch.float16:
+            # Demodulation cancels any factor on weights or styles, so take the one that keeps float16 in
+            # range.
+            weight = cached(_normalized, weight)
+            styles = styles / styles.abs().amax(dim=1, keepdim=True)
+        scale = torch.rsqrt(styles.square() @ cached(_power, weight) + 1e-8)
+    if len(x) == 1 and 4 * weight.numel() < x.numel():  # a single sample: the kernel, if that is less work
+        weight = weight * styles[0, :, None, None]
+    else:
+        x = x * styles.to(x.dtype)[:, :, None, None]
+    weight = cached(Tensor.to, weight, x.dtype)
+    x = conv2d_resample(x, weight, filter, up, padding=padding, flip_weight=flip_weight, gain=filter_gain)
+    if normalize is not None:
+        x = normalize(x)
+    if scale is None and noise is None:
+        return bias_act_op(x, bias, activation, gain=gain, clamp=clamp)
+    return fused_bias_act(x, bias, activation, gain=gain, clamp=clamp, scale=scale, noise=noise)
+
+
+def _normalized(weight: Tensor) -> Tensor:
+    """With the largest entry of each (I, k, k) kernel 1/√(I·k²)."""
+    return weight / (weight.abs().amax(dim=(1, 2, 3), keepdim=True) * weight[0].numel() ** 0.5)
+
+
+def _power(weight: Tensor) -> Tensor:
+    """Σ weight² over a kernel's pixels, (I, O), summed in the order of memory: 30 times as fast."""
+    if weight.stride(0) < weight.stride(1):
+        return weight.transpose(0, 1).square().sum(dim=(2, 3))
+    return weight.square().sum(dim=(2, 3)).t()
+
+
+def choose_memory_order(network: nn.Module) -> None:
+    """Put the kernels of convolutions into the order in memory that each is read and gets its gradient in."""
+    for layer in network.modules():
+        weight = getattr(layer, "weight", None)
+        if isinstance(weight, nn.Parameter) and weight.ndim == 4:
+            transposed = getattr(layer, "up", 1) > 1
+            weight.data = _channels_last(weight.data, transposed)
+
+
+def _channels_last(weight: Tensor, transposed: bool) -> Tensor:
+    if not transposed:
+        return weight.contiguous(memory_format=torch.channels_last)
+    return weight.transpose(0, 1).contiguous(memory_format=torch.channels_last).transpose(0, 1)

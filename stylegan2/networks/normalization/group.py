@@ -1,0 +1,22 @@
+"""Group normalization of features (Wu and He 2018, arXiv 1803.08494)."""
+
+from torch import Tensor, nn
+
+from . import Normalization, normalizations
+
+
+@normalizations.register("group")
+class GroupNormalization(Normalization):
+    """y = γ·(x - μ)/√(σ² + ε) + β, μ and σ² over pixels and a group of channels, ε = 1e-5.
+
+    There are as many groups as the largest divisor of the channels that is at most 32.
+    """
+
+    def __init__(self, weight: Tensor):
+        super().__init__(weight)
+        channels = len(weight)
+        groups = max(g for g in range(1, min(32, channels) + 1) if channels % g == 0)
+        self.norm = nn.GroupNorm(groups, channels)
+
+    def features(self, x: Tensor) -> Tensor:
+        return self.norm(x.to(self.norm.weight.dtype)).to(x.dtype)

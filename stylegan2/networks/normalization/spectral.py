@@ -1,0 +1,36 @@
+"""Spectral normalization of weights (Miyato et al. 2018, arXiv 1802.05957)."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from . import Normalization, normalizations
+
+
+@normalizations.register("spectral")
+class SpectralNormalization(Normalization):
+    """W / σ₁(W), σ₁ the largest singular value of the kernel as a matrix (O, I·k²).
+
+    σ₁ = uᵀWv, with u and v from the power method: 15 steps at initialization, then one for each call in
+    training. Both are buffers, so checkpoints and the running average hold them.
+    """
+
+    def __init__(self, weight: Tensor):
+        super().__init__(weight)
+        matrix = weight.flatten(1)
+        self.register_buffer("u", F.normalize(torch.randn(len(matrix)), dim=0))
+        self.register_buffer("v", F.normalize(torch.randn(matrix.shape[1]), dim=0))
+        self._power_steps(matrix, 15)
+
+    def weight(self, weight: Tensor) -> Tensor:
+        matrix = weight.flatten(1)
+        if self.training:
+            self._power_steps(matrix, 1)
+        # Clones, since a later call's power step must not change what this call's gradient needs.
+        return weight / (self.u.clone() @ (matrix @ self.v.clone()))
+
+    @torch.no_grad()
+    def _power_steps(self, matrix: Tensor, steps: int) -> None:
+        for _ in range(steps):
+            self.v.copy_(F.normalize(matrix.t() @ self.u, dim=0))
+            self.u.copy_(F.normalize(matrix @ self.v, dim=0))

@@ -1,0 +1,51 @@
+"""Train: `python train.py` and `stylegan2 train`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from jsonargparse import ArgumentParser
+
+from stylegan2.cli import add_model_options, build_data, build_model, make_parser, select, with_default_config
+from stylegan2.training.options import RunOptions, is_first_process, run_folder
+
+
+def train_parser(prog: str = "train.py") -> ArgumentParser:
+    """All options of training."""
+    parser = make_parser(
+        prog,
+        "Train StyleGAN2 on a folder or zip of images. Writes runs/NAME/ with config.yaml, checkpoints, "
+        "samples and metrics.csv. Without --config it takes configs/demo.yaml, or, given --data.path, "
+        "configs/auto.yaml.",
+    )
+    parser.add_class_arguments(RunOptions)
+    add_model_options(parser)
+    return parser
+
+
+def train_command(args: list[str], prog: str = "train.py") -> int:
+    """Parse the options, build what they describe, and train. Returns the exit status.
+
+    Raises:
+        InputError: The options do not fit together; nothing has been written.
+    """
+    parser = train_parser(prog)
+    config = parser.parse_args(with_default_config(args))
+    from stylegan2.training.run import train  # the training framework, which --help does without
+
+    parsed = parser.instantiate(config)
+    options = select(parsed, RunOptions)
+    data = build_data(parsed)
+    folder = run_folder(options, default=_run_name(data.path))
+    dataset = data.open(minimum=options.batch, progress=is_first_process())
+    torch.manual_seed(options.seed)
+    model = build_model(parsed, dataset, options.batch, options.batch_per_device)
+    # What the run's own configuration is good for: resuming it, or repeating it.
+    config.name, config.ckpt_path = folder.name, None
+    return train(model, data, options, folder, parser.dump(config, skip_unset=False))
+
+
+def _run_name(path: str) -> str:
+    """What a run on these images is called unless it is given a name."""
+    return "demo" if Path(path).parts[:1] == ("demo",) else Path(path).stem or "run"

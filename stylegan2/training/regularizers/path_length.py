@@ -1,0 +1,95 @@
+"""Path length regularization (SG2 §3.2, app. B)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from stylegan2.training import distributed
+
+from . import Regularizer, regularizers
+
+if TYPE_CHECKING:
+    from stylegan2.training.module import StyleGAN2
+
+
+@regularizers.register("path_length")
+@dataclass(frozen=True, kw_only=True)
+class PathLength(Regularizer):
+    """weight · E (‖Jᵀy‖ - a)², a the running mean of ‖Jᵀy‖."""
+
+    network: ClassVar[Literal["generator", "discriminator"]] = "generator"
+    state: ClassVar[tuple[str, ...]] = ("path_length_mean",)
+
+    weight: float = 2.0
+    """Weight of the penalty."""
+
+    every: int = 4
+    """Iterations between two evaluations (lazy regularization, SG2 app. B). 0: never."""
+
+    decay: float = 0.01
+    """Step of the running mean towards the batch's mean."""
+
+    batch_shrink: int = 2
+    """The penalty sees 1/batch_shrink of a batch, to save memory."""
+
+    normalize_by_image_size: bool = True
+    """y is N(0, 1)/√(H·W): the length does not grow with the resolution (SG2's code). Off: y is N(0, 1)."""
+
+    def __call__(
+        self,
+        synthesis: Callable[[Tensor], Tensor],
+        ws: Tensor,
+        mean: Tensor,
+        average: Callable[[Tensor], Tensor] = lambda length: length,
+        draw: Callable[[Tensor], Tensor] = torch.randn_like,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Evaluate the penalty.
+
+        Args:
+            synthesis: ws to images.
+            ws: (N, num_ws, w_dim), attached to the mapping network.
+            mean: a, a scalar; 0 at the start.
+            average: Mean over processes, differentiable.
+            draw: Images to unit normal ones of their shape: y before it is divided.
+
+        Returns:
+            The penalty, a scalar; the new a, detached; the lengths (N,), detached.
+        """
+        lengths = self.lengths(synthesis, ws, draw)
+        # The updated mean takes part in the gradient.
+        mean = mean + self.decay * (average(lengths.mean()) - mean)
+        return self.weight * (lengths - mean).square().mean(), mean.detach(), lengths.detach()
+
+    def lengths(
+        self,
+        synthesis: Callable[[Tensor], Tensor],
+        ws: Tensor,
+        draw: Callable[[Tensor], Tensor] = torch.randn_like,
+    ) -> Tensor:
+        """√(mean over rows of ws of Σ_dim J²), J = ∇_ws Σ(image · y): one length for each sample, (N,)."""
+        images = synthesis(ws)
+        y = draw(images)
+        if self.normalize_by_image_size:
+            y = y / math.sqrt(images.shape[2] * images.shape[3])
+        (jacobian,) = torch.autograd.grad((images * y).sum(), ws, create_graph=True)
+        squares = jacobian.square().sum(dim=2).mean(dim=1)
+        # √ has no finite slope at an exact zero, which a dead generator gives: let it give gradient 0.
+        return torch.where(squares > 0, squares, 1).sqrt() * (squares > 0)
+
+    def penalty(self, training: StyleGAN2, real: Tensor, c: Tensor) -> Tensor:
+        ws = training.ws(c[: max(len(c) // self.batch_shrink, 1)])
+        penalty, mean, _ = self(
+            training.generator.synthesis,
+            ws,
+            training.path_length_mean,
+            distributed.average,
+            training.draws.pixels,
+        )
+        training.path_length_mean.copy_(mean)
+        return penalty

@@ -1,0 +1,56 @@
+"""R1: the gradient penalty on real images (Mescheder et al. 2018, arXiv 1801.04406)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from . import Regularizer, regularizers
+
+if TYPE_CHECKING:
+    from stylegan2.training.module import StyleGAN2
+
+
+@regularizers.register("r1")
+@dataclass(frozen=True, kw_only=True)
+class R1(Regularizer):
+    """gamma/2 · E ‖∇ₓ D(x)‖², x real images."""
+
+    network: ClassVar[Literal["generator", "discriminator"]] = "discriminator"
+
+    gamma: float | None = None
+    """Weight. null: 0.0002 · resolution² / batch (ADA app. C); config-f takes 10 at 1024²."""
+
+    every: int = 16
+    """Iterations between two evaluations (lazy regularization, SG2 app. B). 0: never."""
+
+    def __call__(self, score: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+        """score: images (N, C, H, W) to logits (N, 1). Returns the penalty, a scalar."""
+        if self.gamma is None:
+            raise ValueError("R1.gamma is not set: give a number, such as default_gamma(resolution, batch)")
+        return self.gamma / 2 * gradient_penalty(score, images).mean()
+
+    def resolved(self, resolution: int, batch: int) -> R1:
+        return self if self.gamma is not None else replace(self, gamma=default_gamma(resolution, batch))
+
+    def penalty(self, training: StyleGAN2, real: Tensor, c: Tensor) -> Tensor:
+        return self(lambda images: training.score(images, c), real)
+
+
+def default_gamma(resolution: int, batch: int) -> float:
+    """The weight of R1 that ADA's "auto" recipe found to suit most data sets (ADA app. C)."""
+    return 0.0002 * resolution**2 / batch
+
+
+def gradient_penalty(score: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+    """‖∇ₓ Σ D(x)‖² of each sample, (N,), differentiable.
+
+    The logits of the whole batch are summed, so the minibatch stddev couples the samples.
+    """
+    images = images.detach().requires_grad_()
+    (gradient,) = torch.autograd.grad(score(images).sum(), images, create_graph=True)
+    return gradient.square().sum(dim=(1, 2, 3))

@@ -1,0 +1,29 @@
+"""R2: the gradient penalty on generated images (Mescheder et al. 2018, arXiv 1801.04406)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from . import regularizers
+from .r1 import R1
+
+if TYPE_CHECKING:
+    from stylegan2.training.module import StyleGAN2
+
+
+@regularizers.register("r2")
+@dataclass(frozen=True, kw_only=True)
+class R2(R1):
+    """gamma/2 · E ‖∇ₓ D(x)‖², x generated images. StyleGAN2 does without it."""
+
+    every: int = 0
+    """Iterations between two evaluations (lazy regularization, SG2 app. B). 0: never."""
+
+    def penalty(self, training: StyleGAN2, real: Tensor, c: Tensor) -> Tensor:
+        with torch.no_grad():
+            fake = training.fake(c)
+        return super().penalty(training, fake, c)
