@@ -14,7 +14,8 @@ import yaml
 from PIL import Image
 
 from stylegan2.__main__ import COMMANDS, main, run
-from stylegan2.cli import CONFIGS, train_parser
+from stylegan2.cli import CONFIGS
+from stylegan2.tools.train import train_parser
 from stylegan2.training.module import StyleGAN2
 
 ROOT = Path(__file__).parent.parent
@@ -54,15 +55,8 @@ def rows(folder):
 def test_a_run_leaves_configuration_checkpoints_samples_and_numbers(tiny, capsys):
     assert tiny() == 0
     folder = tiny.folder
-    assert (
-        sorted(p.name for p in (folder / "checkpoints").iterdir())
-        == [
-            "kimg000000.0.ckpt",
-            "kimg000000.1.ckpt",
-            "last.ckpt",
-        ]
-        or (folder / "checkpoints" / "last.ckpt").exists()
-    )
+    names = sorted(path.name for path in (folder / "checkpoints").iterdir())
+    assert names == ["kimg00000.032.ckpt", "kimg00000.064.ckpt", "last.ckpt"]
     assert (folder / "samples" / "reals.png").exists()
     size = Image.open(folder / "samples" / "reals.png").size
     assert all(Image.open(path).size == size for path in (folder / "samples").glob("kimg*.png"))
@@ -116,7 +110,7 @@ def test_other_networks_than_the_checkpoints_are_refused_by_name(tiny, capsys):
     changed = ["--model.scalings.activation_gain", 1, "--model.discriminator.channel_max", 4]
     assert tiny("--ckpt_path", "last", "--kimg", 1, *changed) == 2
     error = capsys.readouterr().err
-    assert "generator.scalings.activation_gain: 1.414" in error
+    assert "scalings.activation_gain: 1.414" in error
     assert "discriminator.channel_max: 8 in the checkpoint, 4 configured" in error
     assert "generator.channel_max" not in error
 

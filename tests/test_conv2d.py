@@ -6,11 +6,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from stylegan2.kernels import build, winograd
-from stylegan2.kernels import weight_cache as once
-from stylegan2.kernels.convolution import conv2d, conv_transpose2d
+from stylegan2 import kernels as package
+from stylegan2.kernels import fixed_weights, winograd
+from stylegan2.kernels.weight_cache import cached
 from stylegan2.networks.generator import Generator
-from stylegan2.ops import fixed_weights
+from stylegan2.ops import conv2d, conv_transpose2d
 
 pytestmark = pytest.mark.skipif(shutil.which("c++") is None, reason="no C++ compiler")
 
@@ -198,7 +198,7 @@ def test_autocast_leaves_convolutions_and_their_gradients_to_pytorch():
 def test_without_kernels_convolutions_are_pytorchs():
     x, weight = torch.randn(1, 64, 128, 128), torch.randn(64, 64, 3, 3, requires_grad=True)
     assert not torch.equal(conv2d(x, weight, padding=(1, 1)), F.conv2d(x, weight, padding=1))
-    with build.off():
+    with package.off():
         y = conv2d(x, weight, padding=(1, 1))
         assert torch.equal(y, F.conv2d(x, weight, padding=1))
     assert type(y.grad_fn).__name__ == "ConvolutionBackward0"
@@ -280,7 +280,7 @@ def test_networks_made_in_inference_mode_generate_with_fixed_weights():
         assert g(torch.randn(1, 8)).shape == (1, 3, 8, 8)
 
 
-def test_within_fixed_weights_a_weight_is_worked_on_once_unless_a_gradient_is_wanted():
+def test_within_fixed_weights_a_result_is_cached_unless_a_gradient_is_wanted():
     calls = []
 
     def double(weight):
@@ -289,16 +289,16 @@ def test_within_fixed_weights_a_weight_is_worked_on_once_unless_a_gradient_is_wa
 
     weight = torch.nn.Parameter(torch.ones(2))
     with torch.no_grad():
-        once(double, weight)
-        once(double, weight)
+        cached(double, weight)
+        cached(double, weight)
         assert len(calls) == 2
         fixed = fixed_weights()
         for _ in range(2):
             with fixed:
-                once(double, weight)
-                once(double, weight)
+                cached(double, weight)
+                cached(double, weight)
         assert len(calls) == 3
         with fixed, torch.enable_grad():
-            assert once(double, weight).requires_grad and len(calls) == 4
-        once(double, weight)
+            assert cached(double, weight).requires_grad and len(calls) == 4
+        cached(double, weight)
         assert len(calls) == 5

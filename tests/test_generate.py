@@ -7,7 +7,7 @@ from PIL import Image
 
 from stylegan2.__main__ import run
 from stylegan2.tools.generate import generate_image, parse_numbers
-from stylegan2.training.checkpoint import load_generator
+from stylegan2.formats import load_generator
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 CONFIG = """
@@ -90,7 +90,7 @@ def test_the_latent_is_the_official_one_of_the_seed(checkpoint):
 def test_checkpoints_open_without_running_code_and_without_configuration(checkpoint):
     network, state = load_generator(checkpoint)
     stored = torch.load(checkpoint, weights_only=True)["state_dict"]
-    assert torch.equal(stored["average.synthesis.b4.const"], network.synthesis.b4.const)
+    assert torch.equal(stored["generator_ema.synthesis.b4.const"], network.synthesis.b4.const)
     assert state["images"] == 16 and not network.training
 
 

@@ -2,7 +2,9 @@
 
 import importlib
 import shutil
+from contextlib import contextmanager
 
+import numpy as np
 import pytest
 import torch
 from conftest import parametrize_golden
@@ -10,13 +12,14 @@ from test_ops import (
     test_bias_act_and_its_two_derivatives_equal_the_official_numbers as bias_act_golden,
 )
 from test_ops import test_upfirdn2d_equals_the_official_numbers as upfirdn2d_golden
+from torch.autograd import gradcheck, gradgradcheck
 
-from stylegan2.kernels import build
+from stylegan2.kernels import build, dispatch
 from stylegan2.kernels import library as kernels
-from stylegan2.ops import activations, bias_act, setup_filter, upfirdn2d
+from stylegan2.kernels.dispatch import bias_act
+from stylegan2.ops import activations, setup_filter, upfirdn2d
 
 upfirdn2d_module = importlib.import_module("stylegan2.ops.upfirdn2d")
-bias_act_module = importlib.import_module("stylegan2.ops.bias_act")
 
 needs_compiler = pytest.mark.skipif(shutil.which("c++") is None, reason="no C++ compiler")
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
@@ -67,7 +70,7 @@ BIAS_ACT = {  # name: shape of x, which of bias, scale, noise, arguments
 def _no_fallback(monkeypatch):
     """A test that should run a kernel must not pass by the reference."""
     monkeypatch.setenv("STYLEGAN2_KERNELS", "require")
-    monkeypatch.setattr(bias_act_module, "FASTER_IN_PYTORCH", {})
+    monkeypatch.setattr(dispatch, "_FASTER_IN_PYTORCH", {})
 
 
 def laid_out(x, form):
@@ -118,10 +121,10 @@ def test_upfirdn2d_and_its_derivatives_are_as_exact_as_pytorchs(device, name, dt
     shape, f, args = UPFIRDN2D[name]
     x = torch.randn(shape).to(dtype)
     f = None if f is None else f.float()
-    y = upfirdn2d_module.upfirdn2d(x, f, **args)
+    y = upfirdn2d(x, f, **args)
     as_exact_as_pytorch(
         lambda x: upfirdn2d(x, None if f is None else f.to(x.device), **args),
-        lambda x: reference(upfirdn2d_module, upfirdn2d, x, f, **args),
+        lambda x: reference(upfirdn2d, x, f, **args),
         [x], torch.randn(y.shape).to(dtype), [torch.randn(shape).to(dtype)], device, dtype, form,
     )  # fmt: skip
 
@@ -134,7 +137,7 @@ def test_bias_act_and_its_derivatives_are_as_exact_as_pytorchs(device, name, dty
     leaves, op = bias_act_case(name, dtype)
     directions = [torch.randn(t.shape).to(dtype) for t in leaves]
     as_exact_as_pytorch(
-        op, lambda *t: reference(bias_act_module, op, *t),
+        op, lambda *t: reference(op, *t),
         leaves, torch.randn(leaves[0].shape).to(dtype), directions, device, dtype, form,
     )  # fmt: skip
 
@@ -163,24 +166,30 @@ def bias_act_case(name, dtype):
     return [x, *extra], op
 
 
-def reference(module, op, *args, **kwargs):
+def reference(op, *args, **kwargs):
     """The op with its kernels out of reach."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module.kernels, "usable", lambda *_: False)
+    with dispatch_without_kernels():
         return op(*args, **kwargs)
+
+
+@contextmanager
+def dispatch_without_kernels():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dispatch, "usable", lambda *_: False)
+        yield
 
 
 @needs_compiler
 @parametrize_golden("ops_upfirdn2d")
 def test_upfirdn2d_by_kernel_equals_the_official_numbers(golden, monkeypatch):
-    monkeypatch.delattr(upfirdn2d_module, "upfirdn2d_reference")
+    monkeypatch.delattr(upfirdn2d_module.upfirdn2d, "__wrapped__")
     upfirdn2d_golden(golden)
 
 
 @needs_compiler
 @parametrize_golden("ops_bias_act")
 def test_bias_act_by_kernel_equals_the_official_numbers(golden, monkeypatch):
-    monkeypatch.delattr(bias_act_module, "bias_act_reference")
+    monkeypatch.delattr(importlib.import_module("stylegan2.ops").bias_act, "__wrapped__")
     bias_act_golden(golden)
 
 
@@ -341,12 +350,26 @@ def test_results_too_large_for_the_caches_are_whole(form, dtype):
     def both(op):
         y = op(x)
         assert y.nbytes >= 2**25
-        with build.off():
+        with dispatch_without_kernels():
             torch.testing.assert_close(y, op(x), **tolerance)
 
     both(lambda x: upfirdn2d(x, f, padding=(1, 2, 2, 1)))
     both(lambda x: upfirdn2d(x, FULL_RANK, padding=2))
     both(lambda x: bias_act(x, b, "lrelu", clamp=1.5))
+
+
+@pytest.mark.parametrize("shape", [(4, 5), (1, 1, 4, 5), (2, 1, 4, 5)])
+def test_bias_act_with_scale_and_noise_is_the_formula_and_passes_gradgradcheck(shape):
+    x, scale, b, noise = (
+        torch.randn(s, dtype=torch.float64, requires_grad=True) for s in [(2, 3, 4, 5), (2, 3), (3,), shape]
+    )
+    op = lambda x, b, scale, noise: bias_act(x, b, "lrelu", clamp=1.5, scale=scale, noise=noise)  # noqa: E731
+    inner = np.einsum("nchw,nc->nchw", x.detach(), scale.detach()) + noise.detach().numpy()
+    inner = inner + b.detach().numpy()[:, None, None]
+    expected = np.clip(np.where(inner < 0, 0.2 * inner, inner) * 2**0.5, -1.5, 1.5)
+    np.testing.assert_allclose(op(x, b, scale, noise).detach(), expected, atol=1e-12)
+    assert gradcheck(op, (x, b, scale, noise))
+    assert gradgradcheck(op, (x, b, scale, noise))
 
 
 @pytest.mark.slow

@@ -56,11 +56,11 @@ def test_equalized_linear_equals_the_official_one(golden):
 
 @parametrize_golden("layers_conv")
 def test_equalized_conv_equals_the_official_one(golden):
-    names = {"in_channels", "out_channels", "kernel", "bias", "activation", "up", "down", "clamp", "gain"}
+    names = {"in_channels", "out_channels", "kernel", "bias", "activation", "up", "down", "clamp"}
     layer = EqualizedConv2d(scalings=Scalings(), **{k: v for k, v in golden.args.items() if k in names})
     load(layer, golden)
     x = golden.leaf("x")
-    out = layer(x)
+    out = layer(x, gain=golden.args.get("gain", 1.0))
     golden.check("out", out)
     check_gradients(golden, out, {"x": x}, layer)
 
@@ -106,9 +106,9 @@ def test_synthesis_and_image_layers_equal_the_official_ones(golden):
     args, x, w = golden.args, golden.leaf("x"), golden.leaf("w")
     sizes = (args["in_channels"], args["out_channels"], w.shape[1])
     if args["kind"] == "synthesis layer":
-        extra = {"up": args["up"], "clamp": args["clamp"], "gain": args["gain"]}
+        extra = {"up": args["up"], "clamp": args["clamp"]}
         layer = load(SynthesisLayer(*sizes, args["resolution"], scalings=Scalings(), **extra), golden)
-        out = layer(x, w, noise=args["noise"])
+        out = layer(x, w, noise=args["noise"], gain=args["gain"])
     else:
         layer = load(ToRGBLayer(*sizes, scalings=Scalings(), clamp=args["clamp"]), golden)
         out = layer(x, w)
@@ -205,6 +205,19 @@ def test_minibatch_stddev_is_biased_and_strided():
 def test_a_batch_that_the_groups_do_not_divide_is_refused():
     with pytest.raises(ValueError, match="multiple of minibatch_group"):
         minibatch_stddev(torch.zeros(6, 2, 4, 4), 4)
+
+
+def test_w_avg_stays_where_a_call_asks_for_it():
+    mapping = MappingNetwork(8, 6, 4, layers=2, scalings=Scalings()).train()
+    mapping(torch.randn(4, 8), update_w_avg=False)
+    assert not mapping.w_avg.any()
+
+
+def test_truncation_without_rows_of_ws_moves_w_itself():
+    mapping = MappingNetwork(8, 6, None, layers=2, scalings=Scalings()).eval()
+    mapping.w_avg.fill_(3.0)
+    z = torch.randn(4, 8)
+    torch.testing.assert_close(mapping(z, psi=0.25), 3 + 0.25 * (mapping(z) - 3))
 
 
 def test_w_avg_moves_in_training_only():

@@ -8,15 +8,13 @@ from conftest import parametrize_golden
 
 from stylegan2 import Generator
 from stylegan2.formats.official import from_official
-from stylegan2.training.losses import (
-    R1,
-    PathLength,
-    default_gamma,
-    discriminator_loss,
-    generator_loss,
-    gradient_penalty,
-    style_mixing,
-)
+from stylegan2.training.config import TrainingConfig
+from stylegan2.training.draws import Draws
+from stylegan2.training.losses import losses as adversarial_losses
+from stylegan2.training.losses.logistic import discriminator_loss, generator_loss
+from stylegan2.training.module import StyleGAN2
+from stylegan2.training.regularizers.path_length import PathLength
+from stylegan2.training.regularizers.r1 import R1, default_gamma, gradient_penalty
 
 
 class Setting:
@@ -37,6 +35,10 @@ class Setting:
 
     def score(self, images):
         return self.discriminator(images, self.c)
+
+    def model(self):
+        config = TrainingConfig(ema=None)
+        return StyleGAN2(self.generator, self.discriminator, config, batch=len(self.z))
 
     def check(self, case, value, network):
         self.golden.check(f"{case}/value", value)
@@ -65,20 +67,14 @@ def test_generator_loss_equals_the_official_one(golden, setting):
 
 @losses
 def test_style_mixing_equals_the_official_one(golden, setting):
-    ws, other = (setting.generator.mapping(golden[z], setting.c) for z in ("z", "z2"))
-    cutoff, rows = golden.args["mix_cutoff"], ws.shape[1]
-    # A generator whose second number falls on that crossover.
-    seeds = (s for s in range(1000) if crossover(s, rows) == cutoff)
-    mixed = style_mixing(ws, lambda: other, 1.0, torch.Generator().manual_seed(next(seeds)))
-    logits = setting.score(setting.synthesis(mixed))
+    model, cutoff = setting.model(), golden.args["mix_cutoff"]
+    latents = iter([golden["z"], golden["z2"]])
+    model.draws.z = lambda n, like, width: next(latents)
+    model.draws.crossover = lambda num_ws, probability: cutoff
+    c = torch.zeros(len(golden["z"]), 0, dtype=golden.dtype) if setting.c is None else setting.c
+    logits = setting.score(setting.synthesis(model.ws(c)))
     golden.check("g_main_mixing/logits", logits)
     setting.check("g_main_mixing", generator_loss(logits), setting.generator)
-
-
-def crossover(seed, rows):
-    """The first row that style_mixing takes from the other latent."""
-    a, b = torch.zeros(1, rows, 1), torch.ones(1, rows, 1)
-    return int((style_mixing(a, lambda: b, 1.0, torch.Generator().manual_seed(seed)) == 0).sum())
 
 
 @losses
@@ -106,8 +102,9 @@ def test_path_length_equals_the_official_one(golden, setting, shrink):
     ws = setting.generator.mapping(setting.z[:n], c)
     before = torch.tensor(golden.args["pl_mean_before"], dtype=golden.dtype)
     loss = PathLength(weight=golden.args["pl_weight"], decay=golden.args["pl_decay"])
-    y = golden[f"pl_noise_{shrink}"]
-    penalty, mean, lengths = loss(setting.synthesis, ws, before, y=y)
+    penalty, mean, lengths = loss(
+        setting.synthesis, ws, before, draw=lambda images: golden[f"pl_noise_{shrink}"]
+    )
     golden.check(f"g_path_{shrink}/lengths", lengths)
     golden.check(f"g_path_{shrink}/pl_mean_new", mean)
     assert not mean.requires_grad
@@ -119,7 +116,7 @@ def test_path_length_averages_the_jacobian_over_layers_not_over_the_batch():
     a = torch.tensor([1.0, 10.0, 100.0])
     ws = torch.ones(3, 4, 1, requires_grad=True)
     lengths = PathLength().lengths(
-        lambda ws: (ws.sum(dim=1) * a[:, None])[:, :, None, None], ws, y=torch.ones(3, 1, 1, 1)
+        lambda ws: (ws.sum(dim=1) * a[:, None])[:, :, None, None], ws, torch.ones_like
     )
     torch.testing.assert_close(lengths, a)
 
@@ -148,14 +145,13 @@ def test_path_length_does_not_grow_with_the_image_only_if_normalised():
 
 
 def test_style_mixing_starts_anywhere_from_the_second_row_to_the_last():
-    assert {crossover(seed, 6) for seed in range(200)} == {1, 2, 3, 4, 5}
+    assert {Draws().crossover(6, 1.0) for _ in range(200)} == {1, 2, 3, 4, 5}
 
 
 def test_style_mixing_happens_with_its_probability():
-    a, b, random = torch.zeros(1, 6, 1), torch.ones(1, 6, 1), torch.Generator().manual_seed(0)
-    mixed = [bool(style_mixing(a, lambda: b, 0.9, random).any()) for _ in range(2000)]
+    mixed = [Draws().crossover(6, 0.9) < 6 for _ in range(2000)]
     assert sum(mixed) / len(mixed) == pytest.approx(0.9, abs=0.02)
-    assert not any(style_mixing(a, lambda: b, 0.0, random).any() for _ in range(20))
+    assert all(Draws().crossover(6, 0.0) == 6 for _ in range(20))
 
 
 def test_default_gamma_is_the_auto_recipe():
@@ -190,3 +186,30 @@ def test_ws_with_another_number_of_rows_are_refused(rows):
     g = Generator(16, z_dim=8, w_dim=8, mapping_layers=1, channel_base=64)
     with pytest.raises(ValueError, match=r"\(N, 6, w_dim\)"):
         g.synthesis(torch.zeros(1, rows, 8))
+
+
+def naive(name, fake, real):
+    """(G's loss, D's loss) sample by sample, from the papers' formulas."""
+    softplus, g, d = lambda x: math.log1p(math.exp(x)), [], []
+    for f, r in zip(fake.flatten().tolist(), real.flatten().tolist()):
+        if name == "logistic":
+            g.append(softplus(-f)), d.append(softplus(f) + softplus(-r))
+        elif name == "hinge":
+            g.append(-f), d.append(max(0, 1 + f) + max(0, 1 - r))
+        elif name == "wasserstein":
+            g.append(-f), d.append(f - r)
+        elif name == "relativistic":
+            g.append(softplus(r - f)), d.append(softplus(f - r))
+    return sum(g) / len(g), sum(d) / len(d)
+
+
+@pytest.mark.parametrize("name", ["logistic", "hinge", "wasserstein", "relativistic"])
+def test_each_adversarial_loss_is_its_papers_formula(name):
+    fake, real = torch.randn(2, 16, 1, dtype=torch.float64).unbind()
+    loss, (g, d) = adversarial_losses[name], naive(name, fake, real)
+    assert loss.generator(fake, real).item() == pytest.approx(g)
+    assert loss.discriminator(fake, real).item() == pytest.approx(d)
+
+
+def test_the_loss_package_has_no_other_entry_than_those_tested():
+    assert set(adversarial_losses) == {"logistic", "hinge", "wasserstein", "relativistic"}

@@ -64,7 +64,8 @@ def test_discriminator_equals_the_official_one(golden):
 @pytest.mark.parametrize("name", GENERATORS + DISCRIMINATORS)
 def test_settings_are_inferred_from_names_and_shapes(name):
     golden = load_golden(name)
-    config, args = from_official(golden.weights()).config, golden.args
+    network = from_official(golden.weights())
+    config, args = network.config, golden.args
     expected = {
         "resolution": args["resolution"],
         "num_classes": args["label_dim"],
@@ -76,9 +77,20 @@ def test_settings_are_inferred_from_names_and_shapes(name):
     if "z_dim" in args:
         expected |= {"z_dim": args["z_dim"], "w_dim": args["w_dim"], "mapping_layers": args["mapping_layers"]}
     else:
-        expected |= {"minibatch_channels": args["minibatch_std_features"]}
-    assert {key: config[key] for key in expected} == expected
-    torch.testing.assert_close(torch.tensor(config["taps"]) * 8, torch.tensor([1.0, 3, 3, 1]))
+        expected |= {"minibatch_channels": max(args["minibatch_std_features"], 1)}
+        assert network.scalings.minibatch_stddev == (args["minibatch_std_features"] > 0)
+    assert {key: getattr(config, key) for key in expected} == expected
+    torch.testing.assert_close(torch.tensor(config.taps) * 8, torch.tensor([1.0, 3, 3, 1]))
+
+
+def test_a_generator_without_noise_inputs_is_recognized():
+    weights = {
+        name: value for name, value in load_golden("net_g_skip_16").weights().items() if "noise" not in name
+    }
+    generator = from_official(weights)
+    assert generator.scalings.noise is False
+    golden = load_golden("net_g_skip_16")
+    golden.check("image_none", generator(golden["z"], noise="const"))
 
 
 def test_overrides_reach_the_network():

@@ -6,9 +6,12 @@ import pytest
 import torch
 
 from stylegan2 import Discriminator, Generator, Scalings
+from stylegan2.errors import InputError
 from stylegan2.networks.layers import EqualizedConv2d, EqualizedLinear, SynthesisLayer
-from stylegan2.training.losses import R1, PathLength
+from stylegan2.training.config import TrainingConfig
 from stylegan2.training.module import StyleGAN2
+from stylegan2.training.regularizers.path_length import PathLength
+from stylegan2.training.regularizers.r1 import R1
 
 OFF = {
     "weight_scaling": ["kaiming", "none"],
@@ -16,7 +19,7 @@ OFF = {
     "residual_gain": [1.0],
     "mapping_lr_multiplier": [1.0],
     "latent_normalization": ["l2", "none"],
-    "style_normalization": ["none"],
+    "style_normalization": ["none", "instance", "group", "spectral"],
     "style_bias_init": [0.0],
     "upsample_gain": [0.25],
     "minibatch_stddev": [False],
@@ -41,18 +44,14 @@ def trained_parameters(scalings):
             for name, p in network.named_parameters():
                 if name.endswith(("b16.conv1.bias", "b16.fromrgb.bias")):
                     p.fill_(1000.0)
-    model = StyleGAN2(
-        g, d, batch=4, scalings=scalings, r1=R1(gamma=1, every=2), path_length=PathLength(every=2)
-    )
-    optimizers = model.configure_optimizers()
-    model.optimizers = lambda: optimizers
-    model.manual_backward = lambda loss: loss.backward()
+    penalties = (R1(gamma=1, every=2), PathLength(every=2))
+    model = StyleGAN2(g, d, TrainingConfig(scalings=scalings, regularizers=penalties), batch=4)
     torch.manual_seed(1)
     real = torch.randint(0, 256, (4, 3, 16, 16), dtype=torch.uint8)
     z = torch.randn(4, 8)
     with torch.no_grad():
         before = [g(z, noise="const"), d(g(z, noise="const"))]
-    model.training_step((real, torch.zeros(4, 0)))
+    model.iterate(real, torch.zeros(4, 0), *model.configure_optimizers())
     return torch.cat([t.detach().flatten() for t in (*before, *g.parameters(), *d.parameters())])
 
 
@@ -145,25 +144,35 @@ def test_low_precision_networks_stay_close_to_float32(dtype):
         assert (exact - low).abs().max() / exact.abs().max() < (0.01 if dtype == "float16" else 0.06)
 
 
-def test_the_clamp_bounds_low_precision_blocks_only():
+@pytest.mark.parametrize(
+    "clamp,bounds", [("auto", {8: None, 16: 256}), (0.5, {8: 0.5, 16: 0.5}), (None, {8: None, 16: None})]
+)
+def test_the_clamp_bounds_low_precision_blocks_or_all_or_none(clamp, bounds):
     torch.manual_seed(0)
-    scalings = Scalings(clamp=0.01)
-    g = Generator(
-        16,
-        z_dim=8,
-        w_dim=8,
-        low_precision_blocks=1,
-        low_precision_dtype="bfloat16",
-        scalings=scalings,
-        **TINY,
-    )
+    low = {"low_precision_blocks": 1, "low_precision_dtype": "bfloat16"}
+    g = Generator(16, z_dim=8, w_dim=8, scalings=Scalings(clamp=clamp), **low, **TINY)
     seen = {}
-    for r in (8, 16):
-        g.get_submodule(f"synthesis.b{r}.conv1").register_forward_hook(
-            lambda module, _, out, r=r: seen.update({r: out.abs().max().item()})
-        )
+    for r in bounds:
+        layer = g.get_submodule(f"synthesis.b{r}.conv1")
+        layer.bias.data.fill_(1000)
+        layer.register_forward_hook(lambda module, _, out, r=r: seen.update({r: out.abs().max().item()}))
     g(torch.randn(2, 8))
-    assert seen[16] <= 0.0101 and seen[8] > 0.1
+    for r, bound in bounds.items():
+        assert seen[r] > 1000 if bound is None else seen[r] == pytest.approx(bound, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    "field,value,words",
+    [
+        ("style_normalization", "demod", "demodulation"),
+        ("weight_scaling", "equalised", "Did you mean equalized"),
+        ("clamp", "automatic", "auto"),
+        ("clamp", -1.0, "above 0"),
+    ],
+)
+def test_a_choice_that_is_none_is_refused_with_the_nearest_name(field, value, words):
+    with pytest.raises(InputError, match=words):
+        Scalings(**{field: value})
 
 
 @pytest.mark.parametrize("img_channels", [1, 3, 4])

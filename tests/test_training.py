@@ -1,4 +1,4 @@
-"""The training loop: exact resume, several processes as one, lazy regularisation, divergence."""
+"""The training loop: exact resume, several processes as one, lazy regularization, divergence."""
 
 import copy
 import itertools
@@ -13,27 +13,41 @@ import torch.multiprocessing as mp
 from stylegan2 import Discriminator, Generator, Scalings
 from stylegan2.data.dataset import ImageData
 from stylegan2.errors import InputError
-from stylegan2.training import module as training_module
 from stylegan2.training.checkpoint import CheckpointState, save
-from stylegan2.training.distributed import LeanDDP
+from stylegan2.training.config import TrainingConfig
+from stylegan2.training.data import TrainingData, check_batch
+from stylegan2.training.draws import Draws
 from stylegan2.training.ema import EMA
-from stylegan2.training.losses import R1, PathLength
-from stylegan2.training.module import Diverged, StyleGAN2, TrainingData, check_batch
+from stylegan2.training.losses import AdversarialLoss, losses
+from stylegan2.training.module import Diverged, StyleGAN2, frozen
+from stylegan2.training.regularizers.path_length import PathLength
+from stylegan2.training.regularizers.r1 import R1
+from stylegan2.training.regularizers.r2 import R2
+from stylegan2.training.strategy import LeanDDP
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 TINY = {"channel_base": 64, "channel_max": 8}
 DEFAULT = Scalings()
 
 
-def make_model(batch=8, seed=0, scalings=DEFAULT, **options):
+def make_model(
+    batch=8,
+    seed=0,
+    scalings=DEFAULT,
+    r1=R1(gamma=1, every=3),  # noqa: B008 (frozen)
+    path_length=PathLength(every=2),  # noqa: B008
+    also=(),
+    batch_per_device=None,
+    **options,
+):
     torch.manual_seed(seed)
     shared = {"num_classes": 9, "scalings": scalings} | TINY
     return StyleGAN2(
         Generator(8, z_dim=8, w_dim=8, mapping_layers=2, **shared),
         Discriminator(8, mapping_layers=2, **shared),
+        TrainingConfig(scalings=scalings, regularizers=(r1, path_length, *also), **options),
         batch=batch,
-        scalings=scalings,
-        **{"r1": R1(gamma=1, every=3), "path_length": PathLength(every=2)} | options,
+        batch_per_device=batch_per_device,
     )
 
 
@@ -53,7 +67,7 @@ class Saver(pl.Callback):
         save(trainer, self.path)
 
 
-def fit(model, iterations, *callbacks, resume=None, **trainer):
+def fit(model, iterations, *callbacks, resume=None, loader=TrainingData, **trainer):
     options = {"accelerator": "cpu", "devices": 1, "max_epochs": -1, "logger": False} | trainer
     trainer = pl.Trainer(
         callbacks=[CheckpointState(), StopAt(iterations), *callbacks],
@@ -66,7 +80,7 @@ def fit(model, iterations, *callbacks, resume=None, **trainer):
     data = ImageData(resolution=8, classes="folders")
     data.open(progress=False)
     torch.manual_seed(1)
-    trainer.fit(model, TrainingData(data, model.batch, seed=5), ckpt_path=resume, weights_only=True)
+    trainer.fit(model, loader(data, model.batch, seed=5), ckpt_path=resume, weights_only=True)
     return model
 
 
@@ -93,23 +107,30 @@ def test_checkpoint_holds_every_running_quantity_as_plain_data(tmp_path):
     state = torch.load(tmp_path / "last.ckpt", weights_only=True)
     names = state["state_dict"]
     assert torch.equal(names["path_length_mean"], model.path_length_mean)
-    assert torch.equal(names["average.mapping.w_avg"], model.generator.mapping.w_avg)
-    assert not torch.equal(names["average.synthesis.b4.const"], names["generator.synthesis.b4.const"])
+    assert torch.equal(names["generator_ema.mapping.w_avg"], model.generator.mapping.w_avg)
+    assert not torch.equal(names["generator_ema.synthesis.b4.const"], names["generator.synthesis.b4.const"])
     assert len(state["optimizer_states"]) == 2 and all(o["state"] for o in state["optimizer_states"])
     assert state["stylegan2"]["images"] == 24
     assert not list(tmp_path.glob("*.tmp"))
 
 
+class LossRecorder(pl.Callback):
+    """Which losses each iteration computed."""
+
+    def __init__(self):
+        self.calls = []
+
+    def on_train_batch_end(self, trainer, module, *_):
+        self.calls += [(module.iteration - 1, name) for name in module.losses]
+
+
 def record_calls(model, iterations):
-    """Which phases ran at which iteration."""
-    calls = []
-    descend = model._descend
-    model._descend = lambda name, *args: (calls.append((model.iteration, name)), descend(name, *args))
-    fit(model, iterations)
-    return calls
+    recorder = LossRecorder()
+    fit(model, iterations, recorder)
+    return recorder.calls
 
 
-def test_lazy_intervals_count_iterations_not_optimiser_steps():
+def test_lazy_intervals_count_iterations_not_optimizer_steps():
     calls = record_calls(make_model(r1=R1(gamma=1, every=4), path_length=PathLength(every=3)), 9)
     assert [i for i, name in calls if name == "r1"] == [0, 4, 8]
     assert [i for i, name in calls if name == "path_length"] == [0, 3, 6]
@@ -128,7 +149,7 @@ def test_a_penalty_with_interval_zero_never_runs():
 
 
 @pytest.mark.parametrize("correct", [True, False])
-def test_lazy_regularisation_corrects_adam_and_weight(correct):
+def test_lazy_regularization_corrects_adam_and_weight(correct):
     scalings = Scalings(lazy_regularization_correction=correct)
     model = make_model(scalings=scalings, learning_rate=0.002, r1=R1(gamma=1, every=16))
     opt_g, opt_d = model.configure_optimizers()
@@ -140,7 +161,7 @@ def test_lazy_regularisation_corrects_adam_and_weight(correct):
 
 
 def test_gradient_accumulation_gives_the_gradient_of_the_whole_batch():
-    """Without what couples samples (minibatch stddev), parts add up to the whole, to rounding."""
+    """Without what couples samples (minibatch stddev), micro-batches add up to the whole, to rounding."""
 
     def run(batch_per_device):
         torch.manual_seed(3)
@@ -153,7 +174,7 @@ def test_gradient_accumulation_gives_the_gradient_of_the_whole_batch():
             r1=R1(gamma=1, every=1),
         ).double()
         order = iter(list(z.double().split(batch_per_device or 8)) * 100)
-        model.sample_z = lambda n: next(order)
+        model.draws.z = lambda n, like, width: next(order)
         freeze_noise(model)
         return fit(model, 2)
 
@@ -167,32 +188,35 @@ def freeze_noise(model):
 
 
 def assert_same_state_but_w_avg(a, b, **tolerance):
-    for model in (a, b):  # one step of the running mean a part
-        for network in (model.generator, model.average):
+    for model in (a, b):  # one step of the running mean for each micro-batch
+        for network in (model.generator, model.generator_ema):
             network.mapping.w_avg.zero_()
     assert_same_state(a, b, **tolerance)
 
 
+class SharedDraws(Draws):
+    """Of several processes, each takes its share of what one process would draw."""
+
+    def __init__(self, rank, world):
+        self.rank, self.world = rank, world
+        self.latents, self.images = torch.Generator().manual_seed(7), torch.Generator().manual_seed(8)
+
+    def z(self, n, like, width):
+        z = torch.randn(n * self.world, width, generator=self.latents, dtype=torch.float64)
+        return z[self.rank :: self.world]
+
+    def pixels(self, images):
+        shape = (len(images) * self.world, *images.shape[1:])
+        pixels = torch.randn(shape, generator=self.images, dtype=torch.float64)
+        return pixels[self.rank :: self.world]
+
+
 def distributed_model(rank, world):
     """Latents, noise and samples arranged so that processes together see what one process sees."""
-    torch.manual_seed(3)
-    model = make_model(style_mixing=0, path_length=PathLength(every=2, batch_shrink=1)).double()
+    model = make_model(seed=3, style_mixing=0, path_length=PathLength(every=2, batch_shrink=1)).double()
     freeze_noise(model)
-    random = torch.Generator().manual_seed(7)
-    y = torch.Generator().manual_seed(8)
-
-    def sample_z(n):
-        return torch.randn(n * world, 8, generator=random, dtype=torch.float64)[rank::world]
-
-    model.sample_z = sample_z
-    lengths = PathLength.lengths
-
-    def fixed_lengths(self, synthesis, ws, _=None):
-        pixels = torch.randn(len(ws) * world, 3, 8, 8, generator=y, dtype=torch.float64)
-        return lengths(self, synthesis, ws, pixels[rank::world])
-
-    PathLength.lengths = fixed_lengths
-    return model, lengths
+    model.draws = SharedDraws(rank, world)
+    return model
 
 
 class StridedData(TrainingData):
@@ -213,12 +237,8 @@ def train_process(rank, world, port, path):
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "LOCAL_RANK": str(rank)}
     os.environ |= {"WORLD_SIZE": str(world), "RANK": str(rank), "NODE_RANK": "0"}
     torch.set_num_threads(1)
-    training_module.TrainingData = StridedData
-    globals()["TrainingData"] = StridedData
-    model, lengths = distributed_model(rank, world)
     strategy = {"strategy": LeanDDP(process_group_backend="gloo"), "devices": world} if world > 1 else {}
-    fit(model, 4, **strategy)
-    PathLength.lengths = lengths
+    model = fit(distributed_model(rank, world), 4, loader=StridedData, **strategy)
     if rank == 0:
         torch.save(model.state_dict(), path)
 
@@ -245,17 +265,114 @@ def test_two_processes_train_as_one(tmp_path):
         )
 
 
-@pytest.mark.parametrize("phase,name", [("fake", "loss_g"), ("r1_penalty", "r1")])
-def test_a_nan_stops_the_run_and_names_iteration_loss_and_remedy(phase, name):
+@pytest.mark.parametrize("name", ["loss_g", "r1"])
+def test_a_nan_stops_the_run_and_names_iteration_loss_and_remedy(name, monkeypatch):
+    class Breaking(R1):
+        def penalty(self, training, real, c):
+            return super().penalty(training, real, c) * (math.nan if training.iteration == 3 else 1)
+
     model = make_model()
-    original = getattr(model, phase)
-
-    def broken(*args):
-        return original(*args) * (float("nan") if model.iteration == 3 else 1)
-
-    setattr(model, phase, broken)
+    if name == "r1":
+        model.regularizers["r1"] = Breaking(gamma=1, every=3)
+    else:
+        logistic = losses["logistic"]
+        model.loss = AdversarialLoss(
+            generator=lambda f, r: logistic.generator(f, r) * (math.nan if model.iteration == 3 else 1),
+            discriminator=logistic.discriminator,
+        )
     with pytest.raises(Diverged, match=rf"iteration 3 .*{name}.*learning_rate"):
         fit(model, 9)
+
+
+def test_losses_looked_at_later_still_name_the_first_bad_iteration():
+    """As on a GPU, where every look waits for it."""
+    model = make_model()
+    for iteration, value in enumerate((1.0, math.nan, math.inf)):
+        model._unchecked.append((iteration, 8 * iteration, {"loss_g": torch.tensor(value)}))
+    with pytest.raises(Diverged, match="iteration 1 .*loss_g is NaN"):
+        model.check_finite()
+    model.check_finite()  # they have been told
+
+
+def test_frozen_restores_what_it_froze_and_nothing_else():
+    network = make_model().discriminator
+    network.b4.out.requires_grad_(False)
+    before = {name: p.requires_grad for name, p in network.named_parameters()}
+    with pytest.raises(KeyError), frozen(network):
+        assert not any(p.requires_grad for p in network.parameters())
+        raise KeyError
+    assert {name: p.requires_grad for name, p in network.named_parameters()} == before
+
+
+def one_iteration(model):
+    """An iteration on random images without Lightning; returns the optimizers."""
+    torch.manual_seed(5)
+    real = torch.randint(0, 256, (model.batch, 3, 8, 8), dtype=torch.uint8)
+    c = torch.eye(9)[torch.arange(model.batch) % 9]
+    optimizers = model.configure_optimizers()
+    model.iterate(real, c, *optimizers)
+    return optimizers
+
+
+@pytest.mark.parametrize("name", list(losses))
+def test_every_adversarial_loss_trains(name):
+    model = make_model(loss=name)
+    before = copy.deepcopy(model.state_dict())
+    one_iteration(model)
+    assert all(value.isfinite() for value in model.losses.values())
+    for key in ("generator.synthesis.b8.conv1.weight", "discriminator.b8.conv0.weight"):
+        assert not torch.equal(before[key], model.state_dict()[key])
+
+
+def test_an_augmentation_is_between_images_and_discriminator():
+    model = make_model(augment="translation", batch=4)
+    seen = []
+    model.augmentation.register_forward_hook(lambda module, args, out: seen.append(len(out)))
+    one_iteration(model)
+    # G's loss; path length has none; D's loss on fakes and reals; R1.
+    assert seen == [4, 4, 4, 4]
+    assert all(value.isfinite() for value in model.losses.values())
+
+
+def test_r2_is_r1_on_fakes_and_comes_at_its_own_interval():
+    model = make_model(also=(R2(gamma=2.0, every=1),), style_mixing=0)
+    one_iteration(model)
+    assert "r2" in model.losses
+    c = torch.eye(9)[:8]
+    torch.manual_seed(3)
+    fake = model.fake(c).detach()
+    torch.manual_seed(3)
+    expected = R1(gamma=2.0)(lambda images: model.score(images, c), fake)
+    torch.testing.assert_close(model.penalty("r2", torch.zeros(8, 3, 8, 8), c), expected)
+
+
+def test_a_parameter_that_a_loss_does_not_depend_on_gets_a_zero_gradient():
+    """The last bias of the discriminator has none in R1, so Adam's second moment of it decays."""
+    model = make_model(r1=R1(gamma=1, every=1))
+    _, opt_d = one_iteration(model)
+    state = opt_d.state[model.discriminator.mapping.fc0.bias]
+    assert state["step"] == 2  # D's loss and R1
+    assert opt_d.state[model.discriminator.b4.out.bias]["step"] == 2
+
+
+def test_the_mixing_latents_do_not_move_the_mean_of_w():
+    moved = []
+    for probability in (0.0, 1.0):
+        model = make_model(style_mixing=probability)
+        torch.manual_seed(2)
+        latents = iter(torch.randn(2, 4, 8))
+        model.draws.z = lambda n, like, width, latents=latents: next(latents)
+        model.ws(torch.eye(9)[:4])
+        moved.append(model.generator.mapping.w_avg.clone())
+    assert moved[0].any() and torch.equal(*moved)
+
+
+def test_path_length_sees_mixed_styles():
+    model = make_model(style_mixing=1.0)
+    drawn = []
+    model.draws.crossover = lambda num_ws, probability: drawn.append(probability) or 2
+    model.penalty("path_length", torch.zeros(8, 3, 8, 8), torch.eye(9)[:8])
+    assert drawn == [1.0]
 
 
 def test_ema_halves_the_weight_of_the_past_in_a_half_life():
@@ -283,7 +400,7 @@ def test_ema_averages_parameters_and_copies_buffers():
 
 def test_without_ema_samples_come_from_the_generator():
     model = make_model(ema=None)
-    assert model.average is None and model.sampler is model.generator
+    assert model.generator_ema is None and model.sampling_generator is model.generator
 
 
 @pytest.mark.parametrize(
@@ -306,16 +423,12 @@ def test_low_precision_blocks_train(tmp_path):
     model = StyleGAN2(
         Generator(8, z_dim=8, w_dim=8, mapping_layers=1, **low, **TINY),
         Discriminator(8, **low, **TINY),
+        TrainingConfig(regularizers=(R1(gamma=1, every=1), PathLength(every=1))),
         batch=4,
-        r1=R1(gamma=1, every=1),
-        path_length=PathLength(every=1),
     )
     before = copy.deepcopy(model.state_dict())
     real = torch.randint(0, 256, (4, 3, 8, 8), dtype=torch.uint8)
-    optimizers = model.configure_optimizers()
-    model.optimizers = lambda: optimizers
-    model.manual_backward = lambda loss: loss.backward()
-    model.training_step((real, torch.zeros(4, 0)))
+    model.iterate(real, torch.zeros(4, 0), *model.configure_optimizers())
     assert all(value.isfinite() for value in model.losses.values())
     assert not torch.equal(
         before["generator.synthesis.b8.conv1.weight"], model.generator.synthesis.b8.conv1.weight

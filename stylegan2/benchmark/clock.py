@@ -6,17 +6,15 @@ import gc
 import os
 import statistics
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from stylegan2.kernels import allocation as memory
-from stylegan2.kernels import build
-from stylegan2.networks import layers
+from stylegan2.kernels import allocation, off
 
 
 @dataclass
@@ -61,24 +59,11 @@ def copy_speed(device: str, repeats: int) -> float:
     return 2 * x.numel() * 4 / medians({"copy": lambda: y.copy_(x)}, device, repeats)["copy"] / 1e6
 
 
-@contextmanager
-def variant(kernels: bool, channels_last: bool = True) -> Iterator[None]:
-    """Run with or without the kernels, and with features in one memory format or the other."""
-    before = layers.MEMORY_FORMAT
-    layers.MEMORY_FORMAT = torch.channels_last if channels_last else torch.contiguous_format
-    try:
-        if kernels:
-            yield
-        else:
-            with build.off():
-                yield
-    finally:
-        layers.MEMORY_FORMAT = before
+def under(function: Callable[[], object], kernels: bool) -> Callable[[], object]:
+    """The function with or without what replaces definitions."""
 
-
-def under(function: Callable[[], object], **options: bool) -> Callable[[], object]:
     def run() -> None:
-        with variant(**options):
+        with nullcontext() if kernels else off():
             function()
 
     return run
@@ -94,7 +79,7 @@ def peak_mb(function: Callable[[], object], device: str) -> float | None:
         return torch.cuda.max_memory_allocated() / 1e6
     if not os.path.exists("/proc/self/clear_refs"):
         return None
-    memory.give_back()  # what earlier measurements left behind
+    allocation.give_back()  # what earlier measurements left behind
     Path("/proc/self/clear_refs").write_text("5")
     function()
     status = Path("/proc/self/status").read_text()

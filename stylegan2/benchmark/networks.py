@@ -10,13 +10,15 @@ import torch.nn.functional as F
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from stylegan2.benchmark.clock import Row, flops, medians, peak_mb, under
-from stylegan2.kernels import build
+from stylegan2.kernels import fixed_weights, off
 from stylegan2.networks.discriminator import Discriminator
 from stylegan2.networks.generator import Generator
-from stylegan2.ops import fixed_weights
-from stylegan2.training.losses import R1, PathLength, generator_loss
-from stylegan2.training.module import StyleGAN2
+from stylegan2.training.config import TrainingConfig
+from stylegan2.training.module import StyleGAN2, frozen
+from stylegan2.training.regularizers.path_length import PathLength
+from stylegan2.training.regularizers.r1 import R1
+
+from .clock import Row, flops, medians, peak_mb, under
 
 
 def _blocks(dtype: str) -> dict:
@@ -44,7 +46,7 @@ def bench_generate(
     if compile:
         compiled = torch.compile(g)
         variants["kernels, compiled"] = under(lambda: generate(compiled), kernels=True)
-    with build.off():  # so that every convolution is PyTorch's own, and counts
+    with off():  # so that every convolution is PyTorch's own, and counts
         calls, work = record_convolutions(lambda: generate(g)), flops(lambda: generate(g))
     times = medians(variants, device, repeats)
     bare = sum(
@@ -63,7 +65,7 @@ def _variants(function: Callable[[nn.Module], object], network: nn.Module) -> di
     """The function of the network, contiguous or channels last, without and with kernels."""
     contiguous = copy.deepcopy(network).to(memory_format=torch.contiguous_format)
     return {
-        "reference, contiguous": under(lambda: function(contiguous), kernels=False, channels_last=False),
+        "reference, contiguous": under(lambda: function(contiguous), kernels=False),
         "reference": under(lambda: function(network), kernels=False),
         "kernels": under(lambda: function(network), kernels=True),
     }
@@ -110,31 +112,33 @@ def convolution(call: tuple, device: str, form: torch.memory_format) -> Callable
 def bench_train(
     resolution: int, device: str, dtype: str, batch: int, repeats: int, channel_base: int
 ) -> list[Row]:
-    """Forward and backward of each phase of an iteration; its optimisers take no time to speak of."""
+    """Forward and backward of each phase of an iteration; its optimizers take no time to speak of."""
     low = _blocks(dtype)
+    config = TrainingConfig(regularizers=(R1(gamma=1.0), PathLength(batch_shrink=1)))
     model = StyleGAN2(
         Generator(resolution, channel_base=channel_base, **low),
         Discriminator(resolution, channel_base=channel_base, **low),
+        config,
         batch=batch,
-        r1=R1(gamma=1.0),
-        path_length=PathLength(batch_shrink=1),
     ).to(device)
     real = torch.rand(batch, 3, resolution, resolution, device=device) * 2 - 1
     c = torch.zeros(batch, 0, device=device)
     phases = {
-        "G": lambda model: generator_loss(model.score(model.fake(c), c)),
+        "G": lambda model: model.generator_loss(real, c),
         "D": lambda model: model.discriminator_loss(real, c),
-        "R1": lambda model: model.r1_penalty(real, c),
-        "path length": lambda model: model.path_length_penalty(c),
+        "R1": lambda model: model.penalty("r1", real, c),
+        "path length": lambda model: model.penalty("path_length", real, c),
     }
     rows = []
     for phase, loss in phases.items():
 
         def step(model: StyleGAN2, loss=loss, of_d=phase in ("D", "R1")) -> None:
-            network = model.discriminator if of_d else model.generator
-            with model.training_only(network):
+            trained, other = model.discriminator, model.generator
+            if not of_d:
+                trained, other = other, trained
+            with frozen(other):
                 loss(model).backward()
-            network.zero_grad()
+            trained.zero_grad()
 
         variants = _variants(step, model)
         times = medians(variants, device, repeats)

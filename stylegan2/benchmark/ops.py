@@ -9,13 +9,30 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stylegan2.benchmark.clock import Row, medians
-from stylegan2.kernels import library as kernels
+from stylegan2 import ops
+from stylegan2.kernels import library
 from stylegan2.kernels.convolution import conv2d
-from stylegan2.networks import layers
-from stylegan2.ops import setup_filter
-from stylegan2.ops.bias_act import bias_act_reference
-from stylegan2.ops.upfirdn2d import upfirdn2d_reference
+
+from .clock import Row, medians
+
+
+def bias_act_definition(
+    x: Tensor,
+    b: Tensor,
+    act: str,
+    alpha: float,
+    gain: float,
+    clamp: float,
+    dim: int,
+    scale: Tensor | None,
+    noise: Tensor | None,
+) -> Tensor:
+    """The definition of the kernel: demodulation and noise of a synthesis layer, then bias and activation."""
+    if scale is not None:
+        x = x * scale.to(x.dtype)[:, :, None, None]
+    if noise is not None:
+        x = x + noise.to(x.dtype)
+    return ops.bias_act.__wrapped__(x, b, act, alpha, gain, clamp, dim)
 
 
 @dataclass(frozen=True)
@@ -52,7 +69,7 @@ def op_cases(
     def images(channels: int, size: int) -> Tensor:
         return torch.randn(batch, channels, size, size, device=device).to(dtype, memory_format=form)
 
-    f = setup_filter([1, 3, 3, 1], device=device)
+    f = ops.setup_filter([1, 3, 3, 1], device=device)
     for name, x, up, down, padding, gain in (
         ("after the up-convolution", images(c, r + 1), 1, 1, (1, 1, 1, 1), 4.0),
         ("before the down-convolution", images(c, r), 1, 1, (2, 2, 2, 2), 1.0),
@@ -62,8 +79,8 @@ def op_cases(
         args = (f, (up, up), (down, down), padding, False, gain)
         yield OpCase(
             f"upfirdn2d {name}",
-            lambda x, args=args: kernels.upfirdn2d(x, *args),
-            lambda x, args=args: upfirdn2d_reference(x, *args),
+            lambda x, args=args: library.upfirdn2d(x, *args),
+            lambda x, args=args: ops.upfirdn2d.__wrapped__(x, *args),
             (x,),
         )
 
@@ -80,8 +97,8 @@ def op_cases(
 
         yield OpCase(
             name,
-            lambda *leaves, run=run: run(kernels.bias_act, *leaves),
-            lambda *leaves, run=run: run(bias_act_reference, *leaves),
+            lambda *leaves, run=run: run(library.bias_act, *leaves),
+            lambda *leaves, run=run: run(bias_act_definition, *leaves),
             leaves,
         )
 
@@ -90,7 +107,7 @@ def op_cases(
             "conv2d 3×3",
             lambda x, weight: conv2d(x, weight, padding=(1, 1)),
             lambda x, weight: F.conv2d(x, weight, padding=1),
-            (images(c, r), layers.laid_out(torch.randn(c, c, 3, 3) / (9 * c) ** 0.5)),
+            (images(c, r), (torch.randn(c, c, 3, 3) / (9 * c) ** 0.5).to(memory_format=torch.channels_last)),
             flops=2 * batch * (3 * c * r) ** 2,
         )
 

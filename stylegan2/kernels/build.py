@@ -29,7 +29,7 @@ import torch
 
 from stylegan2.errors import InputError
 
-from . import allocation
+from . import allocation, self_check
 
 SOURCES = Path(__file__).parent / "csrc"
 LOCK_LIMIT = 600.0
@@ -105,8 +105,11 @@ def _load(device: str) -> bool:
     if mode() == "off" or device not in ("cpu", "cuda"):
         return False
     try:
-        build(plan(device))
-    except BuildError as error:
+        what = plan(device)
+        build(what)
+        if device == "cuda":  # no test of ours has seen this very GPU, driver and compiler
+            self_check.check(device, what.folder)
+    except (BuildError, self_check.WrongResultError) as error:
         if mode() == "require":
             raise
         warnings.warn(

@@ -56,45 +56,51 @@ def bias_act(
     gain: float | None = None,
     clamp: float | None = None,
     dim: int = 1,
-) -> Tensor:
-    """`stylegan2.ops.bias_act`."""
-    alpha, gain = check_bias_act(x, b, act, alpha, gain, clamp, dim)
-    if _knows(act, x) and usable(x, b):
-        return library.bias_act(x, b, act, alpha, gain, clamp, dim)
-    return ops.bias_act.__wrapped__(x, b, act, alpha, gain, clamp, dim)
-
-
-def fused_bias_act(
-    x: Tensor,
-    b: Tensor | None = None,
-    act: str = "linear",
-    gain: float | None = None,
-    clamp: float | None = None,
     scale: Tensor | None = None,
     noise: Tensor | None = None,
+    inplace: bool = False,
 ) -> Tensor:
-    """clamp(gain · act(scale · x + noise + b), ±clamp) in one pass; x is not needed afterwards.
+    """`stylegan2.ops.bias_act`, and with scale and noise: clamp(gain · act(scale · x + noise + b), ±clamp).
+
+    They are what a synthesis layer does between its convolution and its activation: in the same pass they cost
+    no memory traffic of their own.
 
     Args:
-        x: (N, C, H, W). Where no gradient is wanted, the result may take its memory.
-        b: Bias (C,) or None.
-        act: A name out of `activations`.
-        gain: As `bias_act` takes it.
-        clamp: As `bias_act` takes it.
-        scale: A factor for each sample and channel, (N, C).
-        noise: (H, W), (1, 1, H, W) or (N, 1, H, W).
+        x: Tensor of any shape.
+        b: As `stylegan2.ops.bias_act` takes it, as the next five.
+        act: A name.
+        alpha: Slope.
+        gain: Factor.
+        clamp: Bound.
+        dim: The dimension of x that b runs along.
+        scale: A factor for each sample and channel, (N, C), for x (N, C, H, W).
+        noise: (H, W), (1, 1, H, W) or (N, 1, H, W), for x (N, C, H, W).
+        inplace: x is not needed afterwards: where no gradient is wanted, the result may take its memory.
 
     Raises:
-        ValueError: As `bias_act`.
+        ValueError: As `stylegan2.ops.bias_act`, or a scale or noise that does not fit.
     """
-    alpha, gain = check_bias_act(x, b, act, None, gain, clamp, 1)
-    if _knows(act, x) and usable(x, b, scale, noise):
-        return library.bias_act(x, b, act, alpha, gain, clamp, 1, scale, noise, inplace=True)
+    alpha, gain = check_bias_act(x, b, act, alpha, gain, clamp, dim)
+    if scale is not None and (x.ndim != 4 or scale.shape != x.shape[:2]):
+        raise ValueError(
+            f"expected a scale (N, C) for x (N, C, H, W), got {tuple(scale.shape)} for {tuple(x.shape)}"
+        )
+    if noise is not None and (
+        x.ndim != 4 or noise.shape not in (x.shape[2:], (x.shape[0], 1, *x.shape[2:]), (1, 1, *x.shape[2:]))
+    ):
+        raise ValueError(
+            f"expected noise (H, W), (1, 1, H, W) or (N, 1, H, W) for x (N, C, H, W), "
+            f"got {tuple(noise.shape)} for {tuple(x.shape)}"
+        )
+    # The kernels know scale and noise together with a bias along the channels only.
+    known = _knows(act, x) and ((scale is None and noise is None) or b is None or dim % x.ndim == 1)
+    if known and usable(x, b, scale, noise):
+        return library.bias_act(x, b, act, alpha, gain, clamp, dim, scale, noise, inplace)
     if scale is not None:
         x = x * scale.to(x.dtype)[:, :, None, None]
     if noise is not None:
         x = x + noise.to(x.dtype)
-    return ops.bias_act.__wrapped__(x, b, act, alpha, gain, clamp)
+    return ops.bias_act.__wrapped__(x, b, act, alpha, gain, clamp, dim)
 
 
 def _knows(act: str, x: Tensor) -> bool:

@@ -11,10 +11,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from stylegan2.ops import bias_act as bias_act_op
 from stylegan2.ops import conv2d_resample
 
-from .dispatch import fused_bias_act
+from .dispatch import bias_act
 from .weight_cache import cached
 
 
@@ -32,6 +31,7 @@ def modulated_conv2d(
     *,
     demodulate: bool = True,
     up: int = 1,
+    down: int = 1,
     padding: int = 0,
     filter: Tensor | None = None,
     flip_weight: bool = True,
@@ -55,12 +55,10 @@ def modulated_conv2d(
     else:
         x = x * styles.to(x.dtype)[:, :, None, None]
     weight = cached(Tensor.to, weight, x.dtype)
-    x = conv2d_resample(x, weight, filter, up, padding=padding, flip_weight=flip_weight, gain=filter_gain)
+    x = conv2d_resample(x, weight, filter, up, down, padding, flip_weight=flip_weight, gain=filter_gain)
     if normalize is not None:
         x = normalize(x)
-    if scale is None and noise is None:
-        return bias_act_op(x, bias, activation, gain=gain, clamp=clamp)
-    return fused_bias_act(x, bias, activation, gain=gain, clamp=clamp, scale=scale, noise=noise)
+    return bias_act(x, bias, activation, gain=gain, clamp=clamp, scale=scale, noise=noise, inplace=True)
 
 
 def _normalized(weight: Tensor) -> Tensor:

@@ -68,7 +68,7 @@ def bias_act(
     noise: Tensor | None = None,
     inplace: bool = False,
 ) -> Tensor:
-    """`dispatch.fused_bias_act` by kernel; in x itself if allowed, on the CPU and without a graph."""
+    """`dispatch.bias_act` by kernel; in x itself if allowed, on the CPU and without a graph."""
     dim = dim % x.ndim if b is not None else min(1, x.ndim - 1) if x.ndim else 0
     args = b, scale, noise, ACTS.index(act), alpha, gain, -1.0 if clamp is None else clamp, dim
     inplace = inplace and x.device.type == "cpu" and not torch.is_grad_enabled()

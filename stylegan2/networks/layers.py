@@ -139,6 +139,7 @@ def modulated_conv2d(
     *,
     demodulate: bool = True,
     up: int = 1,
+    down: int = 1,
     padding: int = 0,
     filter: Tensor | None = None,
     flip_weight: bool = True,
@@ -164,8 +165,9 @@ def modulated_conv2d(
         noise: (H', W') or (N, 1, H', W'). None: no noise.
         demodulate: Divide each sample's kernel by its length.
         up: Up-sampling factor, with zeros inserted before the convolution.
+        down: Down-sampling factor.
         padding: On every side, in pixels of the up-sampled image.
-        filter: Low-pass filter for the up-sampling.
+        filter: Low-pass filter for up- and down-sampling.
         flip_weight: True is correlation (torch's convention), False is true convolution.
         filter_gain: Factor on the low-pass filter.
         normalize: Normalization of the convolved features, (N, O, H', W') to the same. None: no other.
@@ -178,7 +180,7 @@ def modulated_conv2d(
     """
     x = x * styles.to(x.dtype)[:, :, None, None]
     y = conv2d_resample(
-        x, weight.to(x.dtype), filter, up, padding=padding, flip_weight=flip_weight, gain=filter_gain
+        x, weight.to(x.dtype), filter, up, down, padding, flip_weight=flip_weight, gain=filter_gain
     )
     if demodulate:
         y = y * demodulation_coefficients(weight, styles).to(y.dtype)[:, :, None, None]
