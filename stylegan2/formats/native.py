@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,21 @@ def configs(state: Mapping[str, Any]) -> tuple[GeneratorConfig, DiscriminatorCon
         DiscriminatorConfig(**state["discriminator"]),
         Scalings(**state["scalings"]),
     )
+
+
+def plain(
+    generator: GeneratorConfig, discriminator: DiscriminatorConfig, scalings: Scalings
+) -> dict[str, dict[str, Any]]:
+    """The inverse of `configs`: plain data for a checkpoint."""
+    entries = {
+        "generator": asdict(generator),
+        "discriminator": asdict(discriminator),
+        "scalings": asdict(scalings),
+    }
+    return {
+        name: {key: list(value) if isinstance(value, tuple) else value for key, value in entry.items()}
+        for name, entry in entries.items()
+    }
 
 
 def load_generator(checkpoint: Mapping[str, Any]) -> tuple[Generator, dict[str, Any]]:

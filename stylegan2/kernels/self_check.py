@@ -5,6 +5,7 @@ It takes milliseconds. What was found is remembered beside the build, for each G
 
 from __future__ import annotations
 
+import contextlib
 import json
 import platform
 from collections.abc import Callable, Iterator
@@ -47,10 +48,8 @@ def check(device: str, folder: Path) -> None:
         if name not in done:
             _check_device(torch.device(device, i) if device == "cuda" else torch.device(device), name)
     if not done.issuperset(names):
-        try:
+        with contextlib.suppress(OSError):  # a read-only cache: checked again next time
             write_text(record, json.dumps(sorted(done.union(names))))
-        except OSError:
-            pass  # a read-only cache: checked again next time
 
 
 def _name(device: str, index: int) -> str:

@@ -6,16 +6,17 @@ import json
 import platform
 from dataclasses import asdict
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from tqdm import tqdm
 
-from stylegan2.benchmark.clock import Row, copy_speed
-from stylegan2.benchmark.networks import bench_generate, bench_train
-from stylegan2.benchmark.ops import bench_ops
 from stylegan2.errors import InputError
+from stylegan2.files import text_table, write_text
 from stylegan2.kernels import build
+
+if TYPE_CHECKING:
+    from stylegan2.benchmark.clock import Row
 
 GROUP = 4  # of the discriminator's minibatch stddev, by default
 
@@ -85,6 +86,10 @@ def bench(
             f"there are no kernels for {device} to measure. Unset STYLEGAN2_KERNELS=off; "
             "`stylegan2 doctor` says what else is missing."
         )
+    from stylegan2.benchmark.clock import copy_speed  # training among what they import: not for --help
+    from stylegan2.benchmark.networks import bench_generate, bench_train
+    from stylegan2.benchmark.ops import bench_ops
+
     rows: list[Row] = []
     copy = copy_speed(device, repeats)
     for resolution in tqdm(sizes, desc="Measuring", unit="resolution"):
@@ -106,9 +111,7 @@ def bench(
     print("  ".join(f"{key} {value}" for key, value in about.items()), "\n")
     print(table(rows))
     if out:
-        temporary = Path(out).with_suffix(".tmp")
-        temporary.write_text(json.dumps({"about": about, "rows": [asdict(row) for row in rows]}, indent=1))
-        temporary.replace(out)
+        write_text(out, json.dumps({"about": about, "rows": [asdict(row) for row in rows]}, indent=1))
 
 
 def _resolutions(text: str) -> list[int]:
@@ -144,7 +147,4 @@ def table(rows: list[Row]) -> str:
         ]
         for row in rows
     ]
-    widths = [max(map(len, column)) for column in zip(head, *cells)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in [head, *cells]
-    )
+    return text_table(head, cells)

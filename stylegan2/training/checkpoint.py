@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -56,15 +55,10 @@ class CheckpointState(pl.Callback):
 
 def settings(module: StyleGAN2) -> dict[str, Any]:
     """What the networks were built from, as plain data."""
-    plain = {
-        "generator": asdict(module.generator.config),
-        "discriminator": asdict(module.discriminator.config),
-        "scalings": asdict(module.config.scalings),
-        "samples_from": "generator_ema" if module.config.ema else "generator",
+    generator, discriminator = module.generator.config, module.discriminator.config
+    return native.plain(generator, discriminator, module.config.scalings) | {
+        "samples_from": "generator_ema" if module.config.ema else "generator"
     }
-    for network in ("generator", "discriminator"):
-        plain[network]["taps"] = list(plain[network]["taps"])
-    return plain
 
 
 def _random_state(device: torch.device) -> dict[str, torch.Tensor]:
@@ -94,14 +88,16 @@ def check_same(path: str | Path, module: StyleGAN2) -> None:
     Raises:
         InputError: Names each differing field with both values.
     """
-    theirs, ours = native.read(path)[KEY], settings(module)
+    state, ours = native.read(path)[KEY], settings(module)
+    theirs = native.plain(*native.configs(state))  # with defaults for options newer than the checkpoint
     differing = []
     for part in ("generator", "discriminator", "scalings"):
-        for key in theirs[part] | ours[part]:
-            a, b = theirs[part].get(key), ours[part].get(key)
-            if a != b:
-                differing.append(f"  {part}.{key}: {a} in the checkpoint, {b} configured")
-    if theirs["samples_from"] != ours["samples_from"]:
+        for key, theirs_is in theirs[part].items():
+            if theirs_is != ours[part][key]:
+                differing.append(
+                    f"  {part}.{key}: {theirs_is} in the checkpoint, {ours[part][key]} configured"
+                )
+    if state["samples_from"] != ours["samples_from"]:
         differing.append(f"  ema: {'on' if module.config.ema is None else 'off'} in the checkpoint")
     if differing:
         raise InputError(

@@ -7,15 +7,35 @@ A regularizer is a frozen dataclass that is configuration, help text and mathema
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal, Protocol
 
 from torch import Tensor
 
 from stylegan2.errors import InputError
+from stylegan2.networks.discriminator import Discriminator
+from stylegan2.networks.generator import Generator
 from stylegan2.registry import Registry
+from stylegan2.training.draws import Draws
 
-if TYPE_CHECKING:
-    from stylegan2.training.module import StyleGAN2
+
+class Training(Protocol):
+    """What a penalty sees of the training module."""
+
+    generator: Generator
+    discriminator: Discriminator
+    draws: Draws
+
+    def score(self, images: Tensor, c: Tensor) -> Tensor:
+        """Logits (n, 1) of augmented images."""
+
+    def fake(self, c: Tensor) -> Tensor:
+        """Images (n, C, R, R) of new latents, with style mixing."""
+
+    def ws(self, c: Tensor) -> Tensor:
+        """Styles' inputs (n, num_ws, w_dim) of new latents, with style mixing."""
+
+    def get_buffer(self, name: str) -> Tensor:
+        """A scalar buffer out of `Regularizer.state`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,11 +63,11 @@ class Regularizer:
         """With what follows from resolution and batch filled in."""
         return self
 
-    def penalty(self, training: StyleGAN2, real: Tensor, c: Tensor) -> Tensor:
+    def penalty(self, training: Training, real: Tensor, c: Tensor) -> Tensor:
         """The penalty, a scalar.
 
         Args:
-            training: Gives `score`, `fake`, `ws`, the networks, the draws, and the buffers named by `state`.
+            training: Gives scores, fakes, networks, draws, and the buffers named by `state`.
             real: (n, C, R, R), in [-1, 1].
             c: (n, num_classes).
         """

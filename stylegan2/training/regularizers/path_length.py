@@ -5,17 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from stylegan2.training import distributed
 
-from . import Regularizer, regularizers
-
-if TYPE_CHECKING:
-    from stylegan2.training.module import StyleGAN2
+from . import Regularizer, Training, regularizers
 
 
 @regularizers.register("path_length")
@@ -82,14 +79,15 @@ class PathLength(Regularizer):
         # √ has no finite slope at an exact zero, which a dead generator gives: let it give gradient 0.
         return torch.where(squares > 0, squares, 1).sqrt() * (squares > 0)
 
-    def penalty(self, training: StyleGAN2, real: Tensor, c: Tensor) -> Tensor:
+    def penalty(self, training: Training, real: Tensor, c: Tensor) -> Tensor:
         ws = training.ws(c[: max(len(c) // self.batch_shrink, 1)])
+        running = training.get_buffer("path_length_mean")
         penalty, mean, _ = self(
             training.generator.synthesis,
             ws,
-            training.path_length_mean,
+            running,
             distributed.average,
             training.draws.pixels,
         )
-        training.path_length_mean.copy_(mean)
+        running.copy_(mean)
         return penalty

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
-from . import Regularizer, regularizers
-
-if TYPE_CHECKING:
-    from stylegan2.training.module import StyleGAN2
+from . import Regularizer, Training, regularizers
 
 
 @regularizers.register("r1")
@@ -37,7 +34,7 @@ class R1(Regularizer):
     def resolved(self, resolution: int, batch: int) -> R1:
         return self if self.gamma is not None else replace(self, gamma=default_gamma(resolution, batch))
 
-    def penalty(self, training: StyleGAN2, real: Tensor, c: Tensor) -> Tensor:
+    def penalty(self, training: Training, real: Tensor, c: Tensor) -> Tensor:
         return self(lambda images: training.score(images, c), real)
 
 

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from . import regularizers
+from . import Training, regularizers
 from .r1 import R1
-
-if TYPE_CHECKING:
-    from stylegan2.training.module import StyleGAN2
 
 
 @regularizers.register("r2")
@@ -23,7 +19,7 @@ class R2(R1):
     every: int = 0
     """Iterations between two evaluations (lazy regularization, SG2 app. B). 0: never."""
 
-    def penalty(self, training: StyleGAN2, real: Tensor, c: Tensor) -> Tensor:
+    def penalty(self, training: Training, real: Tensor, c: Tensor) -> Tensor:
         with torch.no_grad():
             fake = training.fake(c)
         return super().penalty(training, fake, c)
