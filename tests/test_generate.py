@@ -6,8 +6,8 @@ import torch
 from PIL import Image
 
 from stylegan2.__main__ import run
-from stylegan2.tools.generate import generate_image, parse_numbers
 from stylegan2.formats import load_generator
+from stylegan2.tools.generate import generate_image, parse_numbers
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 CONFIG = """

@@ -29,7 +29,12 @@ def bench_generate(
     resolution: int, device: str, dtype: str, batch: int, repeats: int, channel_base: int, compile: bool
 ) -> list[Row]:
     """Whole images, beside the time of the network's bare convolutions."""
-    g = Generator(resolution, channel_base=channel_base, **_blocks(dtype)).to(device).eval()
+    g = (
+        Generator(resolution, channel_base=channel_base, **_blocks(dtype))
+        .to(device)
+        .eval()
+        .requires_grad_(False)
+    )
     z = torch.randn(batch, g.z_dim, device=device)
     fixed = fixed_weights()
 

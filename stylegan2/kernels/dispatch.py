@@ -62,8 +62,8 @@ def bias_act(
 ) -> Tensor:
     """`stylegan2.ops.bias_act`, and with scale and noise: clamp(gain · act(scale · x + noise + b), ±clamp).
 
-    They are what a synthesis layer does between its convolution and its activation: in the same pass they cost
-    no memory traffic of their own.
+    Scale and noise are what a synthesis layer does between its convolution and its activation: in the same
+    pass they cost no memory traffic of their own.
 
     Args:
         x: Tensor of any shape.

@@ -5,7 +5,6 @@ Everything is plain data and tensors, so files open with `weights_only=True` and
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import pytorch_lightning as pl
 import torch
 
 from stylegan2.errors import InputError
+from stylegan2.files import replacing
 from stylegan2.formats import native
 from stylegan2.formats.native import KEY
 
@@ -73,13 +73,14 @@ def save(trainer: pl.Trainer, path: Path, also: Path | None = None) -> None:
 
     To be called in every process. `also` gets a copy.
     """
-    temporary = path.with_suffix(".tmp")
-    trainer.save_checkpoint(temporary)
-    if trainer.is_global_zero:
+    if not trainer.is_global_zero:
+        trainer.save_checkpoint(path)  # takes part, and writes nothing
+        return
+    with replacing(path) as temporary:
+        trainer.save_checkpoint(temporary)
         if also is not None:
-            shutil.copyfile(temporary, also.with_suffix(".tmp"))
-            os.replace(also.with_suffix(".tmp"), also)
-        os.replace(temporary, path)
+            with replacing(also) as copy:
+                shutil.copyfile(temporary, copy)
 
 
 def check_same(path: str | Path, module: StyleGAN2) -> None:

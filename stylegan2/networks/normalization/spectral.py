@@ -18,8 +18,8 @@ class SpectralNormalization(Normalization):
     def __init__(self, weight: Tensor):
         super().__init__(weight)
         matrix = weight.flatten(1)
-        self.register_buffer("u", F.normalize(torch.randn(len(matrix)), dim=0))
-        self.register_buffer("v", F.normalize(torch.randn(matrix.shape[1]), dim=0))
+        self.register_buffer("u", F.normalize(torch.randn(len(matrix)).to(matrix), dim=0))
+        self.register_buffer("v", F.normalize(torch.randn(matrix.shape[1]).to(matrix), dim=0))
         self._power_steps(matrix, 15)
 
     def weight(self, weight: Tensor) -> Tensor:

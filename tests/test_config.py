@@ -1,0 +1,60 @@
+"""The networks' configurations: the plan of blocks, what cannot be built, the short form."""
+
+import pickle
+
+import pytest
+import torch
+
+from stylegan2 import Discriminator, DiscriminatorConfig, Generator, GeneratorConfig, Scalings
+
+
+def test_the_plan_has_channels_types_and_clamps_for_every_resolution():
+    config = GeneratorConfig(
+        resolution=32,
+        channel_base=256,
+        channel_max=32,
+        low_precision_blocks=2,
+        low_precision_dtype="bfloat16",
+    )
+    plan = {b.resolution: (b.channels, b.dtype, b.clamp) for b in config.blocks(Scalings())}
+    low = (torch.bfloat16, 256.0)
+    assert plan == {4: (32, None, None), 8: (32, None, None), 16: (16, *low), 32: (8, *low)}
+    assert all(b.clamp == 3.0 for b in config.blocks(Scalings(clamp=3.0)))
+
+
+def test_more_low_precision_blocks_than_there_are_means_all():
+    blocks = GeneratorConfig(resolution=8, low_precision_blocks=99).blocks(Scalings())
+    assert all(b.dtype == torch.float16 for b in blocks)
+
+
+def test_a_resolution_with_options_is_short_for_a_configuration():
+    config = GeneratorConfig(resolution=8, z_dim=4, w_dim=4, mapping_layers=1, channel_base=64)
+    assert Generator(8, z_dim=4, w_dim=4, mapping_layers=1, channel_base=64).config == config
+    with pytest.raises(TypeError, match="z_dim"):
+        Generator(config, z_dim=8)
+
+
+@pytest.mark.parametrize(
+    "kind,options,words",
+    [
+        (GeneratorConfig, {"resolution": 12}, "power of two"),
+        (DiscriminatorConfig, {"resolution": 4}, "from 8 up"),
+        (GeneratorConfig, {"resolution": 8, "img_channels": 2}, "gray"),
+        (GeneratorConfig, {"resolution": 64, "channel_base": 32}, "64 or more"),
+        (GeneratorConfig, {"resolution": 8, "architecture": "skp"}, "Did you mean skip"),
+        (DiscriminatorConfig, {"resolution": 8, "minibatch_channels": 0}, "1 or more"),
+    ],
+)
+def test_what_cannot_be_built_is_refused(kind, options, words):
+    with pytest.raises(ValueError, match=words):
+        kind(**options)
+
+
+def test_networks_can_be_pickled():
+    torch.manual_seed(0)
+    g = Generator(8, z_dim=4, w_dim=4, mapping_layers=1, channel_base=64).eval()
+    d = Discriminator(8, channel_base=64)
+    g2, d2 = pickle.loads(pickle.dumps((g, d)))
+    z = torch.randn(2, 4)
+    images = g(z, noise="const")
+    assert torch.equal(g2(z, noise="const"), images) and torch.equal(d2(images), d(images))
