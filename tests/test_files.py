@@ -1,0 +1,85 @@
+"""Files are replaced whole or not at all; tables come out as text."""
+
+import os
+import stat
+import subprocess
+import sys
+
+import pytest
+
+from stylegan2.files import markdown_table, replacing, text_table, write_text
+
+
+def test_the_old_file_stays_until_the_new_one_is_complete(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with replacing(path) as temporary:
+        temporary.write_text("new")
+        assert path.read_text() == "old" and temporary.parent == tmp_path
+    assert path.read_text() == "new" and os.listdir(tmp_path) == ["a.txt"]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_a_failure_keeps_the_old_file_and_leaves_nothing_else(tmp_path, error):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(error), replacing(path) as temporary:
+        temporary.write_text("half of the n")
+        raise error
+    assert path.read_text() == "old" and os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_a_block_that_writes_nothing_keeps_the_old_file(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(FileNotFoundError), replacing(path):
+        pass
+    assert path.read_text() == "old"
+
+
+def test_the_content_is_flushed_before_it_gets_its_name(tmp_path, monkeypatch):
+    """Otherwise a power cut right after the renaming could leave an empty file."""
+    events, fsync, replace = [], os.fsync, os.replace
+
+    def record_fsync(handle):
+        events.append("folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else "content")
+        fsync(handle)
+
+    def record_replace(*paths):
+        events.append("name")
+        replace(*paths)
+
+    monkeypatch.setattr(os, "fsync", record_fsync)
+    monkeypatch.setattr(os, "replace", record_replace)
+    write_text(tmp_path / "a.txt", "text")
+    assert events == ["content", "name", *(["folder"] if os.name == "posix" else [])]
+
+
+def test_missing_folders_are_made(tmp_path):
+    write_text(tmp_path / "a/b/c.txt", "text")
+    assert (tmp_path / "a/b/c.txt").read_text() == "text"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="file modes are POSIX's")
+def test_a_file_gets_the_mode_that_any_new_file_gets(tmp_path):
+    (tmp_path / "usual.txt").touch()
+    write_text(tmp_path / "a.txt", "text")
+    modes = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("usual.txt", "a.txt")]
+    assert modes[0] == modes[1]
+
+
+def test_text_is_utf_8_whatever_the_locale(tmp_path):
+    code = "import sys; from stylegan2.files import write_text; write_text(sys.argv[1], '256\\u00d7256')"
+    environment = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    path = tmp_path / "a.txt"
+    subprocess.run([sys.executable, "-c", code, path], env=environment, check=True)
+    assert path.read_bytes() == "256×256".encode()
+
+
+def test_text_tables_align_their_columns():
+    assert text_table(["name", "n"], [["a", "10"], ["longer", "2"]]) == "name    n\na       10\nlonger  2"
+    assert text_table(["name"], []) == "name"
+
+
+def test_markdown_tables_escape_vertical_bars():
+    assert markdown_table(["a", "b"], [["x|y", "1"]]) == "| a | b |\n| --- | --- |\n| x\\|y | 1 |"
