@@ -1,0 +1,45 @@
+"""Memory for decoded images that forked processes share."""
+
+from __future__ import annotations
+
+import math
+import mmap
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+class SharedCache:
+    """Room for n decoded images, filled by whichever process decodes one first.
+
+    The memory is anonymous and shared with forked processes. Containers do not limit it to 64 MB, as they do
+    /dev/shm.
+
+    Args:
+        n: Number of images.
+        shape: Shape of an image, (C, R, R), uint8.
+    """
+
+    def __init__(self, n: int, shape: Sequence[int]):
+        self.images = torch.frombuffer(mmap.mmap(-1, self.size(n, shape)), dtype=torch.uint8).view(n, *shape)
+        self.filled = torch.frombuffer(mmap.mmap(-1, n), dtype=torch.bool)
+
+    @staticmethod
+    def size(n: int, shape: Sequence[int]) -> int:
+        """Bytes that n images take."""
+        return n * math.prod(shape)
+
+    @property
+    def full(self) -> bool:
+        return bool(self.filled.all())
+
+    def put(self, row: int, image: Tensor) -> None:
+        self.images[row] = image
+        self.filled[row] = True  # last, so that no other process reads half an image
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Keep these rows (ascending) alone, in the same memory."""
+        for new, old in enumerate(rows):
+            self.images[new], self.filled[new] = self.images[old].clone(), self.filled[old].clone()
+        self.images, self.filled = self.images[: len(rows)], self.filled[: len(rows)]

@@ -1,0 +1,138 @@
+"""Labels of images: the folders they lie in, or a dataset.json."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from stylegan2.data.sources import Source
+from stylegan2.errors import InputError
+
+
+@dataclass(frozen=True)
+class Labels:
+    """One label per image: a class, or a vector."""
+
+    values: Tensor
+    """Class numbers, int64 (N,), or vectors, float32 (N, D). D is 0 where there are no labels."""
+
+    class_names: Sequence[str] = ()
+    """Names of the classes by number. There are none for vectors."""
+
+    @property
+    def num_classes(self) -> int:
+        """Width of a label as the networks see it: the number of classes, or D."""
+        return self.values.shape[1] if self.values.ndim == 2 else len(self.class_names)
+
+    def __getitem__(self, rows: Tensor | Sequence[int]) -> Tensor:
+        """Rows (n,) of the data set as float32 (n, num_classes). Classes are one-hot."""
+        values = self.values[torch.as_tensor(rows)]
+        return values if values.ndim == 2 else F.one_hot(values, self.num_classes).float()
+
+    def keep(self, rows: Sequence[int]) -> Labels:
+        """The labels of these rows alone. All classes remain."""
+        return replace(self, values=self.values[list(rows)])
+
+
+def read_labels(kind: str, source: Source, images: Sequence[str], path: str | Path) -> Labels:
+    """The labels of a data set.
+
+    Args:
+        kind: "none", "folders" or "labels", as in `DataOptions.classes`.
+        source: Where dataset.json would lie.
+        images: Names of the images.
+        path: What the user calls the data set, for messages.
+
+    Raises:
+        InputError: The labels are missing, malformed, or do not fit the images.
+    """
+    return READERS[kind](source, images, path)
+
+
+def no_labels(source: Source, images: Sequence[str], path: str | Path) -> Labels:
+    """Vectors of width 0."""
+    return Labels(torch.zeros(len(images), 0))
+
+
+def folder_labels(source: Source, images: Sequence[str], path: str | Path) -> Labels:
+    """A class for each top-level folder, in the order of the folders' names."""
+    loose = [name for name in images if "/" not in name]
+    if loose:
+        raise InputError(
+            f"classes=folders expects every image of {path} in a class folder, found {len(loose)} outside "
+            f"({loose[0]}). Move them into one, or set classes=none."
+        )
+    tops = [name.partition("/")[0] for name in images]
+    classes = sorted(set(tops))
+    if len(classes) < 2:
+        raise InputError(
+            f"classes=folders expects two folders or more in {path}, found only {classes[0]}. Name the "
+            "folder that holds the class folders, or set classes=none."
+        )
+    number = {name: k for k, name in enumerate(classes)}
+    return Labels(torch.tensor([number[top] for top in tops]), classes)
+
+
+def json_labels(source: Source, images: Sequence[str], path: str | Path) -> Labels:
+    """The labels in dataset.json: all integers (classes), or all lists of numbers of one length (vectors)."""
+    labels = _read_json(source, path)
+    unknown = sorted(labels.keys() - set(images))
+    missing = [name for name in images if name not in labels]
+    for wrong, what in ((unknown, "labels of files that are not there"), (missing, "images without label")):
+        if wrong:
+            raise InputError(
+                f"classes=labels expects one label per image, found {len(wrong)} {what} in {path} (first: "
+                f"{wrong[0]}). Correct its dataset.json: paths start at the folder it lies in, with '/'."
+            )
+    values = [labels[name] for name in images]
+    if all(type(value) is int for value in values):
+        found = sorted(set(values))
+        if found != list(range(len(found))):
+            raise InputError(
+                f"classes=labels expects classes numbered 0, 1, 2, ... without gaps, found {_short(found)} "
+                f"in the dataset.json of {path}. Number them again."
+            )
+        return Labels(torch.tensor(values), [str(k) for k in found])
+    try:
+        vectors = torch.tensor(values, dtype=torch.float32)
+        valid = vectors.ndim == 2 and vectors.shape[1] > 0 and bool(vectors.isfinite().all())
+    except (ValueError, TypeError):
+        valid = False
+    if not valid:
+        raise InputError(
+            "classes=labels expects all integers, or all lists of finite numbers of one length, found "
+            f"{_short(values)} in the dataset.json of {path}. Make them alike."
+        )
+    return Labels(vectors)
+
+
+READERS: dict[str, Callable[[Source, Sequence[str], str | Path], Labels]] = {
+    "none": no_labels,
+    "folders": folder_labels,
+    "labels": json_labels,
+}
+
+
+def _read_json(source: Source, path: str | Path) -> dict[str, object]:
+    """The labels of dataset.json by name of image."""
+    expected = 'classes=labels expects a top-level dataset.json, {"labels": [["folder/image.png", 3], ...]}'
+    if "dataset.json" not in source.names:
+        raise InputError(f"{expected}, found none in {path}. Write it, or set classes=folders or none.")
+    try:
+        pairs = json.loads(source.read("dataset.json"))["labels"]
+        labels = {str(name): label for name, label in pairs} if pairs is not None else None
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{expected}, found something else in {path} ({error!r}). Correct it.") from error
+    if labels is None:
+        raise InputError(f"{expected}, found null labels in {path}. Add them, or set classes=none.")
+    return labels
+
+
+def _short(values: list) -> str:
+    return ", ".join(map(str, values[:8])) + (", ..." if len(values) > 8 else "")

@@ -1,0 +1,44 @@
+"""The order in which training sees the images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from torch.utils.data import Sampler
+
+
+class InfiniteSampler(Sampler[list[int]]):
+    """An endless stream of image indices in batches, the same however often training was resumed.
+
+    The stream is one permutation of 0..n-1 after another, each drawn from (seed, epoch) alone. All processes
+    share it: step k covers the batch·world_size positions from start + k·batch·world_size on, of which rank r
+    takes the r-th slice.
+
+    Args:
+        n: Length of the data set.
+        batch: Images per process and step.
+        seed: Integer in 0..2^64-1.
+        rank: Number of this process.
+        world_size: Number of processes.
+        start: Images that all processes together have consumed so far.
+    """
+
+    def __init__(self, n: int, *, batch: int, seed: int, rank: int = 0, world_size: int = 1, start: int = 0):
+        self.n, self.batch, self.seed = n, batch, seed
+        self.first, self.stride = start + rank * batch, batch * world_size
+        self._epoch, self._order = -1, np.empty(0, dtype=np.int64)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        position = self.first
+        while True:
+            yield [self.at(p) for p in range(position, position + self.batch)]
+            position += self.stride
+
+    def at(self, position: int) -> int:
+        """The index at a position of the stream."""
+        epoch, offset = divmod(position, self.n)
+        if epoch != self._epoch:
+            random = np.random.Generator(np.random.Philox(key=[self.seed, epoch]))
+            self._epoch, self._order = epoch, random.permutation(self.n)
+        return int(self._order[offset])

@@ -1,0 +1,20 @@
+"""The emoji that come with the package."""
+
+from pathlib import Path
+
+from stylegan2.data.sources import sources
+from stylegan2.data.sources.zip import Zip
+
+ARCHIVE = Path(__file__).parents[2] / "assets" / "demo.zip"
+
+
+@sources.register("demo")
+class Demo(Zip):
+    """1,906 emoji in nine folders, one of them demo/smileys-emotion. A folder of the user's own is ./demo."""
+
+    def __init__(self, path: str):
+        super().__init__(str(ARCHIVE) + path.removeprefix("demo"))
+
+    @staticmethod
+    def takes(path: str) -> bool:
+        return path == "demo" or path.startswith("demo/")

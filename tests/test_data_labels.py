@@ -1,0 +1,75 @@
+"""Labels out of folders and dataset.json."""
+
+import math
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from image_sets import images_of, make_two_classes, save, write_labels, zipped
+
+from stylegan2.errors import InputError
+
+
+@pytest.fixture
+def two_classes(tmp_path) -> Path:
+    return make_two_classes(tmp_path / "set")
+
+
+def test_folders_are_classes_in_the_order_of_their_names(two_classes):
+    dataset = images_of(two_classes, 8, classes="folders")
+    assert dataset.class_names == ["cats", "dogs"] and dataset.num_classes == 2
+    assert dataset[2][1].tolist() == [1, 0] and dataset[3][1].tolist() == [0, 1]
+    assert dataset[0][1].dtype == torch.float32
+
+
+def test_dataset_json_gives_classes_or_vectors(two_classes):
+    names = [f"{kind}/{k}.png" for kind in ("cats", "dogs") for k in range(3)]
+    write_labels(two_classes, [[name, 5 - k] for k, name in enumerate(names)])
+    dataset = images_of(two_classes, 8, classes="labels")
+    assert dataset.num_classes == 6 and dataset[1][1].tolist() == [0, 0, 0, 0, 1, 0]
+    assert torch.equal(images_of(zipped(two_classes, "top/"), 8, classes="labels")[1][1], dataset[1][1])
+
+    write_labels(two_classes, [[name, [k, 0.5]] for k, name in enumerate(names)])
+    dataset = images_of(two_classes, 8, classes="labels")
+    assert dataset.num_classes == 2 and dataset.class_names == [] and dataset[4][1].tolist() == [4, 0.5]
+
+
+@pytest.mark.parametrize(
+    "labels, message",
+    [
+        (None, "null labels"),
+        ({"a.png": 0}, "found something else"),
+        ([["a.png", 0]], "1 images without label .*b.png"),
+        ([["a.png", 0], ["b.png", 1], ["c.png", 1]], "labels of files that are not there .*c.png"),
+        ([["a.png", 0], ["b.png", -1]], "without gaps, found -1, 0"),
+        ([["a.png", 0], ["b.png", 2]], "without gaps, found 0, 2"),
+        ([["a.png", 0], ["b.png", [1.0]]], "all integers, or all lists"),
+        ([["a.png", [0.0, 1.0]], ["b.png", [1.0]]], "all integers, or all lists"),
+        ([["a.png", [0.0]], ["b.png", [math.nan]]], "all integers, or all lists"),
+        ([["a.png", True], ["b.png", False]], "all integers, or all lists"),
+    ],
+)
+def test_unusable_labels_are_refused(tmp_path, labels, message):
+    save(tmp_path / "a.png")
+    save(tmp_path / "b.png")
+    write_labels(tmp_path, labels)
+    with pytest.raises(InputError, match=message):
+        images_of(tmp_path, 8, classes="labels")
+    assert images_of(tmp_path, 8).num_classes == 0
+
+
+def test_unusable_class_sources_are_refused(two_classes):
+    with pytest.raises(InputError, match="dataset.json.*found none"):
+        images_of(two_classes, 8, classes="labels")
+    with pytest.raises(InputError, match="found 3 outside"):
+        images_of(two_classes / "cats", 8, classes="folders")
+    shutil.rmtree(two_classes / "dogs")
+    with pytest.raises(InputError, match="found only cats"):
+        images_of(two_classes, 8, classes="folders")
+    save(two_classes / "x.png")
+    with pytest.raises(InputError, match=r"found 1 outside \(x.png\)"):
+        images_of(two_classes, 8, classes="folders")
+    (two_classes / "dataset.json").write_text("{")
+    with pytest.raises(InputError, match="found something else"):
+        images_of(two_classes, 8, classes="labels")
