@@ -2,38 +2,42 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from stylegan2.data.dataset import to_uint8
+from stylegan2.data.pixels import to_uint8
+from stylegan2.files import replacing
 
 
 def to_picture(image: Tensor) -> Image.Image:
-    """(C, H, W) uint8, or float in the nominal range [-1, 1], to a picture of mode L, RGB or RGBA."""
-    image = image if not image.is_floating_point() else to_uint8(image)
-    array = image.permute(1, 2, 0).cpu().numpy()
+    """Convert (C, H, W), uint8 or float in the nominal range [-1, 1], to a picture: gray, RGB or RGBA."""
+    array = _uint8(image).permute(1, 2, 0).cpu().numpy()
     return Image.fromarray(np.ascontiguousarray(array[:, :, 0] if array.shape[2] == 1 else array))
 
 
 def grid(images: Tensor, columns: int) -> Image.Image:
-    """(N, C, H, W) as one picture, row by row; the rest of the last row stays white."""
-    n, c, h, w = images.shape
-    rows = -(-n // columns)
-    images = images if not images.is_floating_point() else to_uint8(images)
-    sheet = images.new_full((c, rows * h, columns * w), 255)
-    for i, image in enumerate(images):
-        y, x = divmod(i, columns)
-        sheet[:, y * h : (y + 1) * h, x * w : (x + 1) * w] = image
-    return to_picture(sheet)
+    """Lay out images (N, C, H, W), uint8 or float in [-1, 1], row by row without gaps.
+
+    The rest of the last row stays white.
+    """
+    from torchvision.utils import make_grid  # importing torchvision takes as long as importing torch
+
+    images = _uint8(images)
+    count, channels, height, width = images.shape
+    rows = -(-count // columns)
+    white = images.new_full((rows * columns - count, channels, height, width), 255)
+    sheet = make_grid([*images, *white], nrow=columns, padding=0)
+    return to_picture(sheet[:channels])  # make_grid repeats a gray channel three times
 
 
-def save_png(picture: Image.Image, path: Path) -> None:
-    """Write under a temporary name and rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    picture.save(temporary, format="PNG")
-    os.replace(temporary, path)
+def save_png(picture: Image.Image, path: str | Path) -> None:
+    """Write a PNG file. A file of that name is replaced at the end; missing folders are made."""
+    with replacing(path) as temporary:
+        picture.save(temporary, format="PNG")
+
+
+def _uint8(images: Tensor) -> Tensor:
+    return to_uint8(images) if images.is_floating_point() else images
