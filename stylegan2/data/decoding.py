@@ -1,7 +1,7 @@
 """From the content of an image file to pixels.
 
-PIL decodes and resizes. torchvision would resize tensors by bicubic filters only, drop transparency, refuse BMP
-files, and compute every pixel of a JPEG before it shrinks the image.
+PIL decodes and resizes. torchvision would resize tensors by bicubic filters only, drop transparency, refuse
+BMP files, and compute every pixel of a JPEG before it shrinks the image.
 """
 
 from __future__ import annotations
