@@ -20,6 +20,12 @@ def test_an_impossible_number_of_channels_is_refused():
         DataOptions("demo", 32, channels=2)
 
 
+@pytest.mark.parametrize("field, value, near", [("classes", "folder", "folders"), ("unreadable", "skipp", "skip")])
+def test_a_misspelled_choice_is_refused_with_the_nearest_one(field, value, near):
+    with pytest.raises(InputError, match=f"{field}.*found '{value}'. Did you mean {near}?"):
+        DataOptions("demo", **{field: value})
+
+
 def test_options_do_not_change_once_they_are_made():
     with pytest.raises(FrozenInstanceError):
         ImageData("demo").resolution = 64

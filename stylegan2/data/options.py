@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from stylegan2.errors import InputError
+from stylegan2.registry import check_choices
 
 RESOLUTIONS = tuple(2**k for k in range(2, 11))
 
@@ -15,7 +16,7 @@ class DataOptions:
     """The images to train on.
 
     Raises:
-        InputError: `resolution` or `channels` is none of the values below.
+        InputError: `resolution`, `channels`, `classes` or `unreadable` is none of the values below.
     """
 
     path: str = "demo"
@@ -55,3 +56,4 @@ class DataOptions:
             raise InputError(
                 f"Expected 1 (gray), 3 (RGB) or 4 (RGBA) channels, found {self.channels}. Set one of these."
             )
+        check_choices(self)
