@@ -13,7 +13,7 @@ import yaml
 from jsonargparse import ActionConfigFile, ArgumentParser, Namespace, set_parsing_settings
 
 from stylegan2.augment import augmentations
-from stylegan2.data.dataset import ImageData, ImageDataset
+from stylegan2.data import ImageData, ImageDataset
 from stylegan2.errors import InputError
 from stylegan2.formats.native import clamp_since_0_2
 from stylegan2.networks.config import DiscriminatorConfig, GeneratorConfig

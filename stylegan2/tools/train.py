@@ -43,7 +43,7 @@ def train_command(args: list[str], prog: str = "train.py") -> int:
     model = build_model(parsed, dataset, options.batch, options.batch_per_device)
     # What the run's own configuration is good for: resuming it, or repeating it.
     config.name, config.ckpt_path = folder.name, None
-    return train(model, data, options, folder, parser.dump(config, skip_unset=False))
+    return train(model, dataset, options, folder, parser.dump(config, skip_unset=False))
 
 
 def _run_name(path: str) -> str:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from stylegan2.data.dataset import ImageDataset
+from stylegan2.data import ImageDataset
 from stylegan2.images import grid, save_png
 
 from . import checkpoint, distributed

@@ -5,20 +5,20 @@ from __future__ import annotations
 import pytorch_lightning as pl
 from torch.utils.data import DataLoader
 
-from stylegan2.data.dataset import ImageData
+from stylegan2.data import ImageDataset
 from stylegan2.errors import InputError
 
 
 class TrainingData(pl.LightningDataModule):
     """The images in the order of one seed, from where the module's image counter stands."""
 
-    def __init__(self, data: ImageData, batch: int, seed: int):
+    def __init__(self, dataset: ImageDataset, batch: int, seed: int):
         super().__init__()
-        self.data, self.batch, self.seed = data, batch, seed
+        self.dataset, self.batch, self.seed = dataset, batch, seed
 
     def train_dataloader(self) -> DataLoader:
         world = self.trainer.world_size
-        return self.data.loader(
+        return self.dataset.loader(
             self.batch // world,
             seed=self.seed,
             rank=self.trainer.global_rank,

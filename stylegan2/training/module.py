@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from stylegan2.augment import augmentations
-from stylegan2.data.dataset import to_float
+from stylegan2.data import to_float
 from stylegan2.formats import native
 from stylegan2.networks.discriminator import Discriminator
 from stylegan2.networks.generator import Generator

@@ -15,7 +15,7 @@ import torch
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from stylegan2.data.dataset import ImageData
+from stylegan2.data import ImageDataset
 from stylegan2.errors import InputError
 from stylegan2.files import write_text
 from stylegan2.formats import native
@@ -29,12 +29,12 @@ from .options import LAST, RUN_FOLDER, RunOptions, is_first_process
 from .strategy import LeanDDP
 
 
-def train(model: StyleGAN2, data: ImageData, options: RunOptions, folder: Path, config: str) -> int:
+def train(model: StyleGAN2, dataset: ImageDataset, options: RunOptions, folder: Path, config: str) -> int:
     """Train, from the start or from a checkpoint, and say where everything is.
 
     Args:
         model: Networks and losses.
-        data: Images, opened.
+        dataset: Images.
         options: The run's.
         folder: To write to.
         config: The merged configuration, as YAML.
@@ -52,7 +52,7 @@ def train(model: StyleGAN2, data: ImageData, options: RunOptions, folder: Path, 
         if done >= options.kimg:
             raise InputError(f"{resumed} has seen {done:g} kimg already. Set --kimg above that to go on.")
     stop = Stop(options.kimg)
-    samples = Samples(folder / "samples", options.sample_kimg, data.open(), options.seed)
+    samples = Samples(folder / "samples", options.sample_kimg, dataset, options.seed)
     # Checkpoints come last: what the others do at the end of an iteration is done before it is saved.
     callbacks = [
         checkpoint.CheckpointState(),
@@ -72,11 +72,11 @@ def train(model: StyleGAN2, data: ImageData, options: RunOptions, folder: Path, 
     os.environ[RUN_FOLDER] = str(folder)
     if is_first_process():
         write_text(folder / "config.yaml", config)
-        print(_summary(model, data, folder, trainer), flush=True)
+        print(_summary(model, dataset, folder, trainer), flush=True)
     torch.manual_seed(options.seed + 1000 * int(os.environ.get("LOCAL_RANK", 0)))
     try:
         trainer.fit(
-            model, TrainingData(data, model.batch, options.seed), ckpt_path=resumed, weights_only=True
+            model, TrainingData(dataset, model.batch, options.seed), ckpt_path=resumed, weights_only=True
         )
     except Diverged as error:
         kept = f"The last good checkpoint is {folder / LAST}." if (folder / LAST).exists() else ""
@@ -124,15 +124,15 @@ def make_trainer(options: RunOptions, loggers: list[Logger], callbacks: list[pl.
         ) from error
 
 
-def _summary(model: StyleGAN2, data: ImageData, folder: Path, trainer: pl.Trainer) -> str:
+def _summary(model: StyleGAN2, dataset: ImageDataset, folder: Path, trainer: pl.Trainer) -> str:
     millions = [sum(p.numel() for p in n.parameters()) / 1e6 for n in (model.generator, model.discriminator)]
-    dataset, g = data.open(), model.generator
+    g = model.generator
     r1 = model.regularizers.get("r1")
     gamma = f"gamma {r1.gamma:.4g}, " if r1 is not None and r1.every else ""
     where = f"{trainer.world_size} × {trainer.strategy.root_device.type}"
     return (
-        f"Data       {dataset.num_images:,} images from {data.path}, {g.resolution}×{g.resolution}, "
-        f"{g.img_channels} channels, {g.num_classes or 'no'} classes\n"
+        f"Data       {dataset.num_images:,} images from {dataset.options.path}, "
+        f"{g.resolution}×{g.resolution}, {g.img_channels} channels, {g.num_classes or 'no'} classes\n"
         f"Networks   G {millions[0]:.2f} M and D {millions[1]:.2f} M parameters, on {where}\n"
         f"Training   batch {model.batch}, {gamma}learning rate {model.learning_rate:g}\n"
         f"Run        {folder}"
