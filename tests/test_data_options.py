@@ -20,7 +20,9 @@ def test_an_impossible_number_of_channels_is_refused():
         DataOptions("demo", 32, channels=2)
 
 
-@pytest.mark.parametrize("field, value, near", [("classes", "folder", "folders"), ("unreadable", "skipp", "skip")])
+@pytest.mark.parametrize(
+    "field, value, near", [("classes", "folder", "folders"), ("unreadable", "skipp", "skip")]
+)
 def test_a_misspelled_choice_is_refused_with_the_nearest_one(field, value, near):
     with pytest.raises(InputError, match=f"{field}.*found '{value}'. Did you mean {near}?"):
         DataOptions("demo", **{field: value})
