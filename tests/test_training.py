@@ -11,7 +11,7 @@ import torch
 import torch.multiprocessing as mp
 
 from stylegan2 import Discriminator, Generator, Scalings
-from stylegan2.data.dataset import ImageData
+from stylegan2.data import ImageData
 from stylegan2.errors import InputError
 from stylegan2.training.checkpoint import CheckpointState, save
 from stylegan2.training.config import TrainingConfig
@@ -77,10 +77,9 @@ def fit(model, iterations, *callbacks, resume=None, loader=TrainingData, **train
         use_distributed_sampler=False,
         **options,
     )
-    data = ImageData(resolution=8, classes="folders")
-    data.open(progress=False)
+    dataset = ImageData(resolution=8, classes="folders").open(progress=False)
     torch.manual_seed(1)
-    trainer.fit(model, loader(data, model.batch, seed=5), ckpt_path=resume, weights_only=True)
+    trainer.fit(model, loader(dataset, model.batch, seed=5), ckpt_path=resume, weights_only=True)
     return model
 
 
@@ -228,7 +227,7 @@ class StridedData(TrainingData):
 
     def train_dataloader(self):
         rank, world = self.trainer.global_rank, self.trainer.world_size
-        whole = self.data.loader(self.batch, seed=self.seed)
+        whole = self.dataset.loader(self.batch, seed=self.seed)
         batches = [(x[rank::world], c[rank::world]) for x, c in itertools.islice(whole, 10)]
         return torch.utils.data.DataLoader(batches, batch_size=None)
 
