@@ -172,7 +172,7 @@ def test_a_signal_saves_and_ends_with_the_resume_command(tmp_path, number):
         text=True,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
-    metrics, deadline = tmp_path / "runs" / "run" / "metrics.csv", time.time() + 90
+    metrics, deadline = tmp_path / "runs" / "run" / "metrics.csv", time.time() + 240
     while not metrics.exists() and time.time() < deadline:
         time.sleep(0.2)
     job.send_signal(number)

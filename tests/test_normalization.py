@@ -1,4 +1,5 @@
-"""Normalizations by name: values against oracles, what they ignore, their state, their place in both networks."""
+"""Normalizations by name: values against oracles, what they ignore, their state, their place in both
+networks."""
 
 import copy
 
