@@ -18,6 +18,7 @@ from stylegan2.errors import InputError
 from stylegan2.formats.native import clamp_since_0_2
 from stylegan2.networks.config import DiscriminatorConfig, GeneratorConfig
 from stylegan2.networks.normalization import normalizations
+from stylegan2.ops import activations
 from stylegan2.training.config import TrainingConfig
 from stylegan2.training.losses import losses
 from stylegan2.training.regularizers import regularizers
@@ -35,6 +36,8 @@ FROM_DATA = {"resolution", "num_classes", "img_channels"}
 CHOICES: dict[str, Mapping[str, Any]] = {
     "model.loss": losses,
     "model.augment": augmentations,
+    "model.generator.activation": activations,
+    "model.discriminator.activation": activations,
     "model.scalings.style_normalization": normalizations,
     "model.discriminator.normalization": normalizations,
 }

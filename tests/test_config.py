@@ -42,12 +42,22 @@ def test_a_resolution_with_options_is_short_for_a_configuration():
         (GeneratorConfig, {"resolution": 8, "img_channels": 2}, "gray"),
         (GeneratorConfig, {"resolution": 64, "channel_base": 32}, "64 or more"),
         (GeneratorConfig, {"resolution": 8, "architecture": "skp"}, "Did you mean skip"),
+        (GeneratorConfig, {"resolution": 8, "activation": "gelu"}, "lrelu"),
         (DiscriminatorConfig, {"resolution": 8, "minibatch_channels": 0}, "1 or more"),
     ],
 )
 def test_what_cannot_be_built_is_refused(kind, options, words):
     with pytest.raises(ValueError, match=words):
         kind(**options)
+
+
+def test_another_activation_reaches_every_layer_of_both_networks():
+    small = {"channel_base": 64, "mapping_layers": 2, "activation": "swish"}
+    g = Generator(8, z_dim=4, w_dim=4, **small)
+    d = Discriminator(8, num_classes=2, **small)
+    found = {m.activation for n in (g, d) for m in n.modules() if hasattr(m, "activation")}
+    assert found == {"swish", "linear"}
+    assert d(g(torch.randn(2, 4)), torch.eye(2)).isfinite().all()
 
 
 def test_networks_can_be_pickled():

@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeVar
 
 import torch
 
+from stylegan2.ops import activations
 from stylegan2.registry import check_choices
 
 from .normalization import normalizations
@@ -61,6 +62,9 @@ class NetworkConfig:
     mapping_layers: int = 8
     """Fully connected layers of the mapping network (in the discriminator: of the label's)."""
 
+    activation: str = "lrelu"
+    """Activation of all layers that have one."""
+
     low_precision_blocks: int = 0
     """How many of the highest resolutions compute in low_precision_dtype."""
 
@@ -72,6 +76,8 @@ class NetworkConfig:
 
     def __post_init__(self) -> None:
         check_choices(self)
+        if self.activation not in activations:
+            raise ValueError(f"activation must be one of {', '.join(activations)}, got {self.activation!r}")
         object.__setattr__(self, "taps", tuple(self.taps))  # a list, where it comes from YAML or a checkpoint
         least = self.least_resolution()
         if self.resolution < least or self.resolution & (self.resolution - 1):

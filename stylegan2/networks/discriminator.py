@@ -36,13 +36,13 @@ class DiscriminatorBlock(nn.Module):
         self.dtype, self.residual_gain = plan.dtype, scalings.residual_gain
         self.register_buffer("filter", setup_filter(config.taps, separable=True), persistent=False)
         common: dict[str, Any] = {"scalings": scalings, "taps": config.taps}
-        lrelu = common | {"activation": "lrelu", "clamp": plan.clamp}
+        active = common | {"activation": config.activation, "clamp": plan.clamp}
         kind = config.normalization
         self.fromrgb = self.skip = None
         if plan.resolution == config.resolution or config.architecture == "skip":
-            self.fromrgb = EqualizedConv2d(config.img_channels, channels, 1, **lrelu)
-        self.conv0 = EqualizedConv2d(channels, channels, 3, normalization=kind, **lrelu)
-        self.conv1 = EqualizedConv2d(channels, out_channels, 3, down=2, normalization=kind, **lrelu)
+            self.fromrgb = EqualizedConv2d(config.img_channels, channels, 1, **active)
+        self.conv0 = EqualizedConv2d(channels, channels, 3, normalization=kind, **active)
+        self.conv1 = EqualizedConv2d(channels, out_channels, 3, down=2, normalization=kind, **active)
         if config.architecture == "resnet":
             self.skip = EqualizedConv2d(channels, out_channels, 1, bias=False, down=2, **common)
 
@@ -71,19 +71,19 @@ class DiscriminatorEpilogue(nn.Module):
         channels = plan.channels
         self.group = config.minibatch_group
         self.stddev_channels = config.minibatch_channels if scalings.minibatch_stddev else 0
-        lrelu: dict[str, Any] = {"scalings": scalings, "activation": "lrelu"}
+        active: dict[str, Any] = {"scalings": scalings, "activation": config.activation}
         self.fromrgb = None
         if config.architecture == "skip":
-            self.fromrgb = EqualizedConv2d(config.img_channels, channels, 1, **lrelu)
+            self.fromrgb = EqualizedConv2d(config.img_channels, channels, 1, **active)
         self.conv = EqualizedConv2d(
             channels + self.stddev_channels,
             channels,
             3,
             clamp=plan.clamp,
             normalization=config.normalization,
-            **lrelu,
+            **active,
         )
-        self.fc = EqualizedLinear(channels * 16, channels, **lrelu)
+        self.fc = EqualizedLinear(channels * 16, channels, **active)
         self.out = EqualizedLinear(channels, out_features, scalings=scalings)
 
     def forward(self, x: Tensor | None, img: Tensor | None) -> Tensor:
@@ -137,6 +137,7 @@ class Discriminator(nn.Module):
                 None,
                 num_classes=config.num_classes,
                 layers=config.mapping_layers,
+                activation=config.activation,
                 w_avg_beta=None,
                 scalings=scalings,
             )

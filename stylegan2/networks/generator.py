@@ -33,7 +33,12 @@ class SynthesisBlock(nn.Module):
     def __init__(self, plan: Block, in_channels: int, config: GeneratorConfig, scalings: Scalings):
         super().__init__()
         r, channels, w_dim = plan.resolution, plan.channels, config.w_dim
-        common: dict[str, Any] = {"scalings": scalings, "taps": config.taps, "clamp": plan.clamp}
+        common: dict[str, Any] = {
+            "scalings": scalings,
+            "activation": config.activation,
+            "taps": config.taps,
+            "clamp": plan.clamp,
+        }
         self.dtype, self.upsample_gain = plan.dtype, scalings.upsample_gain
         self.residual_gain = scalings.residual_gain
         self.is_first = in_channels == 0
@@ -146,6 +151,7 @@ class Generator(nn.Module):
             self.num_ws,
             num_classes=config.num_classes,
             layers=config.mapping_layers,
+            activation=config.activation,
             w_avg_beta=config.w_avg_beta,
             scalings=scalings,
         )

@@ -208,6 +208,7 @@ class SynthesisLayer(nn.Module):
         resolution: int,
         *,
         scalings: Scalings,
+        activation: str = "lrelu",
         up: int = 1,
         taps: tuple[float, ...] = (1, 3, 3, 1),
         clamp: float | None = None,
@@ -216,7 +217,7 @@ class SynthesisLayer(nn.Module):
         std, runtime = scalings.weight(in_channels * 9)
         kind = scalings.style_normalization_kind
         self.weight_gain = 1.0 if kind.demodulates else runtime
-        self.activation_gain, self.clamp = scalings.gain("lrelu"), clamp
+        self.activation, self.activation_gain, self.clamp = activation, scalings.gain(activation), clamp
         self.up, self.filter_gain, self.resolution = up, scalings.upsample_gain, resolution
         self.register_buffer("filter", setup_filter(taps, separable=True), persistent=False)
         self.affine = EqualizedLinear(
@@ -245,7 +246,7 @@ class SynthesisLayer(nn.Module):
             flip_weight=self.up == 1,
             filter_gain=self.filter_gain,
             normalize=self.normalization.features,
-            activation="lrelu",
+            activation=self.activation,
             gain=self.activation_gain * gain,
             clamp=None if self.clamp is None else self.clamp * gain,
         )

@@ -23,6 +23,7 @@ class MappingNetwork(nn.Module):
         layers: Fully connected layers.
         embed_features: Width of the embedded label. None: w_dim.
         layer_features: Width of the layers between. None: w_dim.
+        activation: Of every fully connected layer.
         w_avg_beta: Decay of the running mean for each call. None: keep none.
         scalings: Latent normalization, learning-rate multiplier and gains.
     """
@@ -37,6 +38,7 @@ class MappingNetwork(nn.Module):
         layers: int = 8,
         embed_features: int | None = None,
         layer_features: int | None = None,
+        activation: str = "lrelu",
         w_avg_beta: float | None = 0.995,
         scalings: Scalings,
     ):
@@ -52,7 +54,7 @@ class MappingNetwork(nn.Module):
                 before,
                 after,
                 scalings=scalings,
-                activation="lrelu",
+                activation=activation,
                 lr_multiplier=scalings.mapping_lr_multiplier,
             )
             self.add_module(f"fc{i}", layer)
