@@ -252,3 +252,27 @@ def test_the_command_lists_its_commands_and_refuses_others(capsys):
     assert all(name in text for name in COMMANDS)
     assert main(["trian"]) == 2
     assert "trian" in capsys.readouterr().err
+
+
+HOSTILE = [
+    "model: {ema: {class_path: %s}}",
+    "model: {ema: %s}",
+    "model: {scalings: {class_path: %s}}",
+    "model: {r1: {class_path: %s}}",
+    "model: {generator: {class_path: %s, init_args: {}}}",
+    "model: {class_path: %s}",
+    "data: {class_path: %s}",
+    "loggers: [{class_path: %s}]",
+    "devices: {class_path: %s}",
+]
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_a_configuration_imports_nothing_that_it_names(tmp_path, hostile):
+    (tmp_path / "planted.py").write_text(f"open({str(tmp_path / 'it_ran')!r}, 'w')\nclass X: pass\n")
+    (tmp_path / "evil.yaml").write_text(hostile % "planted.X")
+    code = "from stylegan2.__main__ import main; main(['train', '--config', 'evil.yaml', '--print_config'])"
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True)
+    assert done.returncode == 2
+    assert not (tmp_path / "it_ran").exists()
