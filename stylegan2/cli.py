@@ -51,6 +51,11 @@ def exit_status(command: Callable[[list[str]], int], args: list[str]) -> int:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except ImportError as error:
+        if not isinstance(error, ValueError):  # the parser's refusal of a class path is both
+            raise
+        print(f"error: options are plain values, and no class is imported for one. {error}", file=sys.stderr)
+        return 2
 
 
 def make_parser(prog: str, description: str) -> ArgumentParser:
