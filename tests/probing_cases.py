@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from stylegan2.networks.discriminator import Discriminator
 from stylegan2.networks.generator import Generator
 from stylegan2.networks.scalings import Scalings
-from stylegan2.probing.diagnose import examine
+from stylegan2.probing.measure import probe_model
 from stylegan2.training.losses import R1
 from stylegan2.training.module import StyleGAN2
 
@@ -32,6 +32,6 @@ def batch(model, n=8):
 
 def faults(model, **kwargs):
     found = {}
-    for fault in examine(model, *batch(model), **kwargs).faults:
+    for fault in probe_model(model, *batch(model), **kwargs).faults:
         found[fault.name] = found.get(fault.name, "") + str(fault)
     return found

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from stylegan2 import Discriminator, Generator, Scalings
-from stylegan2.probing import anatomy
+from stylegan2.probing import blocks
 from stylegan2.tools.probe import main
 from stylegan2.training.module import StyleGAN2
 
@@ -34,7 +34,7 @@ def mean_gain(network, **scalings):
     gains = [
         gain
         for model in models(**scalings)
-        for name, gain in anatomy.block_gains(getattr(model, network), initial=True).items()
+        for name, gain in blocks.block_gains(getattr(model, network), initial=True).items()
         if re.search(r"b\d+$", name) or network == "discriminator"
     ]
     return sum(gains) / len(gains)
@@ -51,7 +51,7 @@ def test_the_residual_gain_measures_as_documented():
 @pytest.mark.slow
 def test_the_up_sampling_gain_measures_as_documented():
     model = next(models(upsample_gain=0.25))
-    gains = anatomy.filter_gains(model.generator, model.discriminator)
+    gains = blocks.filter_gains(model.generator, model.discriminator)
     ups = [gain for name, gain in gains.items() if name.startswith("G.")]
     assert ups and all(gain == pytest.approx(0.25, abs=1e-5) for gain in ups)
     assert "0.25 and 0.25" in WHY

@@ -1,5 +1,5 @@
-"""Looking into networks: what every layer does to signal, gradient and step size, and what is wrong."""
+"""Looking into networks: measure what every layer does, apply rules to the numbers, report what is wrong."""
 
-from stylegan2.probing.measure import Probe, Row, probe
+from stylegan2.probing.layers import Probe, Row, probe
 
 __all__ = ["Probe", "Row", "probe"]

@@ -1,232 +1,292 @@
-"""One forward and backward pass through any module, layer by layer."""
+"""Numbers of a generator, a discriminator and their losses on a batch of real images."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+from tqdm import tqdm
 
+from stylegan2.networks.discriminator import Discriminator
+from stylegan2.networks.generator import Generator
 from stylegan2.networks.layers import SynthesisLayer
-from stylegan2.probing.findings import Finding, signal_findings
+from stylegan2.probing import blocks
+from stylegan2.probing.layers import Probe, probe, restored, rms
+from stylegan2.probing.rules import Finding, model_findings
+from stylegan2.training.losses import PathLength, discriminator_loss, generator_loss
+
+if TYPE_CHECKING:
+    from stylegan2.training.module import StyleGAN2
+
+DRAWS = 4
+"""Images of one latent, each with its own noise."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
-    """One call of one module. None stands for "there is none"."""
+class ModelProbe:
+    """What `probe_model` measured, as plain data, and what is wrong."""
 
-    name: str
-    kind: str
-    leaf: bool
-    """Has parameters of its own or no modules in it: such rows are the table, others are sums of them."""
-    shape: tuple[int, ...]
-    input_rms: float | None
-    rms: float
-    mean: float
-    nonfinite: float
-    """Share of NaN and infinite values."""
-    clamped: float | None
-    """Share of values at the module's bound (its attribute `clamp`)."""
-    gradient: float | None
-    """rms of ∂loss/∂output."""
-    weight: float | None
-    """rms of the weights as they are used, run-time factors and demodulation included."""
-    step: float | None
-    """rms of Adam's first step relative to the weights: lr·g/(|g| + ε) over the stored weights' rms. Run-time
-    factors scale both, so this is the relative step of the weights as used."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Probe:
-    """What `probe` measured: rows in forward order, and the loss."""
-
-    rows: list[Row]
-    loss: float
+    iteration: int
+    generator: Probe
+    discriminator: Probe
+    numbers: dict
+    """Of the networks as wholes and of their losses, on the batch."""
+    blocks: dict
+    """Of single blocks and layers, on inputs made for the purpose."""
+    settings: dict
+    """The configuration's share in the rules: intervals, batch, learning rates."""
     findings: list[Finding] = field(default_factory=list)
 
-    def __getitem__(self, name: str) -> Row:
-        for row in self.rows:
-            if row.name == name:
-                return row
-        raise KeyError(f"no layer {name!r}; there are {', '.join(row.name for row in self.rows)}")
-
     @property
-    def layers(self) -> list[Row]:
-        return [row for row in self.rows if row.leaf]
+    def faults(self) -> list[Finding]:
+        return [f for f in self.findings if f.fault]
 
     def to_dict(self) -> dict:
-        """Plain data for JSON."""
+        """Plain data, for JSON."""
         return asdict(self)
 
-    def __str__(self) -> str:
-        head = ["layer", "kind", "output", "rms", "mean", "grad rms", "weight", "Adam step", "clamped"]
-        body = [
-            [
-                row.name,
-                row.kind,
-                "×".join(map(str, row.shape)),
-                *(
-                    "" if value is None else f"{value:.3g}"
-                    for value in (row.rms, row.mean, row.gradient, row.weight, row.step, row.clamped)
-                ),
-            ]
-            for row in self.layers
-        ]
-        widths = [max(map(len, column)) for column in zip(head, *body)]
-        table = [[cell.ljust(width) for cell, width in zip(line, widths)] for line in [head, *body]]
-        return "\n".join([*("  ".join(line).rstrip() for line in table), *map(str, self.findings)])
 
-
-def rms(x: Tensor) -> float:
-    """Root of the mean square, any shape."""
-    return x.detach().float().square().mean().sqrt().item()
-
-
-def probe(
-    module: nn.Module,
-    inputs: Tensor | tuple | Mapping,
-    loss: Callable[..., Tensor] | None = None,
-    *,
-    learning_rate: float = 0.002,
-    seed: int = 0,
-) -> Probe:
-    """Send inputs through any module and back, and record what every layer does to the signal.
-
-    The module comes back as it was: weights, buffers, mode, gradients and random state.
+def probe_model(
+    model: StyleGAN2, reals: Tensor, labels: Tensor, seed: int = 0, progress: bool = False
+) -> ModelProbe:
+    """Measure networks and losses on a batch, and apply all rules. The model is left as it was.
 
     Args:
-        module: Any network, on any device, in the mode to be looked at.
-        inputs: A tensor, a tuple of positional or a mapping of keyword arguments.
-        loss: The module's output to a scalar. None: the sum over outputs times N(0, 1), so that a gradient of
-            rms 1 enters every output.
-        learning_rate: Adam's, for the step.
-        seed: Of everything random in the pass.
-
-    Returns:
-        A row a call of each module, in forward order; `print` it, or take `to_dict()`.
+        model: Networks and losses.
+        reals: (N, C, R, R) in [-1, 1]. N is a multiple of the discriminator's minibatch group, or below it.
+        labels: (N, num_classes).
+        seed: Seed of latents, noise and everything else that is drawn.
+        progress: Show a bar with the time left, if it takes more than a few seconds.
     """
-    args = () if isinstance(inputs, Mapping) else inputs if isinstance(inputs, tuple) else (inputs,)
-    kwargs = dict(inputs) if isinstance(inputs, Mapping) else {}
-    records: list[dict] = []
-    calls: dict[str, int] = {}
-
-    entered: list[float | None] = []  # a stack: modules nest
-
-    def before(layer: nn.Module, args: tuple, kwargs: dict) -> None:
-        first = next(_tensors((args, kwargs)), None)  # before an in-place module overwrites it
-        entered.append(None if first is None else rms(first))
-
-    def watch(name: str, layer: nn.Module) -> list:
-        def hook(layer: nn.Module, args: tuple, kwargs: dict, output: object) -> None:
-            out, input_rms = next(_tensors(output), None), entered.pop()
-            if out is None:
-                return
-            calls[name] = calls.get(name, 0) + 1
-            record = {
-                "name": name if calls[name] == 1 else f"{name}#{calls[name]}",
-                "layer": layer,
-                "leaf": not list(layer.children()) or bool(list(layer.parameters(recurse=False))),
-                "input_rms": input_rms,
-                **_statistics(out, getattr(layer, "clamp", None)),
-                "gradient": None,
-            }
-            records.append(record)
-            if out.requires_grad:
-                out.register_hook(lambda gradient: record.__setitem__("gradient", rms(gradient)))
-
-        return [
-            layer.register_forward_pre_hook(before, with_kwargs=True),
-            layer.register_forward_hook(hook, with_kwargs=True),
-        ]
-
-    with as_found(module, seed):
-        watched = [(n, m) for n, m in module.named_modules() if m is not module] or [("", module)]
-        handles = [handle for name, layer in watched for handle in watch(name, layer)]
-        try:
-            output = module(*args, **kwargs)
-        finally:
-            for handle in handles:
-                handle.remove()
-        if loss is None:
-            value = sum((out * torch.randn_like(out)).sum() for out in _tensors(output))
-        else:
-            value = loss(output)
-        parameters = [p for p in module.parameters() if p.requires_grad]
-        found = torch.autograd.grad(value, parameters, allow_unused=True)
-        gradients = {id(p): g for p, g in zip(parameters, found) if g is not None}
-
-        rows = []
-        for record in records:
-            layer = record.pop("layer")
-            weight, step = _weights(layer, gradients, learning_rate)
-            rows.append(Row(kind=type(layer).__name__, weight=weight, step=step, **record))
-    return Probe(rows=rows, loss=float(value.detach()), findings=signal_findings(rows))
+    g, d, n, trained = model.generator, model.discriminator, len(reals), model.iteration > 0
+    few = min(max(n // 2, 1), 3)
+    passes = 11 * n + max(n, 4) + 2 * DRAWS + (g.num_ws + 1) * (max(n, 2) // 2) + 2 * few
+    with _progress_bar(model, passes, progress), restored(model, seed), evaluating(g):
+        z = torch.randn(n, g.z_dim, generator=torch.Generator().manual_seed(seed)).to(reals)
+        lr = model.learning_rate
+        generator = probe(
+            g, (z, labels), lambda images: generator_loss(d(images, labels)), learning_rate=lr, seed=seed
+        )
+        with torch.no_grad():
+            fakes = g(z, labels)
+        discriminator = probe(
+            d,
+            (reals, labels),
+            lambda logits: discriminator_loss(d(fakes, labels), logits),
+            learning_rate=lr,
+            seed=seed,
+        )
+        with restored(model, seed):
+            numbers = _numbers(model, reals, labels)
+        numbers |= path_lengths(g, model.path_length, z[:few], labels[:few])
+        # The rules are about the construction: training may change the size of weights for good reasons.
+        parts = {
+            "block_gains_generator": blocks.block_gains(g, initial=trained),
+            "block_gains_discriminator": blocks.block_gains(d, initial=trained),
+            "filter_gains": blocks.filter_gains(g, d),
+            "style_response": blocks.style_response(g),
+            "image_layer_gains": blocks.image_layer_gains(g, initial=trained),
+            "doubled_latent": blocks.doubled_latent(g),
+            "low_precision": blocks.low_precision_errors(g, d, z[:2], reals[:2], labels[:2]),
+        }
+    found = ModelProbe(
+        iteration=model.iteration,
+        generator=generator,
+        discriminator=discriminator,
+        numbers=numbers,
+        blocks=parts,
+        settings=settings(model),
+    )
+    return replace(found, findings=list(model_findings(found)))
 
 
-@contextmanager
-def as_found(module: nn.Module, seed: int) -> Iterator[None]:
-    """Gradients for all parameters inside; flags, buffers and random state as they were afterwards."""
-    parameters = [p for p in module.parameters() if p.is_floating_point()]
-    wanted = [p.requires_grad for p in parameters]
-    buffers = [(b, b.clone()) for b in module.buffers()]
-    devices = {t.device for t in [*module.parameters(), *module.buffers()] if t.is_cuda}
-    with torch.random.fork_rng(devices=list(devices)), torch.enable_grad():
-        torch.manual_seed(seed)
-        try:
-            for p in parameters:
-                p.requires_grad_()
-            yield
-        finally:
-            for p, flag in zip(parameters, wanted):
-                p.requires_grad_(flag)
-            with torch.no_grad():
-                for buffer, value in buffers:
-                    buffer.copy_(value)
-
-
-def _tensors(value: object) -> Iterator[Tensor]:
-    """The floating tensors in nested tuples, lists and mappings, in order."""
-    if isinstance(value, Tensor):
-        if value.is_floating_point():
-            yield value
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from _tensors(item)
-    elif isinstance(value, (tuple, list)):
-        for item in value:
-            yield from _tensors(item)
-
-
-def _statistics(out: Tensor, clamp: float | None) -> dict:
-    out = out.detach()
-    # Half precision rounds the bound itself.
-    at_bound = None if clamp is None else (out.abs() >= clamp * 0.999).float().mean().item()
+def settings(model: StyleGAN2) -> dict:
+    """What the rules need to know of the configuration."""
+    optimizers = zip("GD", model.configure_optimizers(), (model.path_length.every, model.r1.every))
     return {
-        "shape": tuple(out.shape),
-        "rms": rms(out),
-        "mean": out.float().mean().item(),
-        "nonfinite": 1 - torch.isfinite(out).float().mean().item(),
-        "clamped": at_bound,
+        "resolution": model.generator.resolution,
+        "noise": model.scalings.noise,
+        "minibatch_stddev": model.discriminator.b4.stddev_channels > 0,
+        "minibatch_group": model.discriminator.minibatch_group,
+        "images_at_once": model.batch_per_device or model.batch,
+        "penalties": {
+            name: {"every": every, "weight": model.scalings.lazy(every).weight}
+            for name, every in (("r1", model.r1.every), ("path_length", model.path_length.every))
+            if every
+        },
+        "learning_rate": model.learning_rate,
+        "betas": list(model.betas),
+        "optimizers": {
+            name: {"every": every, "lr": group["lr"], "betas": list(group["betas"])}
+            for name, optimizer, every in optimizers
+            for group in optimizer.param_groups
+        },
     }
 
 
-def _weights(
-    layer: nn.Module, gradients: Mapping[int, Tensor], learning_rate: float
-) -> tuple[float | None, float | None]:
-    """(rms of the weights as used, rms of Adam's relative step) of a layer's own weights, biases left out."""
-    weights = [p for p in layer.parameters(recurse=False) if p.ndim >= 2 and p.is_floating_point()]
-    if not weights:
-        return None, None
-    stored = torch.cat([p.detach().float().flatten() for p in weights])
-    used = rms(stored) * getattr(layer, "weight_gain", 1.0)
-    if isinstance(layer, SynthesisLayer) and layer.demodulate:
-        used = 1 / math.sqrt(layer.weight[0].numel())  # demodulated kernels have length 1
-    elif hasattr(layer, "style_gain"):
-        used = rms(stored) * layer.style_gain
-    found = [gradients.get(id(p), torch.zeros_like(p)).float().flatten() for p in weights]
-    gradient = torch.cat(found)
-    step = learning_rate * rms(gradient / (gradient.abs() + 1e-8))
-    return used, step / max(rms(stored), 1e-30)
+def _numbers(model: StyleGAN2, reals: Tensor, labels: Tensor) -> dict:
+    g, d, n = model.generator, model.discriminator, len(reals)
+    z = torch.randn(max(n, 4), g.z_dim).to(reals)
+    numbers = latent_influence(g, z, labels)
+    numbers |= noise_influence(g, z, labels)
+    numbers["rows"] = row_influence(g, z[: max(n, 2)], labels)
+    numbers |= logits_and_losses(model, reals, labels, z[:n])
+    numbers["discriminator_growth"] = block_growth(d, reals, labels)
+    affines = [layer.affine for layer in synthesis_layers(g)]
+    biases = [affine.bias.mean().item() * affine.bias_gain for affine in affines]
+    numbers["style_bias"] = sum(biases) / len(biases)
+    numbers["path_length_mean"] = model.path_length_mean.item()
+    if model.average is not None:
+        ours, theirs = model.average.mapping.w_avg, g.mapping.w_avg
+        numbers["ema_distance"] = relative_distance(model.average.parameters(), g.parameters())
+        numbers["ema_w_avg_distance"] = ((ours - theirs).norm() / theirs.norm().clamp_min(1e-3)).item()
+    return numbers
+
+
+@torch.no_grad()
+def latent_influence(generator: Generator, z: Tensor, c: Tensor) -> dict:
+    """Standard deviation across z of image and w, with the same noise and, if there are labels, one label."""
+    c = c[:1].expand(len(z), -1)
+    ws = generator.mapping(z, c)
+    images = _images(generator, ws, "const")
+    return {
+        "image_rms": rms(images),
+        "image_std_z": _std(images),
+        "w_rms": rms(ws),
+        "w_std_z": _std(ws[:, 0]),
+    }
+
+
+@torch.no_grad()
+def noise_influence(generator: Generator, z: Tensor, c: Tensor) -> dict:
+    """Standard deviation across noise of one latent's image, with the strengths as they are and with all 1."""
+    ws = generator.mapping(z[:1], c[:1]).expand(DRAWS, -1, -1)
+    strengths = [layer.noise_strength for layer in synthesis_layers(generator) if layer.has_noise]
+    numbers = {"image_std_noise": _std(_images(generator, ws, "random"))}
+    before = [s.clone() for s in strengths]
+    for s in strengths:
+        s.fill_(1)
+    numbers["image_std_noise_at_strength_1"] = _std(_images(generator, ws, "random"))
+    for s, value in zip(strengths, before):
+        s.copy_(value)
+    return numbers
+
+
+@torch.no_grad()
+def row_influence(generator: Generator, z: Tensor, c: Tensor) -> list[float]:
+    """rms of the image's change, over √2, when one row of ws is that of another latent: one number a row.
+
+    The difference of two independent images has twice their variance, hence √2. Images of the first half of z
+    take rows of the second half.
+    """
+    n = len(z) // 2
+    ws, others = generator.mapping(z[: 2 * n], c[:1].expand(2 * n, -1)).split(n)
+    images = generator.synthesis(ws, noise="const").float()
+    found = []
+    for row in range(ws.shape[1]):
+        changed = ws.clone()
+        changed[:, row] = others[:, row]
+        found.append(rms(generator.synthesis(changed, noise="const").float() - images) / math.sqrt(2))
+    return found
+
+
+def logits_and_losses(model: StyleGAN2, reals: Tensor, labels: Tensor, z: Tensor) -> dict:
+    """Standard deviations of the logits, losses, mean ‖∇ₓD‖², R1, and R1 over the discriminator's loss."""
+    with torch.no_grad():
+        fakes = model.generator(z, labels)
+        real_logits, fake_logits = model.discriminator(reals, labels), model.discriminator(fakes, labels)
+        loss_d = discriminator_loss(fake_logits, real_logits).item()
+    x = reals.detach().clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(model.discriminator(x, labels).sum(), x)
+    penalty = model.r1(lambda images: model.discriminator(images, labels), reals).item()
+    return {
+        "logits_std_real": real_logits.std(unbiased=False).item(),
+        "logits_std_fake": fake_logits.std(unbiased=False).item(),
+        "loss_d": loss_d,
+        "loss_g": generator_loss(fake_logits).item(),
+        "gradient_norm_squared": gradient.double().flatten(1).square().sum(dim=1).mean().item(),
+        "r1": penalty,
+        "r1_per_loss": penalty / max(loss_d, 1e-30),
+    }
+
+
+def path_lengths(generator: Generator, loss: PathLength, z: Tensor, c: Tensor) -> dict:
+    """Mean path length as a loss computes it, and with y/√(H·W), for the same latents and the same y."""
+    ws = generator.mapping(z, c).detach().requires_grad_()
+    y = torch.randn(len(z), generator.img_channels, generator.resolution, generator.resolution).to(z)
+    lengths = [
+        each.lengths(lambda ws: generator.synthesis(ws, noise="const"), ws, y).mean().item()
+        for each in (loss, replace(loss, normalize_by_image_size=True))
+    ]
+    return {"path_length": lengths[0], "path_length_normalized": lengths[1]}
+
+
+@torch.no_grad()
+def relative_distance(a: Iterator[Tensor], b: Iterator[Tensor]) -> float:
+    """Root mean square, over pairs of weight tensors, of ‖a - b‖/‖b‖. Biases are left out: they can be 0."""
+    ratios = []
+    for x, y in zip(a, b):
+        if y.ndim >= 2 and (length := y.float().norm().item()) > 0:
+            ratios.append(((x.to(y) - y).float().norm().item() / length) ** 2)
+    return math.sqrt(sum(ratios) / max(len(ratios), 1))
+
+
+@torch.no_grad()
+def block_growth(discriminator: Discriminator, reals: Tensor, labels: Tensor) -> float:
+    """Geometric mean of the growth of the rms from one block of D to the next, on these images."""
+    found: list[float] = []
+    first = getattr(discriminator, f"b{discriminator.resolutions[0]}")
+    handles = [first.fromrgb.register_forward_hook(lambda m, args, out: found.append(rms(out)))]
+    for r in discriminator.resolutions:
+        block = getattr(discriminator, f"b{r}")
+        handles.append(block.register_forward_hook(lambda m, args, out: found.append(rms(out[0]))))
+    try:
+        discriminator(reals, labels)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return (found[-1] / found[0]) ** (1 / len(discriminator.resolutions)) if found[0] else float("nan")
+
+
+def synthesis_layers(generator: Generator) -> list[SynthesisLayer]:
+    return [layer for layer in generator.synthesis.modules() if isinstance(layer, SynthesisLayer)]
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Evaluation mode inside, so that a generator's running mean of w stays where it is."""
+    training = module.training
+    module.eval()
+    try:
+        yield
+    finally:
+        module.train(training)
+
+
+@contextmanager
+def _progress_bar(model: StyleGAN2, passes: int, show: bool) -> Iterator[None]:
+    """A bar that counts images as they pass forward through either network."""
+    networks = (model.generator.synthesis, model.discriminator)
+    with tqdm(total=passes, disable=not show, delay=5, desc="Probing", unit="pass", leave=False) as bar:
+        handles = [n.register_forward_hook(lambda m, args, out: bar.update(len(args[0]))) for n in networks]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+
+def _images(generator: Generator, ws: Tensor, noise: str) -> Tensor:
+    """Images, made 2 megapixels at a time to bound the memory that the features take."""
+    parts = ws.split(max(2**21 // generator.resolution**2, 1))
+    return torch.cat([generator.synthesis(part, noise).float() for part in parts])
+
+
+def _std(x: Tensor) -> float:
+    """Root of the mean, over all but the first dimension, of the unbiased variance along the first."""
+    return x.float().var(dim=0).mean().sqrt().item()

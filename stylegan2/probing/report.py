@@ -1,24 +1,19 @@
-"""The probe's files: probe.json with every number, probe.md to read, plots over depth."""
+"""The probe's files: probe.json with every number, probe.md to read, and plots over depth."""
 
 from __future__ import annotations
 
 import json
 import math
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import fmean
 
-from matplotlib import colormaps
-from matplotlib.figure import Figure
-
-from stylegan2.probing.diagnose import Examination
-from stylegan2.probing.findings import Finding
-from stylegan2.probing.measure import Probe
-from stylegan2.probing.rehearse import Rehearsal
-from stylegan2.probing.theory import Claim
-
-COLORS = [color for name in ("tab10", "Dark2") for color in colormaps[name].colors]
+from stylegan2.files import markdown_table, replacing, write_text
+from stylegan2.probing.layers import COLUMNS, number
+from stylegan2.probing.measure import ModelProbe
+from stylegan2.probing.predictions import Prediction, spread
+from stylegan2.probing.rules import Finding, fault
 
 KEY_NUMBERS = {
     "image_rms": "image rms",
@@ -35,240 +30,197 @@ KEY_NUMBERS = {
 }
 """The numbers that stand side by side for all variants, and their headings."""
 
+CURVES = {
+    "rms": "rms of activations",
+    "gradient": "rms of the gradient of the loss with respect to activations",
+    "step": "Adam's first step, relative to the weights",
+}
+"""The fields of a `Row` that are plotted over depth, and their titles."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Variant:
-    """One variant: the configuration itself, or with one scaling switched off."""
+    """The configuration itself, or the configuration with one scaling switched off."""
 
     name: str
-    start: Examination
-    rehearsal: Rehearsal | None = None
-    after: Examination | None = None
-    """After the rehearsal; None if there was none, or it diverged."""
+    start: ModelProbe
+    diverged: str | None = None
+    """What training said when it stopped early."""
+    after: ModelProbe | None = None
+    """After some training. None: there was no training, or it diverged."""
 
     @property
     def findings(self) -> list[Finding]:
         """Those at the start, then those of training that are new."""
         later = self.after.findings if self.after else []
-        if self.rehearsal and self.rehearsal.diverged:
-            later = [Finding(name="diverged", text=f"training stopped at {self.rehearsal.diverged}")]
+        if self.diverged:
+            later = [fault("diverged", f"training stopped at {self.diverged}")]
         known = {f.name for f in self.start.findings}
         return [*self.start.findings, *(f for f in later if f.name not in known)]
+
+    @property
+    def states(self) -> list[tuple[str, ModelProbe]]:
+        """The measurements there are, each under the number of its iteration."""
+        return [(f"iteration {s.iteration}", s) for s in (self.start, self.after) if s]
 
 
 def write_report(
     out: Path,
     variants: Sequence[Variant],
-    claims: Sequence[Claim],
+    predictions: Sequence[Prediction],
     lengths: Sequence[Mapping],
     findings: Sequence[Finding],
     heading: str,
 ) -> None:
-    """Write probe.json, probe.md and the plots into a folder.
+    """Write probe.json, probe.md and the plots into a folder. Files of these names are replaced.
 
     Args:
-        out: Made if missing; files of these names are replaced.
+        out: The folder.
         variants: The configuration first.
-        claims: Theory beside measurement.
+        predictions: Theory beside measurement.
         lengths: Rows of `path_length_by_resolution`.
         findings: All of the configuration's.
-        heading: What was probed, a line.
+        heading: What was probed, in a line.
     """
-    out.mkdir(parents=True, exist_ok=True)
     data = {
         "probed": heading,
         "faults": sum(f.fault for f in findings),
         "findings": [asdict(f) for f in findings],
         "variants": [asdict(v) for v in variants],
-        "theory": [asdict(c) | {"mean": c.mean, "spread": c.spread} for c in claims],
+        "theory": [asdict(p) | {"mean": p.mean, "spread": p.spread} for p in predictions],
         "path_length_by_resolution": list(lengths),
     }
-    (out / "probe.json").write_text(json.dumps(_plain(data), indent=1, allow_nan=False, ensure_ascii=False))
-    plots = plot(out, variants, lengths)
-    (out / "probe.md").write_text(markdown(variants, claims, lengths, findings, heading, plots))
-
-
-def markdown(
-    variants: Sequence[Variant],
-    claims: Sequence[Claim],
-    lengths: Sequence[Mapping],
-    findings: Sequence[Finding],
-    heading: str,
-    plots: Sequence[str],
-) -> str:
-    """The report as Markdown."""
-    base = variants[0]
+    write_text(
+        out / "probe.json", json.dumps(_plain(data), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+    )
     parts = [f"# Probe: {heading}", "## Diagnosis", diagnosis(findings)]
-    parts += ["## Numbers side by side", _table(["variant", *KEY_NUMBERS.values()], _side_by_side(variants))]
-    if len(variants) > 1:
-        names = [dict.fromkeys(f.name for f in v.findings if f.fault) for v in variants]
-        rows = [[v.name, ", ".join(found) or "none"] for v, found in zip(variants, names)]
-        parts += ["Faults found in each:", _table(["variant", "faults"], rows)]
-    if claims:
-        rows = [
-            [c.ablation, c.quantity, _number(c.predicted), _number(c.mean), f"±{_number(c.spread)}"]
-            for c in claims
-        ]
-        head = ["switched off", "quantity", "predicted", "measured", "over seeds"]
-        parts += ["## Theory and measurement, at initialisation", _table(head, rows)]
-    if lengths:
-        rows = [
-            [str(row["resolution"])]
-            + [
-                f"{_number(statistics.fmean(row[key]))} ±{_number(_spread(row[key]))}"
-                for key in ("with", "without")
-            ]
-            for row in lengths
-        ]
-        head = ["resolution", "y/√(H·W)", "y as it is"]
-        parts += ["## Path length over resolutions, at initialisation", _table(head, rows)]
-    rows = [[str(i), _number(v)] for i, v in enumerate((base.after or base.start).numbers["rows"])]
-    parts += ["## Influence of each row of ws on the image", _table(["row", "rms of the change / √2"], rows)]
-    gains = [[k, _number(v)] for k, v in base.start.anatomy["filter_gains"].items()]
-    parts += ["## FIR DC gain of each stage", _table(["stage", "gain"], gains)]
-    for name, examination in _states(base):
-        for network in ("generator", "discriminator"):
-            parts += [f"## {network.capitalize()}, {name}", _layers(getattr(examination, network))]
-    parts += ["## Plots", *(f"![{name}]({name})" for name in plots)]
-    return "\n\n".join(parts) + "\n"
+    parts += _sections(variants, predictions, lengths)
+    parts += ["## Plots", *(f"![{name}]({name})" for name in _plot(out, variants, lengths))]
+    write_text(out / "probe.md", "\n\n".join(parts) + "\n")
 
 
 def diagnosis(findings: Sequence[Finding]) -> str:
-    """The findings as lines, faults first, under a count."""
+    """The findings as lines, faults first, under their number."""
     faults = sum(f.fault for f in findings)
     head = f"{faults} fault{'' if faults == 1 else 's'} found." if faults else "No fault found."
     return "\n".join([head, *(f"- {f}" for f in sorted(findings, key=lambda f: not f.fault))])
 
 
-def _states(variant: Variant) -> list[tuple[str, Examination]]:
-    states = [(f"iteration {variant.start.iteration}", variant.start)]
-    if variant.after:
-        states.append((f"iteration {variant.after.iteration}", variant.after))
-    return states
+def _sections(
+    variants: Sequence[Variant], predictions: Sequence[Prediction], lengths: Sequence[Mapping]
+) -> list[str]:
+    """Headings and tables, in turn."""
+    base = variants[0]
+    parts = ["## Numbers side by side", _side_by_side(variants)]
+    if len(variants) > 1:
+        names = [dict.fromkeys(f.name for f in v.findings if f.fault) for v in variants]
+        rows = [[v.name, ", ".join(found) or "none"] for v, found in zip(variants, names)]
+        parts += ["Faults found in each:", markdown_table(["variant", "faults"], rows)]
+    if predictions:
+        rows = [
+            [p.ablation, p.quantity, number(p.predicted), number(p.mean), f"±{number(p.spread)}"]
+            for p in predictions
+        ]
+        head = ["switched off", "quantity", "predicted", "measured", "over seeds"]
+        parts += ["## Theory and measurement, at initialization", markdown_table(head, rows)]
+    if lengths:
+        rows = [
+            [str(row["resolution"])]
+            + [f"{number(fmean(row[key]))} ±{number(spread(row[key]))}" for key in ("with", "without")]
+            for row in lengths
+        ]
+        head = ["resolution", "y/√(H·W)", "y as it is"]
+        parts += ["## Path length over resolutions, at initialization", markdown_table(head, rows)]
+    rows = [[str(i), number(change)] for i, change in enumerate((base.after or base.start).numbers["rows"])]
+    head = ["row", "rms of the change / √2"]
+    parts += ["## Influence of each row of ws on the image", markdown_table(head, rows)]
+    gains = [[stage, number(gain)] for stage, gain in base.start.blocks["filter_gains"].items()]
+    parts += ["## FIR DC gain of each stage", markdown_table(["stage", "gain"], gains)]
+    for name, state in base.states:
+        for title, p in (("Generator", state.generator), ("Discriminator", state.discriminator)):
+            parts += [f"## {title}, {name}", markdown_table(COLUMNS, [row.cells() for row in p.layers])]
+    return parts
 
 
-def _side_by_side(variants: Sequence[Variant]) -> list[list[str]]:
+def _side_by_side(variants: Sequence[Variant]) -> str:
     rows = []
     for v in variants:
-        for name, examination in _states(v):
-            numbers = (examination.numbers.get(key) for key in KEY_NUMBERS)
-            rows.append([f"{v.name}, {name}", *("" if n is None else _number(n) for n in numbers)])
-        if v.rehearsal and v.rehearsal.diverged:
-            rows.append([f"{v.name}: {v.rehearsal.diverged}", *[""] * len(KEY_NUMBERS)])
-    return rows
+        for name, state in v.states:
+            rows.append([f"{v.name}, {name}", *(number(state.numbers.get(key)) for key in KEY_NUMBERS)])
+        if v.diverged:
+            rows.append([f"{v.name}: {v.diverged}", *[""] * len(KEY_NUMBERS)])
+    return markdown_table(["variant", *KEY_NUMBERS.values()], rows)
 
 
-def _layers(p: Probe) -> str:
-    head = ["layer", "kind", "output", "rms", "mean", "gradient rms", "weight rms", "Adam step", "clamped"]
-    return _table(
-        head,
-        [
-            [
-                row.name,
-                row.kind,
-                "×".join(map(str, row.shape)),
-                *(
-                    "" if value is None else _number(value)
-                    for value in (row.rms, row.mean, row.gradient, row.weight, row.step, row.clamped)
-                ),
-            ]
-            for row in p.layers
-        ],
-    )
-
-
-def plot(out: Path, variants: Sequence[Variant], lengths: Sequence[Mapping]) -> list[str]:
-    """PNGs: signal, gradient and relative step over depth of both networks; path length over resolution."""
-    names = []
-    for key, title in (
-        ("rms", "rms of activations"),
-        ("gradient", "rms of the loss's gradient by activations"),
-        ("step", "Adam's first step, relative to the weights"),
-    ):
-        figure = Figure(figsize=(14, 9), layout="constrained")
-        labels: dict[str, object] = {}
-        for axes, network in zip(figure.subplots(2, 1), ("generator", "discriminator")):
-            base = dict(_curve(variants[0].start, network, key))
-            for i, v in enumerate(variants):
-                if i and not _differs(dict(_curve(v.start, network, key)), base):
-                    continue
-                color = COLORS[i % len(COLORS)] if i else "black"
-                for style, (_, examination) in zip("-:", _states(v)):
-                    points = _curve(examination, network, key)
-                    (line,) = axes.semilogy(
-                        [layer for layer, _ in points],
-                        [value for _, value in points],
-                        style,
-                        color=color,
-                        linewidth=2.5 if i == 0 else 1.2,
-                        zorder=2 if i else 3,
-                    )
-                    if style == "-":
-                        labels[v.name] = line
-            if base:  # what explodes leaves the picture instead of flattening all else
-                axes.set_ylim(
-                    max(axes.get_ylim()[0], min(base.values()) / 300),
-                    min(axes.get_ylim()[1], max(base.values()) * 300),
-                )
-            axes.set_title(f"{title}: {network}")
-            axes.tick_params(axis="x", rotation=90, labelsize=7)
-            axes.grid(alpha=0.3)
-        states = [name for name, _ in _states(variants[0])]
-        title = "solid: " + ", dotted: ".join(states)
-        figure.legend(
-            labels.values(),
-            labels.keys(),
-            loc="outside right upper",
-            fontsize=8,
-            title=title,
-            title_fontsize=8,
-        )
-        name = f"{key}.png"
-        figure.savefig(out / name, dpi=110)
-        names.append(name)
+def _plot(out: Path, variants: Sequence[Variant], lengths: Sequence[Mapping]) -> list[str]:
+    """Save the PNGs; returns their names."""
+    figures = {f"{key}.png": _over_depth(variants, key, title) for key, title in CURVES.items()}
     if lengths:
-        figure = Figure(figsize=(6, 4), layout="constrained")
-        axes = figure.subplots()
-        for key, label in (("with", "y / √(H·W)"), ("without", "y as it is")):
-            means = [statistics.fmean(row[key]) for row in lengths]
-            spreads = [_spread(row[key]) for row in lengths]
-            axes.errorbar([row["resolution"] for row in lengths], means, spreads, marker="o", label=label)
-        axes.set(xscale="log", yscale="log", xlabel="resolution", ylabel="path length at initialisation")
-        axes.set_xticks([row["resolution"] for row in lengths], [str(row["resolution"]) for row in lengths])
-        axes.minorticks_off()
+        figures["path_length.png"] = _over_resolution(lengths)
+    for name, figure in figures.items():
+        with replacing(out / name) as temporary:
+            figure.savefig(temporary, format="png", dpi=110)
+    return list(figures)
+
+
+def _over_depth(variants: Sequence[Variant], key: str, title: str):
+    """A field of a `Row` over the layers of both networks, a line a variant."""
+    from matplotlib import colormaps
+    from matplotlib.figure import Figure
+
+    colors = ["black", *(color for name in ("tab10", "Dark2") for color in colormaps[name].colors)]
+    figure = Figure(figsize=(14, 9), layout="constrained")
+    lines: dict[str, object] = {}
+    for axes, network in zip(figure.subplots(2, 1), ("generator", "discriminator")):
+        base = _curve(getattr(variants[0].start, network), key)
+        for i, v in enumerate(variants):
+            if i and not _differs(_curve(getattr(v.start, network), key), base):
+                continue
+            look = {"color": colors[i % len(colors)], "linewidth": 1.2 if i else 2.5, "zorder": 2 if i else 3}
+            for style, (_, state) in zip("-:", v.states):
+                curve = _curve(getattr(state, network), key)
+                (line,) = axes.semilogy(list(curve), list(curve.values()), style, **look)
+                if style == "-":
+                    lines[v.name] = line
+        if base:  # what explodes leaves the picture instead of flattening everything else
+            low, high = axes.get_ylim()
+            axes.set_ylim(max(low, min(base.values()) / 300), min(high, max(base.values()) * 300))
+        axes.set_title(f"{title}: {network}")
+        axes.tick_params(axis="x", rotation=90, labelsize=7)
         axes.grid(alpha=0.3)
-        axes.legend()
-        figure.savefig(out / "path_length.png", dpi=110)
-        names.append("path_length.png")
-    return names
+    states = "solid: " + ", dotted: ".join(name for name, _ in variants[0].states)
+    figure.legend(
+        lines.values(), lines.keys(), loc="outside right upper", fontsize=8, title=states, title_fontsize=8
+    )
+    return figure
 
 
-def _curve(examination: Examination, network: str, key: str) -> list[tuple[str, float]]:
-    """Layers on the way of the signal (styles join it from the side) and values of a size to draw."""
-    points = [(r.name, getattr(r, key)) for r in getattr(examination, network).layers]
-    return [
-        (name, value)
-        for name, value in points
-        if not name.endswith(".affine") and value is not None and math.isfinite(value) and value > 0
-    ]
+def _over_resolution(lengths: Sequence[Mapping]):
+    """Path length over resolution, mean and spread over seeds."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes, resolutions = figure.subplots(), [row["resolution"] for row in lengths]
+    for key, label in (("with", "y / √(H·W)"), ("without", "y as it is")):
+        means, spreads = [fmean(row[key]) for row in lengths], [spread(row[key]) for row in lengths]
+        axes.errorbar(resolutions, means, spreads, marker="o", label=label)
+    axes.set(xscale="log", yscale="log", xlabel="resolution", ylabel="path length at initialization")
+    axes.set_xticks(resolutions, map(str, resolutions))
+    axes.minorticks_off()
+    axes.grid(alpha=0.3)
+    axes.legend()
+    return figure
+
+
+def _curve(p, key: str) -> dict[str, float]:
+    """Layers on the way of the signal (styles join it from the side) and values that a log scale can show."""
+    values = {row.name: getattr(row, key) for row in p.layers if not row.name.endswith(".affine")}
+    return {name: v for name, v in values.items() if v is not None and math.isfinite(v) and v > 0}
 
 
 def _differs(curve: Mapping[str, float], base: Mapping[str, float]) -> bool:
-    """By a tenth somewhere: what lies on the configuration's curve is not drawn."""
+    """By a tenth somewhere: a variant on top of the configuration's own line is not drawn."""
     return any(abs(math.log(curve[name] / base[name])) > 0.1 for name in curve if name in base)
-
-
-def _spread(values: Sequence[float]) -> float:
-    return statistics.stdev(values) if len(values) > 1 else 0.0
-
-
-def _number(value: float) -> str:
-    return f"{value:.3g}"
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
 def _plain(value: object) -> object:

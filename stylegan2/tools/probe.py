@@ -1,16 +1,19 @@
-"""What every layer does to signal, gradient and step size: measured, explained, diagnosed in one command."""
+"""What every layer does to signal, gradient and step size: measured and explained in one command."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 import torch
+import yaml
 from jsonargparse import Namespace
 from torch import Tensor
 
 from stylegan2.cli import (
+    CONFIGS,
     add_model_options,
     build_data,
     build_model,
@@ -20,29 +23,27 @@ from stylegan2.cli import (
 )
 from stylegan2.data.dataset import InfiniteSampler, to_float
 from stylegan2.errors import InputError
-from stylegan2.probing.claims import ABLATIONS
-from stylegan2.probing.diagnose import checkpoint_findings, examine
-from stylegan2.probing.findings import Finding
-from stylegan2.probing.rehearse import rehearse
+from stylegan2.probing.measure import probe_model
+from stylegan2.probing.predictions import PREDICTIONS, check_theory, path_length_by_resolution
 from stylegan2.probing.report import Variant, diagnosis, write_report
-from stylegan2.probing.theory import check_theory, path_length_by_resolution
+from stylegan2.probing.rules import Finding, fault
 from stylegan2.training import checkpoint
-from stylegan2.training.module import StyleGAN2
+from stylegan2.training.module import Diverged, StyleGAN2
 from stylegan2.training.run import RunOptions
 
 
 @dataclass(frozen=True, kw_only=True)
 class ProbeOptions:
-    """What to probe, beside data and model."""
+    """What to probe, besides data and model."""
 
     out: str
     """Folder to write probe.json, probe.md and the plots to."""
 
     checkpoint: str | None = None
-    """Checkpoint to probe; its run's config.yaml is found beside it. null: fresh networks."""
+    """Checkpoint to probe. The config.yaml of its run is found beside it. null: fresh networks."""
 
     iterations: int = 0
-    """Also probe after so many iterations of real training; from 17 on the penalties' intervals show."""
+    """Probe once more after this many iterations of training, on one device."""
 
     variants: str = "all"
     """Scalings to switch off, one at a time, and put beside the configuration, with commas between them:
@@ -59,50 +60,75 @@ class ProbeOptions:
                 )
 
 
-def ablation_names(wanted: str) -> list[str]:
+def ablations() -> dict[str, dict[str, object]]:
+    """The ablations of configs/ablations: by name, the option below `model` that makes each.
+
+    Of an overlay the first option counts; more are the circumstances in which `stylegan2 ablate` trains. The
+    order is that of the predictions, then that of the files.
+    """
+    found = {}
+    for path in sorted((CONFIGS / "ablations").glob("*.yaml")):
+        key, value = next(_options_in(yaml.safe_load(path.read_text())["model"]))
+        text = value if isinstance(value, str) else json.dumps(value)
+        found[f"{key.removeprefix('scalings.')}={text}"] = {key: value}
+    return {name: found[name] for name in dict.fromkeys([*PREDICTIONS, *found]) if name in found}
+
+
+def _options_in(tree: Mapping, prefix: str = "") -> Iterator[tuple[str, object]]:
+    """Dotted names and values of nested options."""
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _options_in(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
+
+
+def chosen_ablations(wanted: str) -> dict[str, dict[str, object]]:
     """The ablations that `--variants` asks for.
 
     Raises:
-        InputError: A name that is none.
+        InputError: A name that is none of them.
     """
+    every = ablations()
     if wanted in ("all", "none"):
-        return list(ABLATIONS) if wanted == "all" else []
-    found = []
+        return every if wanted == "all" else {}
+    found = {}
     for name in wanted.split(","):
-        matches = [a for a in ABLATIONS if name in (a, a.split("=")[0], a.split("=")[0].split(".")[-1])]
+        matches = [a for a in every if name in (a, a.split("=")[0], a.split("=")[0].split(".")[-1])]
         if not matches:
             raise InputError(
-                f"Expected --variants of all, none or a scaling, found {name}. "
-                f"Choose from {', '.join(ABLATIONS)}."
+                f"Expected --variants of all, none or a scaling, found {name}. Choose from {', '.join(every)}."
             )
-        found += matches
-    return list(dict.fromkeys(found))
+        found |= {match: every[match] for match in matches}
+    return found
 
 
-class Bench:
+class Builder:
     """Builds the configured networks and their variants, on one data set and one device."""
 
     def __init__(self, parser, args: list[str]):
         self.parser, self.args = parser, args
         config = self._parse({})
-        self.run = _options(RunOptions, config)
-        self.probe = _options(ProbeOptions, config)
+        self.run, self.options = (
+            kind(**{f.name: config[f.name] for f in fields(kind)}) for kind in (RunOptions, ProbeOptions)
+        )
         self.data = build_data(config)
         self.device = "cuda" if self.run.accelerator != "cpu" and torch.cuda.is_available() else "cpu"
-        self.dataset = self.data.open(minimum=1)
+        self.dataset = self.data.open(minimum=self.run.batch if self.options.iterations else 1)
 
-    def _parse(self, overrides: dict) -> Namespace:
+    def _parse(self, overrides: Mapping[str, object]) -> Namespace:
         values = {k: v if isinstance(v, str) else json.dumps(v) for k, v in overrides.items()}
         extra = [f"--model.{name}={value}" for name, value in values.items()]
         return self.parser.instantiate(self.parser.parse_args([*self.args, *extra]))
 
-    def build(self, overrides: dict, seed: int) -> StyleGAN2:
+    def build(self, overrides: Mapping[str, object], seed: int) -> StyleGAN2:
+        """Networks and losses, with some options below `model` replaced."""
         torch.manual_seed(seed)
         model = build_model(self._parse(overrides), self.dataset, self.run.batch, self.run.batch_per_device)
         return model.to(self.device)
 
     def batch(self, model: StyleGAN2) -> tuple[Tensor, Tensor]:
-        """8 real images, fewer where they are large, in whole minibatch-stddev groups; and their labels."""
+        """8 real images in [-1, 1], fewer where they are large, in whole minibatch groups; and their labels."""
         resolution = model.generator.resolution
         n = 8 if resolution <= 128 else 4 if resolution <= 256 else 2
         n = n - n % (model.discriminator.minibatch_group or 1) or n
@@ -111,9 +137,28 @@ class Bench:
         images, labels = self.dataset[next(iter(sampler))]
         return to_float(images).to(self.device), labels.to(self.device)
 
+    def train(self, model: StyleGAN2) -> str | None:
+        """Train the model itself for some iterations; returns what training said if it diverged."""
+        optimizers = model.configure_optimizers()
+        batches = iter(self.data.loader(model.batch, seed=self.run.seed, start=model.images))
+        torch.manual_seed(self.run.seed)
+        try:
+            for _ in range(self.options.iterations):
+                images, labels = next(batches)
+                model.iterate(images.to(self.device), labels.to(self.device), *optimizers)
+        except Diverged as error:
+            return str(error)
+        return None
 
-def _options(kind: type, config: Namespace):
-    return kind(**{f.name: config[f.name] for f in fields(kind)})
+    def probe(self, name: str, model: StyleGAN2) -> Variant:
+        """The model measured at its start and, if that is asked for, after training."""
+        reals, labels = self.batch(model)
+        start, diverged, after = probe_model(model, reals, labels, self.run.seed, progress=True), None, None
+        if self.options.iterations:
+            diverged = self.train(model)
+            if not diverged:
+                after = probe_model(model, reals, labels, self.run.seed, progress=True)
+        return Variant(name=name, start=start, diverged=diverged, after=after)
 
 
 def _checkpoint_config(args: list[str]) -> list[str]:
@@ -124,35 +169,36 @@ def _checkpoint_config(args: list[str]) -> list[str]:
         return with_default_config(args)
     config = Path(options["--checkpoint"]).parent.parent / "config.yaml"
     if not config.is_file():
-        checkpoint.read(options["--checkpoint"])
+        checkpoint.read(options["--checkpoint"])  # has an error of its own if there is no such file
         raise InputError(
             f"Expected the run's configuration at {config}, found no such file. Give it by --config."
         )
     return ["--config", str(config), *args]
 
 
-def _load(model: StyleGAN2, path: str) -> list[Finding]:
+def load(model: StyleGAN2, path: str) -> list[Finding]:
+    """Load a checkpoint into the model; returns what it lacks."""
     contents = checkpoint.read(path)
     checkpoint.check_same(path, model)
-    found = checkpoint_findings(contents)
     missing, _ = model.load_state_dict(contents["state_dict"], strict=False)
     if any(not name.startswith(("average.", "path_length_mean")) for name in missing):
         raise InputError(f"{path} lacks {', '.join(missing[:3])}. Give a checkpoint that training wrote.")
     state = contents[checkpoint.KEY]
     model.iteration, model.images = state["iteration"], state["images"]
-    return found
+    return checkpoint_findings(contents, missing)
 
 
-def _examine_variant(bench: Bench, name: str, model: StyleGAN2) -> Variant:
-    options, seed = bench.probe, bench.run.seed
-    reals, labels = bench.batch(model)
-    start = examine(model, reals, labels, seed, progress=True)
-    if not options.iterations:
-        return Variant(name=name, start=start)
-    bench.data.open(minimum=bench.run.batch)
-    seen = rehearse(model, bench.data, options.iterations, seed, bench.run.accelerator)
-    after = None if seen.diverged else examine(model, reals, labels, seed, seen, progress=True)
-    return Variant(name=name, start=start, rehearsal=seen, after=after)
+def checkpoint_findings(contents: Mapping, missing: list[str]) -> list[Finding]:
+    """What a checkpoint lacks of what resuming from it needs; `missing` names tensors of the model."""
+    lacks = {
+        "the running average": any(name.startswith("average.") for name in missing),
+        "the path length's mean": "path_length_mean" in missing,
+        "the optimizers' state": [bool(s.get("state")) for s in contents.get("optimizer_states", [])]
+        != [True, True],
+    }
+    found = " and ".join(what for what, lacking in lacks.items() if lacking)
+    text = f"the checkpoint lacks {found}: a resumed run would not go on as the first did"
+    return [fault("checkpoint incomplete", text)] if found else []
 
 
 def make_probe_parser(prog: str = "stylegan2 probe"):
@@ -170,37 +216,35 @@ def make_probe_parser(prog: str = "stylegan2 probe"):
 
 def probe_command(args: list[str], prog: str = "stylegan2 probe") -> int:
     """Probe the configured networks or a checkpoint: `stylegan2 probe`. Returns the exit status."""
-    bench = Bench(make_probe_parser(prog), _checkpoint_config(args))
-    options, seed = bench.probe, bench.run.seed
-    names = ablation_names(options.variants)
-    model = bench.build({}, seed)
-    extra = _load(model, options.checkpoint) if options.checkpoint else []
-    reals, labels = bench.batch(model)
-    config = model.generator.config
+    builder = Builder(make_probe_parser(prog), _checkpoint_config(args))
+    options, seed = builder.options, builder.run.seed
+    chosen = chosen_ablations(options.variants)
+    model = builder.build({}, seed)
+    extra = load(model, options.checkpoint) if options.checkpoint else []
+    config, resolution = model.generator.config, model.generator.resolution
 
     what = options.checkpoint or "fresh networks"
-    heading = f"{what}, {config['resolution']}×{config['resolution']}, {bench.data.path}, seed {seed}"
+    heading = f"{what}, {resolution}×{resolution}, {builder.data.path}, seed {seed}"
     print(f"Probing {heading}", flush=True)
-    base = _examine_variant(bench, "as configured", model)
-    findings = [*extra, *base.findings]
+    variants = [builder.probe("as configured", model)]
+    findings = [*extra, *variants[0].findings]
     print(diagnosis(findings), flush=True)
-    variants = [base]
-    for name in names:
+    for name, overrides in chosen.items():
         print(f"Variant {name}", flush=True)
-        variants.append(_examine_variant(bench, name, bench.build(ABLATIONS[name], seed)))
-    claims, lengths = [], []
+        variants.append(builder.probe(name, builder.build(overrides, seed)))
+    predictions, lengths = [], []
     if options.theory_seeds:
         seeds = range(seed, seed + options.theory_seeds)
         print(f"Theory and measurement over {options.theory_seeds} seeds", flush=True)
-        claims = check_theory(bench.build, reals, labels, names, seeds)
-        resolutions = [2**i for i in range(4, max(config["resolution"], 128).bit_length())]
+        predictions = check_theory(builder.build, *builder.batch(model), chosen, seeds)
+        resolutions = [2**i for i in range(4, max(resolution, 128).bit_length())]
         lengths = path_length_by_resolution(config, resolutions, seeds)
     out = Path(options.out)
-    write_report(out, variants, claims, lengths, findings, heading)
+    write_report(out, variants, predictions, lengths, findings, heading)
     print(f"Report     {out / 'probe.md'}\nNumbers    {out / 'probe.json'}")
     return int(any(f.fault for f in findings))
 
 
 def main(args: list[str]) -> int:
-    """The command, with bad input told in a line and status 2."""
+    """The command, which tells bad input in a line and ends with status 2."""
     return exit_status(probe_command, args)

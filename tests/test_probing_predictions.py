@@ -14,9 +14,9 @@ from stylegan2.data.dataset import ImageData
 from stylegan2.networks.discriminator import Discriminator
 from stylegan2.networks.generator import Generator
 from stylegan2.networks.scalings import Scalings
-from stylegan2.probing import anatomy, influence
-from stylegan2.probing.claims import ABLATIONS
-from stylegan2.probing.theory import check_theory, path_length_by_resolution
+from stylegan2.probing import blocks, measure
+from stylegan2.probing.predictions import check_theory, path_length_by_resolution
+from stylegan2.tools.probe import ablations
 from stylegan2.training.losses import PathLength
 
 
@@ -39,22 +39,22 @@ def build_16(overrides, seed):
 
 def test_every_prediction_is_within_ten_percent_of_its_measurement():
     model = build_16({}, 0)
-    claims = check_theory(build_16, *batch(model), list(ABLATIONS), seeds=(0, 1))
-    assert {c.ablation for c in claims} == set(ABLATIONS)
+    found = check_theory(build_16, *batch(model), ablations(), seeds=(0, 1))
+    assert {p.ablation for p in found} == set(ablations())
     # The filter takes high frequencies out of real images, which the derivation leaves out: docs/probe.md.
     known = ("real images, off", "real images, on")
-    for c in claims:
-        if not c.quantity.endswith(known):
-            assert c.mean == pytest.approx(c.predicted, rel=0.1, abs=0.1 * (c.predicted == 0)), c
+    for p in found:
+        if not p.quantity.endswith(known):
+            assert p.mean == pytest.approx(p.predicted, rel=0.1, abs=0.1 * (p.predicted == 0)), p
 
 
 def test_every_ablation_is_a_field_there_is():
     names = set(Scalings.__dataclass_fields__)
-    for overrides in ABLATIONS.values():
+    for overrides in ablations().values():
         for name, value in overrides.items():
             if name.startswith("scalings."):
                 replace(Scalings(), **{name.removeprefix("scalings."): value})
-    assert {n.split(".")[1] for o in ABLATIONS.values() for n in o if n.startswith("scalings.")} == names
+    assert {n.split(".")[1] for o in ablations().values() for n in o if n.startswith("scalings.")} == names
 
 
 def test_d_grows_by_root_two_a_block_without_the_residual_gain_and_by_one_with_it():
@@ -65,7 +65,7 @@ def test_d_grows_by_root_two_a_block_without_the_residual_gain_and_by_one_with_i
         for seed in range(6):
             torch.manual_seed(seed)
             d = Discriminator(64, channel_base=2048, channel_max=64, scalings=scalings)
-            found = list(anatomy.block_gains(d).values())
+            found = list(blocks.block_gains(d).values())
             gains[gain].append(statistics.geometric_mean(found))
     without, with_it = gains[1.0], gains[math.sqrt(0.5)]
     assert statistics.fmean(without) == pytest.approx(math.sqrt(2), rel=0.05), without
@@ -83,14 +83,14 @@ def test_on_images_d_grows_root_two_times_faster_and_stays_in_scale_with_the_gai
             torch.manual_seed(seed)
             scalings = Scalings(residual_gain=gain)
             d = Discriminator(128, channel_base=4096, channel_max=64, scalings=scalings)
-            found[gain] = influence.block_growth(d, reals, torch.zeros(8, 0))
+            found[gain] = measure.block_growth(d, reals, torch.zeros(8, 0))
         with_it.append(found[math.sqrt(0.5)])
         ratios.append(found[1.0] / found[math.sqrt(0.5)])
     assert statistics.fmean(ratios) == pytest.approx(math.sqrt(2), rel=0.05)
     assert all(0.8 < g < 1.2 for g in with_it), with_it
 
 
-def test_path_length_keeps_its_size_over_resolutions_only_if_normalised():
+def test_path_length_keeps_its_size_over_resolutions_only_if_normalized():
     config = Generator(16, channel_base=2048, channel_max=32).config
     rows = path_length_by_resolution(config, (16, 32, 64, 128, 256), seeds=range(8))
     mean = {key: [statistics.fmean(row[key]) for row in rows] for key in ("with", "without")}
@@ -114,8 +114,8 @@ def test_l2_latents_without_activation_gain_lose_the_latents_influence_300_fold(
                 torch.manual_seed(seed)
                 reference = Generator(16, channel_base=1024)
                 g.synthesis = reference.synthesis
-            z, c = anatomy.latents(g, 16)
-            found = influence.latent_influence(g, z, c)
+            z, c = blocks.latents(g, 16)
+            found = measure.latent_influence(g, z, c)
             shares.append(found["image_std_z"])
         losses.append(shares[0] / shares[1])
     assert 200 < statistics.fmean(losses) < 450, losses

@@ -1,0 +1,246 @@
+"""Measurements on single blocks and layers, with inputs made so that theory predicts one number.
+
+Every block is copied first. A signal that is constant in space is changed neither by a low-pass filter nor by
+padding. Weights drawn anew, at their own rms, make an average over networks out of one network, so narrow layers
+can be measured as well as wide ones.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor, nn
+
+from stylegan2.networks.discriminator import Discriminator
+from stylegan2.networks.generator import Generator
+from stylegan2.networks.layers import EqualizedConv2d, SynthesisLayer, ToRGBLayer
+from stylegan2.networks.scalings import Scalings
+from stylegan2.probing.layers import rms
+
+SIZE = 16
+"""Pixels of a constant image's side. Its center is out of the kernels' reach to the zeros around the image."""
+
+
+@torch.no_grad()
+def block_gains(network: Generator | Discriminator, *, initial: bool = False) -> dict[str, float]:
+    """rms after each block over rms before it, for features of rms 1 that are constant in space.
+
+    The gain is about 1 by design: a leaky ReLU of gain √2 contributes 1.02, since its exact gain is √2/√1.04.
+
+    Args:
+        network: A generator, of which the blocks from 8×8 on are measured, or a discriminator, of which the
+            blocks down to 8×8 are measured.
+        initial: Draw the weights with the standard deviation of the initialization. Off: with the rms that
+            the weights have now.
+    """
+    scalings = network.scalings if initial else None
+    if isinstance(network, Generator):
+        ws = network.mapping(*latents(network, 4))[:, :3]
+        blocks = {f"b{r}": getattr(network.synthesis, f"b{r}") for r in network.synthesis.resolutions[1:]}
+        return {
+            name: _gain(block, scalings, lambda b, x: b(x, None, ws, "none")[0], SIZE // 2)
+            for name, block in blocks.items()
+        }
+    blocks = {f"b{r}": getattr(network, f"b{r}") for r in network.resolutions}
+    return {name: _gain(block, scalings, lambda b, x: b(x, None)[0], SIZE) for name, block in blocks.items()}
+
+
+def _gain(block: nn.Module, scalings: Scalings | None, run: Callable, size: int) -> float:
+    block = copy.deepcopy(block)
+    block.fromrgb = None  # the features enter directly
+    weights = [p for p in block.parameters() if p.ndim == 4]
+    scales = [scalings.weight(p[0].numel())[0] if scalings else rms(p) for p in weights]
+    for name, p in block.named_parameters():
+        if p.ndim <= 1 and "affine" not in name:
+            p.zero_()
+    for layer in block.modules():
+        if hasattr(layer, "clamp"):
+            layer.clamp = None
+    width = block.conv0.weight.shape[1]
+    power, draws = 0.0, min(max(1024 // width, 2), 128)
+    p = next(block.parameters())
+    for _ in range(draws):
+        for weight, scale in zip(weights, scales):
+            weight.copy_(torch.randn_like(weight) * scale)  # a scale of NaN makes all weights NaN
+        x = torch.randn(4, width, 1, 1, device=p.device, dtype=p.dtype)
+        y = run(block, (x / rms(x)).expand(-1, -1, size, size).contiguous())
+        power += center(y).float().square().mean().item() / draws
+    return math.sqrt(power)
+
+
+@torch.no_grad()
+def filter_gains(generator: Generator, discriminator: Discriminator) -> dict[str, float]:
+    """Value of a constant image after each stage of resampling, over its value before (the stage's DC gain)."""
+    found = {}
+    for prefix, network in (("G.", generator), ("D.", discriminator)):
+        for name, layer in network.named_modules():
+            if isinstance(layer, (SynthesisLayer, EqualizedConv2d)) and (
+                layer.up > 1 or getattr(layer, "down", 1) > 1
+            ):
+                found[prefix + name] = _layer_filter_gain(layer)
+    ws = generator.mapping(*latents(generator, 1))
+    if generator.config["architecture"] == "skip":
+        for r in generator.synthesis.resolutions[1:]:
+            block = getattr(generator.synthesis, f"b{r}")
+            x = ws.new_zeros(1, block.conv0.weight.shape[1], SIZE, SIZE)
+            ones = ws.new_ones(1, generator.img_channels, SIZE, SIZE)
+            without, image = (block(x, ones * value, ws[:, :3], "none")[1] for value in (0, 1))
+            found[f"G.synthesis.b{r}.image"] = center(image - without).mean().item()
+    return found
+
+
+def _layer_filter_gain(layer: SynthesisLayer | EqualizedConv2d) -> float:
+    """Output of the layer with resampling over that without, when its kernels are a single 1 in the middle."""
+    layer = copy.deepcopy(layer)
+    k = layer.weight.shape[2] // 2
+    layer.weight.zero_()
+    layer.weight[:, :, k, k] = 1
+    layer.clamp = None
+    if layer.bias is not None:
+        layer.bias.zero_()
+    args = (layer.weight.new_ones(1, layer.weight.shape[1], SIZE, SIZE),)
+    if isinstance(layer, SynthesisLayer):
+        layer.affine.weight.zero_()
+        layer.affine.bias.fill_(1 / layer.affine.bias_gain)
+        args += (layer.weight.new_zeros(1, layer.affine.weight.shape[1]), "none")
+    resampled = center(layer(*args)).mean().item()
+    layer.up = layer.down = 1
+    return resampled / center(layer(*args)).mean().item()
+
+
+@torch.no_grad()
+def style_response(generator: Generator) -> dict[str, float]:
+    """rms of each synthesis and image layer's output, without bias, when its styles double, over that before.
+
+    Demodulation makes it 1 in synthesis layers. Image layers are not demodulated: 2.
+    """
+    found = {}
+    w = generator.mapping(*latents(generator, 2))[:, 0]
+    for name, layer in generator.synthesis.named_modules():
+        if isinstance(layer, (SynthesisLayer, ToRGBLayer)):
+            layer = copy.deepcopy(layer)
+            layer.bias.zero_()
+            args = (w,) if isinstance(layer, ToRGBLayer) else (w, "none")
+            x = torch.randn(2, layer.weight.shape[1], 8, 8).to(w)
+            before = layer(x, *args)
+            handle = layer.affine.register_forward_hook(lambda m, args, out: out * 2)
+            after = layer(x, *args)
+            handle.remove()
+            found[name] = rms(after) / max(rms(before), 1e-30)
+    return found
+
+
+@torch.no_grad()
+def image_layer_gains(generator: Generator, *, initial: bool = False) -> dict[str, float]:
+    """rms of each image layer's output over that of features times styles, for weights drawn anew: 1 by design.
+
+    `initial` is that of `block_gains`.
+    """
+    found = {}
+    w = generator.mapping(*latents(generator, 4))[:, 0]
+    for name, layer in generator.synthesis.named_modules():
+        if not isinstance(layer, ToRGBLayer):
+            continue
+        layer = copy.deepcopy(layer)
+        layer.clamp = None
+        layer.bias.zero_()
+        width = layer.weight.shape[1]
+        scale = generator.scalings.weight(width)[0] if initial else rms(layer.weight)
+        styles, squares = layer.affine(w), []
+        for _ in range(16):
+            layer.weight.copy_(torch.randn_like(layer.weight) * scale)
+            x = torch.randn(4, width, 4, 4).to(w)
+            squares.append((rms(layer(x, w)) / rms(x * styles[:, :, None, None])) ** 2)
+        found[name] = math.sqrt(sum(squares) / len(squares))
+    return found
+
+
+@torch.no_grad()
+def doubled_latent(generator: Generator) -> float:
+    """rms of the change of w when the latents double, over the rms of w: 0 if latents are normalized."""
+    z, c = latents(generator, 8)
+    w, doubled = (generator.mapping(factor * z, c)[:, 0] for factor in (1, 2))
+    return rms(doubled - w) / max(rms(w), 1e-30)
+
+
+@torch.no_grad()
+def low_precision_errors(
+    generator: Generator, discriminator: Discriminator, z: Tensor, reals: Tensor, labels: Tensor
+) -> dict[str, dict]:
+    """How far each low-precision block is from itself in full precision, on the same inputs.
+
+    Args:
+        generator: Network G.
+        discriminator: Network D.
+        z: (N, z_dim).
+        reals: (N, C, R, R) in [-1, 1].
+        labels: (N, num_classes).
+
+    Returns:
+        By the block's name, {} without such blocks: `dtype` and its `eps`; `error`, the rms of the difference
+        over that of the features or images; `bounded`, whether every activation has a clamp.
+    """
+    networks = {
+        "G.synthesis": (generator.synthesis, (generator.mapping(z, labels), "const")),
+        "D": (discriminator, (reals, labels)),
+    }
+    found = {}
+    for prefix, (network, inputs) in networks.items():
+        for name, block, args in low_precision_inputs(network, inputs):
+            full = copy.deepcopy(block)
+            full.dtype = None
+            found[f"{prefix}.{name}"] = {
+                "dtype": str(block.dtype).removeprefix("torch."),
+                "eps": torch.finfo(block.dtype).eps,
+                "error": relative_error(block(*args), full(*args)),
+                "bounded": all(layer.clamp is not None for layer in block.modules() if _is_activated(layer)),
+            }
+    return found
+
+
+def low_precision_inputs(network: nn.Module, inputs: tuple) -> Iterator[tuple[str, nn.Module, tuple]]:
+    """(name, block, its arguments in a forward pass of the network) for each low-precision block."""
+    blocks = {name: block for name, block in network.named_children() if getattr(block, "dtype", None)}
+    seen: dict[str, tuple] = {}
+    handles = [
+        block.register_forward_pre_hook(lambda m, args, name=name: seen.__setitem__(name, args))
+        for name, block in blocks.items()
+    ]
+    try:
+        if blocks:
+            network(*inputs)
+    finally:
+        for handle in handles:
+            handle.remove()
+    for name, block in blocks.items():
+        yield name, block, seen.pop(name)
+
+
+def relative_error(found: tuple[Tensor | None, ...], right: tuple[Tensor | None, ...]) -> float:
+    """rms of the difference over rms of what is right, of the worst of several outputs; NaN if one is NaN."""
+    ratios = [
+        (a.float() - b.float()).square().mean().sqrt() / b.float().square().mean().sqrt().clamp_min(1e-30)
+        for a, b in zip(found, right)
+        if a is not None
+    ]
+    return torch.stack(ratios).max().item()
+
+
+def _is_activated(layer: nn.Module) -> bool:
+    return hasattr(layer, "clamp") and getattr(layer, "activation", "lrelu") == "lrelu"
+
+
+def latents(generator: Generator, n: int) -> tuple[Tensor, Tensor]:
+    """z (n, z_dim) ~ N(0, 1), and labels (n, num_classes), all of the first class."""
+    p = next(generator.parameters())
+    z = torch.randn(n, generator.z_dim, device=p.device, dtype=p.dtype)
+    return z, torch.eye(max(generator.num_classes, 1)).to(p)[:1, : generator.num_classes].expand(n, -1)
+
+
+def center(x: Tensor) -> Tensor:
+    """The 2×2 pixels in the middle of (N, C, H, W)."""
+    h, w = x.shape[2] // 2, x.shape[3] // 2
+    return x[:, :, h - 1 : h + 1, w - 1 : w + 1]

@@ -1,0 +1,327 @@
+"""What measured numbers mean: rules that turn them into faults and notes, in words.
+
+Each threshold is stated with its reason. Those of arithmetic leave room for rounding alone. Those of signal stand
+half way, in ratio, between what the method gives and what its mildest known fault gives.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from statistics import fmean, geometric_mean
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from stylegan2.probing.layers import Row
+    from stylegan2.probing.measure import ModelProbe
+
+EXTREME = 100.0
+"""Change of the rms between two layers of any network. Unit scale keeps it within a factor of 3 or so."""
+
+SATURATED = 0.05
+"""Share of values at a clamp: of a normal distribution it is the share beyond two standard deviations. From there
+on a clamp shapes the signal instead of catching outliers."""
+
+ROUNDING = 0.02
+"""Relative difference from exact arithmetic: float16 rounds by 0.0005, and sums of many values by more."""
+
+ROUNDINGS = 8
+"""Difference of a low-precision block from itself in full precision, in units of its type's eps. Default networks
+give 0.5 to 1.2 in both types and all architectures, the mildest mistake 50 in bfloat16 and 400 in float16."""
+
+IGNORED = 0.02
+"""Share of the image's rms that is due to z. Below it differences are one or two steps of an 8-bit image."""
+
+WEAK = 0.2
+"""The same at initialization: default networks give 0.48 to 1.1, latents divided by √512 0.05 to 0.13."""
+
+GROWTH = (0.894, 1.189)
+"""Gain of a block. It is 1 by design, 0.80 in a residual block without activation gain, and √2 without residual
+gain; these are the roots of both."""
+
+IMAGE_LAYER_GAIN = (math.sqrt(0.5), math.sqrt(2))
+"""Gain of an image layer. It is 1 by design, and √in ≥ 2 without the factor 1/√in, from 4 channels on."""
+
+UNEVEN = 3.0
+"""Ratio of the fastest to the slowest layer's relative Adam step. It is 1 with equalized weights. Without, it is
+the root of the ratio of fan-ins: √(9·32/3) = 10 in the smallest discriminator."""
+
+EMA_FAR = 0.5
+"""Relative distance of the running average from the weights. The average of n steps of lr = 0.0025 in random
+directions lags by about lr·√(n/3), 0.03 for the 450 steps of the default. Other networks are at √2."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """A fault, or a note on something that only looks unusual, with the number behind it."""
+
+    name: str
+    text: str
+    fault: bool = True
+
+    def __str__(self) -> str:
+        return f"{'FAULT' if self.fault else 'note'}: {self.name}: {self.text}"
+
+
+def fault(name: str, text: str) -> Finding:
+    return Finding(name=name, text=text)
+
+
+def note(name: str, text: str) -> Finding:
+    return Finding(name=name, text=text, fault=False)
+
+
+# Any network
+
+
+def signal_findings(rows: Sequence[Row], where: str = "") -> Iterator[Finding]:
+    """Non-finite values, runaway scale, saturated clamps, missing gradients; `where` names the network."""
+    where = f"{where}: " if where else ""
+    layers = [row for row in rows if row.leaf]
+    broken = next((i for i, row in enumerate(layers) if row.nonfinite), len(layers))
+    for row in layers[broken : broken + 1]:  # everything after it is NaN too
+        yield fault(
+            "non-finite values",
+            f"{where}{row.name}: {row.nonfinite:.1%} of its output is NaN or infinite; likely cause: overflow "
+            "before it, or a root or logarithm of zero",
+        )
+    for row in layers[:broken]:
+        if row.clamped is not None and row.clamped > SATURATED:
+            yield fault(
+                "saturated clamp",
+                f"{where}{row.name}: {row.clamped:.1%} of its values are at the clamp, should be below "
+                f"{SATURATED:.0%}; likely cause: the clamp is too low, or the signal grows on the way",
+            )
+    chain = [row for row in layers if row.rms > 0 and math.isfinite(row.rms)]
+    if len(chain) > 2:
+        first, last = chain[0], max(chain[1:], key=lambda row: abs(math.log(row.rms / chain[0].rms)))
+        change = last.rms / first.rms
+        if not 1 / EXTREME < change < EXTREME:
+            yield fault(
+                f"{'exploding' if change > 1 else 'vanishing'} depth",
+                f"{where}rms goes from {first.rms:.3g} ({first.name}) to {last.rms:.3g} ({last.name}), "
+                f"×{change:.3g}, should stay within ×{EXTREME:.0f}; likely cause: a gain or an initialization "
+                "that does not keep unit variance",
+            )
+    dead = [row.name for row in layers if row.weight is not None and row.step == 0]
+    if dead:
+        yield fault(
+            "no gradient",
+            f"{where}{', '.join(dead[:5])}{' …' if len(dead) > 5 else ''}: {len(dead)} of {len(layers)} layers "
+            "get no gradient; likely cause: a detached or unused branch, or a factor of zero",
+        )
+
+
+# Generator, discriminator and their losses
+
+
+def model_findings(m: ModelProbe) -> Iterator[Finding]:
+    """Everything that all rules say of a measured model."""
+    yield from signal_findings(m.generator.rows, "G")
+    yield from signal_findings(m.discriminator.rows, "D")
+    for rule in (_latent, _rows, _filters, _depth, _styles, _precision, _features, _losses, _steps, _ema):
+        yield from rule(m)
+
+
+def _latent(m: ModelProbe) -> Iterator[Finding]:
+    std, size = m.numbers["image_std_z"], m.numbers["image_rms"]
+    share, limit = std / max(size, 1e-30), IGNORED if m.iteration else WEAK
+    if math.isfinite(share) and share < limit:
+        layers = [row for row in m.generator.rows if row.name.startswith("mapping.fc")]
+        entering, w_std = layers[0].input_rms, m.numbers["w_std_z"]
+        factor = (layers[-1].rms / entering) ** (1 / len(layers))
+        causes = []
+        if entering < 0.5:
+            causes.append(
+                f"latents enter the mapping network at rms {entering:.3g} instead of 1 "
+                "(scalings.latent_normalization)"
+            )
+        if factor < 0.85:
+            causes.append(
+                f"each mapping layer multiplies the rms by {factor:.2f} instead of 1 (scalings.activation_gain)"
+            )
+        if not causes and w_std > 0.1:
+            causes.append(f"w varies by {w_std:.2g} across z, so the layers after it ignore it")
+        yield fault(
+            "latent ignored" if share < IGNORED else "latent weak",
+            f"std across z {std:.2g}, should be about {0.6 * size:.2g} (0.6 of the image's rms {size:.2g}; limit "
+            f"{limit:g} of it); likely cause: "
+            f"{'; '.join(causes) or f'w itself varies by only {w_std:.2g} across z'}",
+        )
+    change = m.blocks["doubled_latent"]
+    if change > ROUNDING:
+        yield fault(
+            "latent scale leaks",
+            f"doubled latents change w by {change:.2g} of its rms, should be 0: the length of a latent carries "
+            "no content; likely cause: latents not divided by their rms (scalings.latent_normalization)",
+        )
+
+
+def _rows(m: ModelProbe) -> Iterator[Finding]:
+    unused = [i for i, change in enumerate(m.numbers["rows"]) if change == 0]
+    if unused:
+        yield fault(
+            "ws rows",
+            f"rows {unused} of ws, out of {len(m.numbers['rows'])}, have no influence on the image; likely cause: "
+            "styles that do not depend on w, or a normalization that takes them out again",
+        )
+
+
+def _filters(m: ModelProbe) -> Iterator[Finding]:
+    gains = m.blocks["filter_gains"]
+    wrong = [name for name, gain in gains.items() if not abs(gain - 1) <= ROUNDING]
+    if wrong:
+        yield fault(
+            "FIR gain",
+            f"a constant image leaves {wrong[0]} at ×{gains[wrong[0]]:.3g}, should be ×1 ({len(wrong)} of "
+            f"{len(gains)} stages are wrong); likely cause: scalings.upsample_gain, or taps whose sum is not "
+            "a positive number",
+        )
+
+
+def _depth(m: ModelProbe) -> Iterator[Finding]:
+    for letter, network in (("G", "generator"), ("D", "discriminator")):
+        gains = list(m.blocks[f"block_gains_{network}"].values())
+        if not gains or min(gains) == 0 or not all(map(math.isfinite, gains)):
+            continue
+        mean = geometric_mean(gains)
+        if GROWTH[0] <= mean <= GROWTH[1]:
+            continue
+        others = "residual_gain" if mean > 1 else "activation_gain, upsample_gain"
+        yield fault(
+            f"{'exploding' if mean > 1 else 'vanishing'} depth",
+            f"the rms grows by ×{mean:.3g} a block of {letter}, ×{mean ** len(gains):.3g} over its {len(gains)} "
+            f"blocks, should be ×1 (limits {GROWTH[0]} and {GROWTH[1]}); likely cause: scalings.{others}, "
+            "weight_scaling or style_normalization",
+        )
+
+
+def _styles(m: ModelProbe) -> Iterator[Finding]:
+    responses = {k: v for k, v in m.blocks["style_response"].items() if not k.endswith("torgb")}
+    for name in [k for k, v in responses.items() if not abs(v - 1) <= ROUNDING][:1]:  # one layer tells it for all
+        yield fault(
+            "style scale leaks",
+            f"doubled styles scale {name} by {responses[name]:.3g}, should be 1: the scale of styles multiplies "
+            "over layers; likely cause: no demodulation (scalings.style_normalization)",
+        )
+    gains, (low, high) = m.blocks["image_layer_gains"], IMAGE_LAYER_GAIN
+    for name in [k for k, v in gains.items() if not low <= v <= high][:1]:
+        yield fault(
+            "image layer gain",
+            f"{name} scales its features by {gains[name]:.3g}, should be 1; likely cause: styles of image layers "
+            "without their factor 1/√in (scalings.weight_scaling)",
+        )
+    mean = m.numbers["style_bias"]
+    if not m.iteration and abs(mean - 1) > 0.5:
+        yield fault(
+            "styles not around 1",
+            f"the mean bias of the styles is {mean:.2g}, should be 1 at the start; likely cause: "
+            "scalings.style_bias_init",
+        )
+
+
+def _precision(m: ModelProbe) -> Iterator[Finding]:
+    found: dict[str, Finding] = {}
+    for name, block in m.blocks["low_precision"].items():
+        where, limit = f"{name} in {block['dtype']}", ROUNDINGS * block["eps"]
+        if not block["error"] <= limit:
+            text = (
+                f"{where} differs from itself in full precision by {block['error']:.2g} of its output, should be "
+                f"below {limit:.2g}; likely cause: weights, styles or sums beyond the type's range"
+            )
+            found.setdefault("low precision wrong", fault("low precision wrong", text))
+        if block["dtype"] == "float16" and not block["bounded"]:
+            text = f"{where} has no bound on its activations, should be ±256: float16 ends at 65504; "
+            found.setdefault("no clamp", fault("no clamp", f"{text}likely cause: scalings.clamp"))
+    yield from found.values()
+
+
+def _features(m: ModelProbe) -> Iterator[Finding]:
+    if not m.settings["noise"]:
+        yield note("no noise", "scalings.noise is off: images have no random detail")
+    if not m.settings["minibatch_stddev"]:
+        text = "the discriminator sees no statistics of the batch (scalings.minibatch_stddev): modes may collapse"
+        yield note("no minibatch stddev", text)
+        return
+    images, group = m.settings["images_at_once"], m.settings["minibatch_group"]
+    if images == 1 or images % min(group or images, images):
+        yield fault(
+            "minibatch stddev groups",
+            f"{images} images are taken at once, which makes no groups of {group or 'two or more'} (one image "
+            "alone has no standard deviation); likely cause: batch_per_device or minibatch_group",
+        )
+
+
+def _losses(m: ModelProbe) -> Iterator[Finding]:
+    ratio = m.numbers["path_length"] / max(m.numbers["path_length_normalized"], 1e-30)
+    if abs(ratio - 1) > ROUNDING and math.isfinite(ratio):
+        yield fault(
+            "path length grows with the image",
+            f"lengths are {ratio:.3g} times those of y/√(H·W), √(H·W) = {m.settings['resolution']}; likely cause: "
+            "path_length.normalize_by_image_size",
+        )
+    for name, penalty in m.settings["penalties"].items():
+        if not math.isclose(penalty["weight"], penalty["every"], rel_tol=ROUNDING):
+            yield fault(
+                "penalty weight",
+                f"{name} enters a training step times {penalty['weight']:.3g}, should be times "
+                f"{penalty['every']}, being evaluated every {penalty['every']} iterations; likely cause: "
+                "scalings.lazy_regularization_correction",
+            )
+    for letter, adam in m.settings["optimizers"].items():
+        c = adam["every"] / (adam["every"] + 1) if adam["every"] else 1.0
+        lr, betas = m.settings["learning_rate"] * c, [beta**c for beta in m.settings["betas"]]
+        pairs = zip([adam["lr"], *adam["betas"]], [lr, *betas])
+        if not all(math.isclose(a, b, rel_tol=1e-6, abs_tol=1e-12) for a, b in pairs):
+            yield fault(
+                "optimizer not corrected",
+                f"{letter}'s Adam has lr {adam['lr']:.5g} and betas {adam['betas']}, should have {lr:.5g} and "
+                f"{[round(b, 5) for b in betas]} for a penalty every {adam['every']} iterations (c = {c:.3f}); "
+                "likely cause: scalings.lazy_regularization_correction",
+            )
+
+
+def _steps(m: ModelProbe) -> Iterator[Finding]:
+    """Adam's relative steps at initialization; training changes them, since it changes the weights' size."""
+    if m.iteration:
+        return
+    for letter, p in (("G", m.generator), ("D", m.discriminator)):
+        body = [r for r in p.layers if r.step and not r.name.startswith("mapping.")]
+        fast, slow = (f(body, key=lambda r: r.step, default=None) for f in (max, min))
+        if body and fast.step > UNEVEN * slow.step:
+            yield fault(
+                "uneven steps",
+                f"one Adam step moves {letter}.{fast.name} by {fast.step:.2g} of its weights and {slow.name} by "
+                f"{slow.step:.2g}, ×{fast.step / slow.step:.3g} apart, should be ×1 (limit {UNEVEN:g}); likely "
+                "cause: the factor 1/√fan_in is in the stored weights (scalings.weight_scaling)",
+            )
+    steps = {row.name: row.step for row in m.generator.layers if row.step}
+    mapping = [step for name, step in steps.items() if name.startswith("mapping.fc")]
+    others = [step for name, step in steps.items() if not name.startswith("mapping.")]
+    if mapping and others and (ratio := fmean(mapping) / fmean(others)) > 0.3:
+        yield fault(
+            "mapping network too fast",
+            f"a mapping layer's relative Adam step is {ratio:.2g} of the other layers', should be 0.01; likely "
+            "cause: scalings.mapping_lr_multiplier",
+        )
+
+
+def _ema(m: ModelProbe) -> Iterator[Finding]:
+    if "ema_distance" not in m.numbers:
+        yield note("no EMA", "samples come from the generator itself (model.ema is null)")
+        return
+    distance, limit = m.numbers["ema_distance"], EMA_FAR if m.iteration else 1e-6
+    if not distance <= limit:
+        yield fault(
+            "EMA far",
+            f"the running average is {distance:.2g} of the weights' length from the weights at iteration "
+            f"{m.iteration}, should be below {limit:g}; likely cause: it is not updated, missing from the "
+            "checkpoint, or its half-life is longer than the run",
+        )
+    if not m.numbers["ema_w_avg_distance"] <= 1e-3:
+        yield fault(
+            "EMA far",
+            f"w_avg of the running average is {m.numbers['ema_w_avg_distance']:.2g} off the generator's, should "
+            "be equal: buffers are copied",
+        )
