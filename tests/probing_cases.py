@@ -7,18 +7,38 @@ from stylegan2.networks.discriminator import Discriminator
 from stylegan2.networks.generator import Generator
 from stylegan2.networks.scalings import Scalings
 from stylegan2.probing.measure import probe_model
-from stylegan2.training.losses import R1
+from stylegan2.training.config import TrainingConfig
 from stylegan2.training.module import StyleGAN2
+from stylegan2.training.regularizers.path_length import PathLength
+from stylegan2.training.regularizers.r1 import R1
 
 
-def make(resolution=16, *, g="skip", d="resnet", base=512, scalings=None, seed=0, blocks=None, **options):
+def make(
+    resolution=16,
+    *,
+    g="skip",
+    d="resnet",
+    base=512,
+    scalings=None,
+    seed=0,
+    blocks=None,
+    r1=R1(gamma=1.0),  # noqa: B008 (frozen)
+    path_length=PathLength(),  # noqa: B008
+    batch=8,
+    batch_per_device=None,
+    **options,
+):
     torch.manual_seed(seed)
-    networks = {"scalings": scalings or Scalings(), "channel_base": base} | (blocks or {})
+    scalings = scalings or Scalings()
+    networks = {"scalings": scalings, "channel_base": base} | (blocks or {})
     shared = {key: options.pop(key) for key in ("img_channels", "num_classes") if key in options}
+    config = TrainingConfig(scalings=scalings, regularizers=(r1, path_length), **options)
     return StyleGAN2(
         Generator(resolution, architecture=g, **networks, **shared),
         Discriminator(resolution, architecture=d, **networks, **shared),
-        **({"scalings": scalings or Scalings(), "batch": 8, "r1": R1(gamma=1.0)} | options),
+        config,
+        batch=batch,
+        batch_per_device=batch_per_device,
     )
 
 

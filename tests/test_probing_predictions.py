@@ -10,21 +10,20 @@ import torch.nn.functional as F
 from probing_cases import batch, make
 
 import stylegan2
-from stylegan2.data.dataset import ImageData
+from stylegan2.data import ImageData
+from stylegan2.networks.config import GeneratorConfig
 from stylegan2.networks.discriminator import Discriminator
 from stylegan2.networks.generator import Generator
 from stylegan2.networks.scalings import Scalings
 from stylegan2.probing import blocks, measure
 from stylegan2.probing.predictions import check_theory, path_length_by_resolution
 from stylegan2.tools.probe import ablations
-from stylegan2.training.losses import PathLength
+from stylegan2.training.regularizers.path_length import PathLength
 
 
 @pytest.fixture(scope="module")
 def demo():
-    data = ImageData(path="demo", resolution=16)
-    data.open(progress=False)
-    return data
+    return ImageData(path="demo", resolution=16).open(progress=False)
 
 
 def build_16(overrides, seed):
@@ -74,7 +73,7 @@ def test_d_grows_by_root_two_a_block_without_the_residual_gain_and_by_one_with_i
 
 
 def test_on_images_d_grows_root_two_times_faster_and_stays_in_scale_with_the_gain(demo):
-    images = demo.open()[list(range(8))][0] / 127.5 - 1
+    images = demo[list(range(8))][0] / 127.5 - 1
     reals = F.interpolate(images, size=128, mode="bicubic")
     with_it, ratios = [], []
     for seed in range(3):
@@ -91,8 +90,8 @@ def test_on_images_d_grows_root_two_times_faster_and_stays_in_scale_with_the_gai
 
 
 def test_path_length_keeps_its_size_over_resolutions_only_if_normalized():
-    config = Generator(16, channel_base=2048, channel_max=32).config
-    rows = path_length_by_resolution(config, (16, 32, 64, 128, 256), seeds=range(8))
+    config = GeneratorConfig(resolution=16, channel_base=2048, channel_max=32)
+    rows = path_length_by_resolution(config, Scalings(), (16, 32, 64, 128, 256), seeds=range(8))
     mean = {key: [statistics.fmean(row[key]) for row in rows] for key in ("with", "without")}
     assert max(mean["with"]) / min(mean["with"]) < 1.6, rows
     growth = [b / a / 16 for a, b in zip(mean["without"][:1], mean["without"][-1:])]

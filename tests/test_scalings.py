@@ -185,3 +185,12 @@ def test_networks_of_all_sizes_and_channels_fit_each_other(resolution, img_chann
         images = g(torch.randn(1, 8))
         assert images.shape == (1, img_channels, resolution, resolution)
         assert d(images).shape == (1, 1)
+
+
+def test_the_upsample_gain_leaves_layers_without_up_sampling_alone():
+    outputs = []
+    for gain in (1.0, 0.25):
+        torch.manual_seed(0)
+        layer = SynthesisLayer(8, 6, 4, 8, scalings=Scalings(upsample_gain=gain))
+        outputs.append(layer(torch.ones(1, 8, 8, 8), torch.ones(1, 4), noise="none"))
+    assert torch.equal(*outputs)

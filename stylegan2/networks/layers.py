@@ -218,7 +218,8 @@ class SynthesisLayer(nn.Module):
         kind = scalings.style_normalization_kind
         self.weight_gain = 1.0 if kind.demodulates else runtime
         self.activation, self.activation_gain, self.clamp = activation, scalings.gain(activation), clamp
-        self.up, self.filter_gain, self.resolution = up, scalings.upsample_gain, resolution
+        self.up, self.resolution = up, resolution
+        self.filter_gain = scalings.upsample_gain if up > 1 else 1.0
         self.register_buffer("filter", setup_filter(taps, separable=True), persistent=False)
         self.affine = EqualizedLinear(
             w_dim, in_channels, scalings=scalings, bias_init=scalings.style_bias_init

@@ -82,7 +82,7 @@ def filter_gains(generator: Generator, discriminator: Discriminator) -> dict[str
             ):
                 found[prefix + name] = _layer_filter_gain(layer)
     ws = generator.mapping(*latents(generator, 1))
-    if generator.config["architecture"] == "skip":
+    if generator.config.architecture == "skip":
         for r in generator.synthesis.resolutions[1:]:
             block = getattr(generator.synthesis, f"b{r}")
             x = ws.new_zeros(1, block.conv0.weight.shape[1], SIZE, SIZE)
@@ -108,6 +108,7 @@ def _layer_filter_gain(layer: SynthesisLayer | EqualizedConv2d) -> float:
         args += (layer.weight.new_zeros(1, layer.affine.weight.shape[1]), "none")
     resampled = center(layer(*args)).mean().item()
     layer.up = layer.down = 1
+    layer.filter_gain = 1.0
     return resampled / center(layer(*args)).mean().item()
 
 
@@ -230,7 +231,7 @@ def relative_error(found: tuple[Tensor | None, ...], right: tuple[Tensor | None,
 
 
 def _is_activated(layer: nn.Module) -> bool:
-    return hasattr(layer, "clamp") and getattr(layer, "activation", "lrelu") == "lrelu"
+    return hasattr(layer, "clamp") and getattr(layer, "activation", "") != "linear"
 
 
 def latents(generator: Generator, n: int) -> tuple[Tensor, Tensor]:

@@ -134,16 +134,19 @@ def _record(module: nn.Module, args: tuple, kwargs: dict) -> tuple[list[tuple[nn
         first = next(_tensors((args, kwargs)), None)  # measured before an in-place module overwrites it
         entered.append(None if first is None else rms(first))
 
-    def after(name: str, layer: nn.Module, output: object) -> None:
+    def after(name: str, layer: nn.Module, kwargs: dict, output: object) -> None:
         out, input_rms = next(_tensors(output), None), entered.pop()
         if out is None:
             return
         calls[name] += 1
+        bound = getattr(layer, "clamp", None)
+        if bound is not None:  # our layers multiply it by the gain of a call, that of a residual branch
+            bound *= kwargs.get("gain", 1.0)
         record = {
             "name": name if calls[name] == 1 else f"{name}#{calls[name]}",
             "leaf": not list(layer.children()) or bool(list(layer.parameters(recurse=False))),
             "input_rms": input_rms,
-            **_statistics(out.detach(), getattr(layer, "clamp", None)),
+            **_statistics(out.detach(), bound),
             "gradient": None,
         }
         records.append((layer, record))
@@ -153,7 +156,11 @@ def _record(module: nn.Module, args: tuple, kwargs: dict) -> tuple[list[tuple[nn
     handles = []
     for name, layer in [(n, m) for n, m in module.named_modules() if m is not module] or [("", module)]:
         handles.append(layer.register_forward_pre_hook(before, with_kwargs=True))
-        handles.append(layer.register_forward_hook(lambda m, args, out, name=name: after(name, m, out)))
+        handles.append(
+            layer.register_forward_hook(
+                lambda m, args, kwargs, out, name=name: after(name, m, kwargs, out), with_kwargs=True
+            )
+        )
     try:
         return records, module(*args, **kwargs)
     finally:
@@ -226,10 +233,8 @@ def _weights(
         return None, None
     stored = rms(torch.cat([p.detach().float().flatten() for p in weights]))
     used = stored * getattr(layer, "weight_gain", 1.0)
-    if isinstance(layer, SynthesisLayer) and layer.demodulate:
+    if isinstance(layer, SynthesisLayer) and layer.normalization.demodulates:
         used = 1 / math.sqrt(layer.weight[0].numel())  # a demodulated kernel has length 1
-    elif hasattr(layer, "style_gain"):
-        used = stored * layer.style_gain
     gradient = torch.cat([gradients.get(id(p), torch.zeros_like(p)).float().flatten() for p in weights])
     step = learning_rate * rms(gradient / (gradient.abs() + 1e-8))
     return used, step / max(stored, 1e-30)

@@ -18,7 +18,8 @@ from stylegan2.networks.layers import SynthesisLayer
 from stylegan2.probing import blocks
 from stylegan2.probing.layers import Probe, probe, restored, rms
 from stylegan2.probing.rules import Finding, model_findings
-from stylegan2.training.losses import PathLength, discriminator_loss, generator_loss
+from stylegan2.training.regularizers.path_length import PathLength
+from stylegan2.training.regularizers.r1 import R1
 
 if TYPE_CHECKING:
     from stylegan2.training.module import StyleGAN2
@@ -65,25 +66,29 @@ def probe_model(
     """
     g, d, n, trained = model.generator, model.discriminator, len(reals), model.iteration > 0
     few = min(max(n // 2, 1), 3)
-    passes = 11 * n + max(n, 4) + 2 * DRAWS + (g.num_ws + 1) * (max(n, 2) // 2) + 2 * few
+    passes = 12 * n + max(n, 4) + 2 * DRAWS + (g.num_ws + 1) * (max(n, 2) // 2) + 2 * few
     with _progress_bar(model, passes, progress), restored(model, seed), evaluating(g):
         z = torch.randn(n, g.z_dim, generator=torch.Generator().manual_seed(seed)).to(reals)
         lr = model.learning_rate
-        generator = probe(
-            g, (z, labels), lambda images: generator_loss(d(images, labels)), learning_rate=lr, seed=seed
-        )
         with torch.no_grad():
-            fakes = g(z, labels)
+            fakes, real_logits = g(z, labels), d(reals, labels)
+        generator = probe(
+            g,
+            (z, labels),
+            lambda images: model.loss.generator(d(images, labels), real_logits),
+            learning_rate=lr,
+            seed=seed,
+        )
         discriminator = probe(
             d,
             (reals, labels),
-            lambda logits: discriminator_loss(d(fakes, labels), logits),
+            lambda logits: model.loss.discriminator(d(fakes, labels), logits),
             learning_rate=lr,
             seed=seed,
         )
         with restored(model, seed):
             numbers = _numbers(model, reals, labels)
-        numbers |= path_lengths(g, model.path_length, z[:few], labels[:few])
+        numbers |= path_lengths(g, path_length_of(model), z[:few], labels[:few])
         # The rules are about the construction: training may change the size of weights for good reasons.
         parts = {
             "block_gains_generator": blocks.block_gains(g, initial=trained),
@@ -107,20 +112,25 @@ def probe_model(
 
 def settings(model: StyleGAN2) -> dict:
     """What the rules need to know of the configuration."""
-    optimizers = zip("GD", model.configure_optimizers(), (model.path_length.every, model.r1.every))
+    scalings = model.config.scalings
+    penalties = {name: r for name, r in model.regularizers.items() if r.every}
+    intervals = [
+        min((r.every for r in penalties.values() if r.network == network), default=0)
+        for network in ("generator", "discriminator")
+    ]
+    optimizers = zip("GD", model.configure_optimizers(), intervals)
     return {
         "resolution": model.generator.resolution,
-        "noise": model.scalings.noise,
+        "noise": scalings.noise,
         "minibatch_stddev": model.discriminator.b4.stddev_channels > 0,
         "minibatch_group": model.discriminator.minibatch_group,
         "images_at_once": model.batch_per_device or model.batch,
         "penalties": {
-            name: {"every": every, "weight": model.scalings.lazy(every).weight}
-            for name, every in (("r1", model.r1.every), ("path_length", model.path_length.every))
-            if every
+            name: {"every": penalty.every, "weight": scalings.lazy(penalty.every).weight}
+            for name, penalty in penalties.items()
         },
         "learning_rate": model.learning_rate,
-        "betas": list(model.betas),
+        "betas": list(model.config.betas),
         "optimizers": {
             name: {"every": every, "lr": group["lr"], "betas": list(group["betas"])}
             for name, optimizer, every in optimizers
@@ -140,10 +150,11 @@ def _numbers(model: StyleGAN2, reals: Tensor, labels: Tensor) -> dict:
     affines = [layer.affine for layer in synthesis_layers(g)]
     biases = [affine.bias.mean().item() * affine.bias_gain for affine in affines]
     numbers["style_bias"] = sum(biases) / len(biases)
-    numbers["path_length_mean"] = model.path_length_mean.item()
-    if model.average is not None:
-        ours, theirs = model.average.mapping.w_avg, g.mapping.w_avg
-        numbers["ema_distance"] = relative_distance(model.average.parameters(), g.parameters())
+    for regularizer in model.regularizers.values():
+        numbers |= {name: model.get_buffer(name).item() for name in regularizer.state}
+    if model.generator_ema is not None:
+        ours, theirs = model.generator_ema.mapping.w_avg, g.mapping.w_avg
+        numbers["ema_distance"] = relative_distance(model.generator_ema.parameters(), g.parameters())
         numbers["ema_w_avg_distance"] = ((ours - theirs).norm() / theirs.norm().clamp_min(1e-3)).item()
     return numbers
 
@@ -200,19 +211,25 @@ def logits_and_losses(model: StyleGAN2, reals: Tensor, labels: Tensor, z: Tensor
     with torch.no_grad():
         fakes = model.generator(z, labels)
         real_logits, fake_logits = model.discriminator(reals, labels), model.discriminator(fakes, labels)
-        loss_d = discriminator_loss(fake_logits, real_logits).item()
+        loss_d = model.loss.discriminator(fake_logits, real_logits).item()
     x = reals.detach().clone().requires_grad_()
     (gradient,) = torch.autograd.grad(model.discriminator(x, labels).sum(), x)
-    penalty = model.r1(lambda images: model.discriminator(images, labels), reals).item()
+    r1 = model.regularizers.get("r1", R1(gamma=1.0))
+    penalty = r1(lambda images: model.discriminator(images, labels), reals).item()
     return {
         "logits_std_real": real_logits.std(unbiased=False).item(),
         "logits_std_fake": fake_logits.std(unbiased=False).item(),
         "loss_d": loss_d,
-        "loss_g": generator_loss(fake_logits).item(),
+        "loss_g": model.loss.generator(fake_logits, real_logits).item(),
         "gradient_norm_squared": gradient.double().flatten(1).square().sum(dim=1).mean().item(),
         "r1": penalty,
         "r1_per_loss": penalty / max(loss_d, 1e-30),
     }
+
+
+def path_length_of(model: StyleGAN2) -> PathLength:
+    """The path length regularizer of the configuration, or the default one where it has none."""
+    return model.regularizers.get("path_length", PathLength())
 
 
 def path_lengths(generator: Generator, loss: PathLength, z: Tensor, c: Tensor) -> dict:
@@ -220,7 +237,7 @@ def path_lengths(generator: Generator, loss: PathLength, z: Tensor, c: Tensor) -
     ws = generator.mapping(z, c).detach().requires_grad_()
     y = torch.randn(len(z), generator.img_channels, generator.resolution, generator.resolution).to(z)
     lengths = [
-        each.lengths(lambda ws: generator.synthesis(ws, noise="const"), ws, y).mean().item()
+        each.lengths(lambda ws: generator.synthesis(ws, noise="const"), ws, lambda _: y).mean().item()
         for each in (loss, replace(loss, normalize_by_image_size=True))
     ]
     return {"path_length": lengths[0], "path_length_normalized": lengths[1]}

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean, geometric_mean, stdev
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from stylegan2.networks.config import GeneratorConfig
 from stylegan2.networks.generator import Generator
 from stylegan2.networks.scalings import Scalings
 from stylegan2.probing import blocks, measure
 from stylegan2.probing.layers import Probe, probe, restored
-from stylegan2.training.losses import PathLength
+from stylegan2.training.regularizers.path_length import PathLength
 
 if TYPE_CHECKING:
     from stylegan2.training.module import StyleGAN2
@@ -103,28 +104,31 @@ def check_theory(
 
 
 def path_length_by_resolution(
-    config: Mapping, resolutions: Sequence[int], seeds: Sequence[int] = (0, 1, 2), batch: int = 4
+    config: GeneratorConfig,
+    scalings: Scalings,
+    resolutions: Sequence[int],
+    seeds: Sequence[int] = (0, 1, 2),
+    batch: int = 4,
 ) -> list[dict]:
     """Path lengths of fresh generators of one configuration at several resolutions.
 
     Args:
-        config: A generator's `config`.
+        config: A generator's, at any resolution.
+        scalings: The generator's.
         resolutions: Powers of two.
         seeds: One generator each.
-        batch: Latents a generator.
+        batch: Latents per generator.
 
     Returns:
-        A row a resolution: `resolution`, and lists over seeds, `with` and `without` the division by √(H·W).
+        A row for each resolution: `resolution`, and lists over seeds, `with` and `without` the division by √(H·W).
     """
     rows = []
     for resolution in resolutions:
         row = {"resolution": resolution, "with": [], "without": []}
-        settings = dict(config) | {"scalings": Scalings(**config["scalings"])}
-        settings.pop("resolution")
         for seed in seeds:
             with torch.random.fork_rng():
                 torch.manual_seed(seed)
-                generator = Generator(resolution, **settings).eval()
+                generator = Generator(replace(config, resolution=resolution), scalings).eval()
                 loss = PathLength(normalize_by_image_size=False)
                 found = measure.path_lengths(generator, loss, *blocks.latents(generator, batch))
             row["without"].append(found["path_length"])
@@ -181,14 +185,14 @@ def _activation(p: Pair) -> Measurements:
     # The mean square of a leaky ReLU of slope 0.2 is that of its input times (1 + 0.04) / 2.
     yield "gain of a mapping layer: √0.52", math.sqrt(0.52), _mean(gains)
     expected = 0.52
-    if p.off.generator.config["architecture"] == "resnet":
+    if p.off.generator.config.architecture == "resnet":
         expected = math.sqrt((0.52**2 + 1) / 2)
     gain = _mean(blocks.block_gains(p.off.generator).values())
     yield "gain of a block of G (two layers)", expected, gain
 
 
 def _residual(p: Pair) -> Measurements:
-    if p.on.discriminator.config["architecture"] != "resnet":
+    if p.on.discriminator.config.architecture != "resnet":
         return
     on, off = (_mean(blocks.block_gains(m.discriminator).values()) for m in (p.on, p.off))
     # The two branches have rms 1 and 1.04 (two leaky ReLUs of gain √2).
@@ -261,24 +265,26 @@ def _noise(p: Pair) -> Measurements:
 
 
 def _path_length(p: Pair) -> Measurements:
-    found = measure.path_lengths(p.on.generator, p.off.path_length, *blocks.latents(p.on.generator, 4))
+    found = measure.path_lengths(
+        p.on.generator, measure.path_length_of(p.off), *blocks.latents(p.on.generator, 4)
+    )
     ratio = found["path_length"] / found["path_length_normalized"]
     yield "path length, off/on: √(H·W)", float(p.on.generator.resolution), ratio
 
 
 def _lazy(p: Pair) -> Measurements:
     adams = zip("GD", p.on.configure_optimizers(), p.off.configure_optimizers())
-    intervals = (p.on.path_length.every, p.on.r1.every)
+    intervals = [p.on.regularizers[name].every for name in ("path_length", "r1")]
     for (letter, on, off), every in zip(adams, intervals):
         if every:
             ratio = off.param_groups[0]["lr"] / on.param_groups[0]["lr"]
             yield f"learning rate of {letter}, off/on: (k + 1)/k", (every + 1) / every, ratio
-            weight = p.off.scalings.lazy(every).weight / p.on.scalings.lazy(every).weight
+            weight = p.off.config.scalings.lazy(every).weight / p.on.config.scalings.lazy(every).weight
             yield f"weight of {letter}'s penalty, off/on: 1/k", 1 / every, weight
 
 
 def _ema(p: Pair) -> Measurements:
-    yield "averages kept, off", 0.0, float(p.off.average is not None)
+    yield "averages kept, off", 0.0, float(p.off.generator_ema is not None)
 
 
 def _clamp(p: Pair) -> Measurements:

@@ -199,7 +199,9 @@ def _depth(m: ModelProbe) -> Iterator[Finding]:
 
 def _styles(m: ModelProbe) -> Iterator[Finding]:
     responses = {k: v for k, v in m.blocks["style_response"].items() if not k.endswith("torgb")}
-    for name in [k for k, v in responses.items() if not abs(v - 1) <= ROUNDING][:1]:  # one layer tells it for all
+    for name in [k for k, v in responses.items() if not abs(v - 1) <= ROUNDING][
+        :1
+    ]:  # one layer tells it for all
         yield fault(
             "style scale leaks",
             f"doubled styles scale {name} by {responses[name]:.3g}, should be 1: the scale of styles multiplies "

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 import yaml
@@ -19,45 +19,21 @@ from stylegan2.cli import (
     build_model,
     exit_status,
     make_parser,
+    select,
     with_default_config,
 )
-from stylegan2.data.dataset import InfiniteSampler, to_float
+from stylegan2.data import InfiniteSampler, to_float
 from stylegan2.errors import InputError
+from stylegan2.formats import native
 from stylegan2.probing.measure import probe_model
+from stylegan2.probing.options import ProbeOptions
 from stylegan2.probing.predictions import PREDICTIONS, check_theory, path_length_by_resolution
-from stylegan2.probing.report import Variant, diagnosis, write_report
 from stylegan2.probing.rules import Finding, fault
-from stylegan2.training import checkpoint
-from stylegan2.training.module import Diverged, StyleGAN2
-from stylegan2.training.run import RunOptions
+from stylegan2.training.options import RunOptions
 
-
-@dataclass(frozen=True, kw_only=True)
-class ProbeOptions:
-    """What to probe, besides data and model."""
-
-    out: str
-    """Folder to write probe.json, probe.md and the plots to."""
-
-    checkpoint: str | None = None
-    """Checkpoint to probe. The config.yaml of its run is found beside it. null: fresh networks."""
-
-    iterations: int = 0
-    """Probe once more after this many iterations of training, on one device."""
-
-    variants: str = "all"
-    """Scalings to switch off, one at a time, and put beside the configuration, with commas between them:
-    names such as residual_gain or weight_scaling=none; or all; or none."""
-
-    theory_seeds: int = 3
-    """Networks that each prediction is measured on. 0: leave predictions out."""
-
-    def __post_init__(self):
-        for name in ("iterations", "theory_seeds"):
-            if getattr(self, name) < 0:
-                raise InputError(
-                    f"Expected --{name} of 0 or more, found {getattr(self, name)}. Give 0 to leave it out."
-                )
+if TYPE_CHECKING:
+    from stylegan2.probing.report import Variant
+    from stylegan2.training.module import StyleGAN2
 
 
 def ablations() -> dict[str, dict[str, object]]:
@@ -109,9 +85,7 @@ class Builder:
     def __init__(self, parser, args: list[str]):
         self.parser, self.args = parser, args
         config = self._parse({})
-        self.run, self.options = (
-            kind(**{f.name: config[f.name] for f in fields(kind)}) for kind in (RunOptions, ProbeOptions)
-        )
+        self.run, self.options = select(config, RunOptions), select(config, ProbeOptions)
         self.data = build_data(config)
         self.device = "cuda" if self.run.accelerator != "cpu" and torch.cuda.is_available() else "cpu"
         self.dataset = self.data.open(minimum=self.run.batch if self.options.iterations else 1)
@@ -132,15 +106,17 @@ class Builder:
         resolution = model.generator.resolution
         n = 8 if resolution <= 128 else 4 if resolution <= 256 else 2
         n = n - n % (model.discriminator.minibatch_group or 1) or n
-        self.data.open(minimum=n)
+        self.dataset.require(n)
         sampler = InfiniteSampler(len(self.dataset), batch=n, seed=self.run.seed)
         images, labels = self.dataset[next(iter(sampler))]
         return to_float(images).to(self.device), labels.to(self.device)
 
     def train(self, model: StyleGAN2) -> str | None:
         """Train the model itself for some iterations; returns what training said if it diverged."""
+        from stylegan2.training.module import Diverged
+
         optimizers = model.configure_optimizers()
-        batches = iter(self.data.loader(model.batch, seed=self.run.seed, start=model.images))
+        batches = iter(self.dataset.loader(model.batch, seed=self.run.seed, start=model.images))
         torch.manual_seed(self.run.seed)
         try:
             for _ in range(self.options.iterations):
@@ -152,6 +128,8 @@ class Builder:
 
     def probe(self, name: str, model: StyleGAN2) -> Variant:
         """The model measured at its start and, if that is asked for, after training."""
+        from stylegan2.probing.report import Variant
+
         reals, labels = self.batch(model)
         start, diverged, after = probe_model(model, reals, labels, self.run.seed, progress=True), None, None
         if self.options.iterations:
@@ -169,21 +147,23 @@ def _checkpoint_config(args: list[str]) -> list[str]:
         return with_default_config(args)
     config = Path(options["--checkpoint"]).parent.parent / "config.yaml"
     if not config.is_file():
-        checkpoint.read(options["--checkpoint"])  # has an error of its own if there is no such file
+        native.read(options["--checkpoint"])  # has an error of its own if there is no such file
         raise InputError(
             f"Expected the run's configuration at {config}, found no such file. Give it by --config."
         )
-    return ["--config", str(config), *args]
+    return with_default_config(["--config", str(config), *args])
 
 
 def load(model: StyleGAN2, path: str) -> list[Finding]:
     """Load a checkpoint into the model; returns what it lacks."""
-    contents = checkpoint.read(path)
-    checkpoint.check_same(path, model)
+    from stylegan2.training.checkpoint import check_same
+
+    contents = native.read(path)
+    check_same(path, model)
     missing, _ = model.load_state_dict(contents["state_dict"], strict=False)
-    if any(not name.startswith(("average.", "path_length_mean")) for name in missing):
+    if any(not name.startswith(("generator_ema.", "path_length_mean")) for name in missing):
         raise InputError(f"{path} lacks {', '.join(missing[:3])}. Give a checkpoint that training wrote.")
-    state = contents[checkpoint.KEY]
+    state = contents[native.KEY]
     model.iteration, model.images = state["iteration"], state["images"]
     return checkpoint_findings(contents, missing)
 
@@ -191,7 +171,7 @@ def load(model: StyleGAN2, path: str) -> list[Finding]:
 def checkpoint_findings(contents: Mapping, missing: list[str]) -> list[Finding]:
     """What a checkpoint lacks of what resuming from it needs; `missing` names tensors of the model."""
     lacks = {
-        "the running average": any(name.startswith("average.") for name in missing),
+        "the running average": any(name.startswith("generator_ema.") for name in missing),
         "the path length's mean": "path_length_mean" in missing,
         "the optimizers' state": [bool(s.get("state")) for s in contents.get("optimizer_states", [])]
         != [True, True],
@@ -217,6 +197,8 @@ def make_probe_parser(prog: str = "stylegan2 probe"):
 def probe_command(args: list[str], prog: str = "stylegan2 probe") -> int:
     """Probe the configured networks or a checkpoint: `stylegan2 probe`. Returns the exit status."""
     builder = Builder(make_probe_parser(prog), _checkpoint_config(args))
+    from stylegan2.probing.report import diagnosis, write_report  # matplotlib, which --help does without
+
     options, seed = builder.options, builder.run.seed
     chosen = chosen_ablations(options.variants)
     model = builder.build({}, seed)
@@ -238,7 +220,7 @@ def probe_command(args: list[str], prog: str = "stylegan2 probe") -> int:
         print(f"Theory and measurement over {options.theory_seeds} seeds", flush=True)
         predictions = check_theory(builder.build, *builder.batch(model), chosen, seeds)
         resolutions = [2**i for i in range(4, max(resolution, 128).bit_length())]
-        lengths = path_length_by_resolution(config, resolutions, seeds)
+        lengths = path_length_by_resolution(config, model.generator.scalings, resolutions, seeds)
     out = Path(options.out)
     write_report(out, variants, predictions, lengths, findings, heading)
     print(f"Report     {out / 'probe.md'}\nNumbers    {out / 'probe.json'}")
