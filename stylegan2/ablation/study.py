@@ -1,38 +1,28 @@
-"""A study on disk: what is to be run, and what has become of it; all that a report needs.
+"""A study: the folder that holds what is compared and everything that comes of it, and how long its runs may be.
 
 study.json  base.yaml  variants/NAME.yaml   what is compared
 runs/NAME-seedK/                            a run's folder, as train.py writes it
-results/NAME-seedK.json                     how it ended and how good it is; absent while it is to be done
-logs/NAME-seedK.log                         what it printed
+results/NAME-seedK.json                     how the run ended and how good it is; missing until it has ended
+logs/NAME-seedK.log                         what the run printed
 """
 
 from __future__ import annotations
 
+import csv
 import json
-import os
+import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
 import yaml
 
-from stylegan2.ablation.variants import Variant
+from stylegan2.ablation.plan import Variant, leaves
 from stylegan2.errors import InputError
-from stylegan2.training.loggers import read_csv
-from stylegan2.training.run import LAST
+from stylegan2.files import write_text
 
-
-@dataclass(frozen=True, kw_only=True)
-class Result:
-    """How a run ended."""
-
-    status: Literal["finished", "diverged", "failed"]
-    kimg: float
-    """Thousands of images it got to."""
-    why: str = ""
-    """Of a diverged or failed one: what it said."""
-    curve: list[tuple[float, float]] = field(default_factory=list)
-    """(kimg, quality distance), of the checkpoints in order."""
+CYCLE = 16
+"""Iterations in which every lazy penalty is evaluated at least once: R1's default interval."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +38,32 @@ class Run:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Signal:
+    """What a variant does to the signal before any training."""
+
+    discriminator: dict[str, float]
+    """rms after each block and each layer of the end, from image to logit, for real images."""
+    generator: dict[str, float]
+    """rms after each synthesis layer, and of the image."""
+    logits_std: float
+    """Standard deviation of the logits over real images."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """How a run ended."""
+
+    status: Literal["finished", "diverged", "failed"]
+    kimg: float
+    """Thousands of images that the run got to."""
+    why: str = ""
+    """Message of a diverged or failed run."""
+    curve: list[tuple[float, float]] = field(default_factory=list)
+    """(kimg, quality distance) over training."""
+    signal: Signal | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Study:
     """Every variant with every seed, for the same number of images in the same order."""
 
@@ -57,10 +73,12 @@ class Study:
     kimg: float
     images: int
     """Generated images that the quality distance is taken over."""
+    metric: str = "random_frechet"
+    """Name of the metric that is the quality distance."""
 
     @property
     def runs(self) -> list[Run]:
-        """Seed by seed, so that an interrupted study has compared everything at least once."""
+        """All runs, seed by seed, so that an interrupted study has compared everything at least once."""
         return [Run(variant=v.name, seed=seed) for seed in range(self.seeds) for v in self.variants]
 
     @property
@@ -76,77 +94,58 @@ class Study:
     def log(self, run: Run) -> Path:
         return self.out / "logs" / f"{run.name}.log"
 
-    def find(self, name: str) -> Run:
-        """The run of a name."""
-        return next(run for run in self.runs if run.name == name)
+    def result_file(self, run: Run) -> Path:
+        return self.out / "results" / f"{run.name}.json"
 
     def result(self, run: Run) -> Result | None:
         """How the run ended; None if it has not."""
-        path = self._result(run)
-        return Result(**json.loads(path.read_text())) if path.is_file() else None
+        if not self.result_file(run).is_file():
+            return None
+        state = json.loads(self.result_file(run).read_text())
+        signal = state.pop("signal", None)
+        return Result(**state, signal=Signal(**signal) if signal else None)
 
     def save_result(self, run: Run, result: Result) -> None:
-        write(self._result(run), json.dumps(asdict(result), indent=1))
+        write_text(self.result_file(run), json.dumps(asdict(result), indent=1))
 
-    def forget(self, run: Run) -> None:
-        """Drop how the run ended, to try again."""
-        self._result(run).unlink(missing_ok=True)
-
-    def _result(self, run: Run) -> Path:
-        return self.out / "results" / f"{run.name}.json"
-
-    def done(self, run: Run) -> bool:
+    def is_done(self, run: Run) -> bool:
         """Whether there is nothing left to do. A failed run is tried again."""
         result = self.result(run)
         return result is not None and result.status != "failed"
 
-    def metrics(self, run: Run) -> list[dict[str, float]]:
-        """The rows of the run's metrics.csv, so far."""
-        rows = read_csv(self.folder(run) / "metrics.csv")
-        return [{key: float(value) for key, value in row.items() if value} for row in rows]
+    def numbers(self, run: Run) -> list[dict[str, float]]:
+        """The rows of the run's metrics.csv so far; a number that a row does not have is left out."""
+        path = self.folder(run) / "metrics.csv"
+        if not path.is_file():
+            return []
+        with path.open(newline="") as file:
+            return [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)]
 
     def kimg_done(self, run: Run) -> float:
-        """How far the run is, as its numbers tell; all the way if it has ended."""
-        if self.result(run):
-            return self.kimg
-        rows = self.metrics(run)
-        return min(rows[-1].get("kimg", 0.0), self.kimg) if rows else 0.0
-
-    def arguments(self, run: Run) -> list[str]:
-        """Those of train.py: four checkpoints and sample grids, twenty rows of numbers."""
-        options = {
-            "config": self.base,
-            "runs": self.out / "runs",
-            "name": run.name,
-            "seed": run.seed,
-            "kimg": self.kimg,
-            # A little less than an even share, or rounding may leave the end out.
-            "log_kimg": self.kimg / 20.0001,
-            "sample_kimg": self.kimg / 4.0001,
-            "snapshot_kimg": self.kimg / 4.0001,
-        }
-        args = [str(part) for key, value in options.items() for part in (f"--{key}", value)]
-        args += ["--config", str(self.overlay(run))]
-        return [*args, "--ckpt_path", "last"] if (self.folder(run) / LAST).is_file() else args
+        """How far the run is by its numbers; all the way if it has ended."""
+        rows = self.numbers(run)
+        reached = rows[-1]["kimg"] if rows else 0.0
+        return self.kimg if self.result(run) else min(reached, self.kimg)
 
     def save(self, base: str) -> None:
-        """Write the study down, with the merged base configuration, or check that it is the one there.
+        """Write the plan, with the merged base configuration, or check that it is the one that is there.
 
-        Fields and seeds may be added to a study, and left out.
+        Variants and seeds may be added to a study, and left out.
 
         Raises:
-            InputError: The folder holds a study with another base configuration or budget.
+            InputError: The folder holds a study with another base configuration, length or quality distance.
         """
         if (self.out / "study.json").is_file():
-            old = load(self.out)
+            old = load_study(self.out)
+            theirs, ours = (
+                {"kimg": study.kimg, "images": study.images, "metric": study.metric}
+                | dict(leaves(yaml.safe_load(text)))
+                for study, text in ((old, self.base.read_text()), (self, base))
+            )
             differing = [
-                f"  {key}: {a} there, {b} asked for"
-                for key, a, b in (
-                    ("kimg", old.kimg, self.kimg),
-                    ("images", old.images, self.images),
-                    *_differences(yaml.safe_load(self.base.read_text()), yaml.safe_load(base)),
-                )
-                if a != b
+                f"  {key}: {theirs.get(key)} there, {ours.get(key)} asked for"
+                for key in theirs | ours
+                if theirs.get(key) != ours.get(key)
             ]
             if differing:
                 raise InputError(
@@ -154,33 +153,78 @@ class Study:
                     + "\n".join(differing)
                     + "\nRepeat its settings to go on with it, or choose another --out."
                 )
-        write(self.base, base)
+        write_text(self.base, base)
         for variant in self.variants:
-            write(self.out / "variants" / f"{variant.name}.yaml", yaml.safe_dump(variant.overlay))
-        own = asdict(self) | {"out": str(self.out)}
-        write(self.out / "study.json", json.dumps(own, indent=1))
+            write_text(self.out / "variants" / f"{variant.name}.yaml", yaml.safe_dump(variant.overlay))
+        write_text(self.out / "study.json", json.dumps(asdict(self) | {"out": str(self.out)}, indent=1))
 
 
-def load(out: Path) -> Study:
-    """The study in a folder."""
+def load_study(out: Path) -> Study:
+    """The study in a folder.
+
+    Raises:
+        InputError: There is none.
+    """
+    if not (out / "study.json").is_file():
+        raise InputError(f"Expected a study in {out}, found no study.json. Give the --out it was made with.")
     state = json.loads((out / "study.json").read_text())
     return Study(**state | {"out": out, "variants": [Variant(**v) for v in state["variants"]]})
 
 
-def write(path: Path, text: str) -> None:
-    """Under a temporary name, then renamed: several machines read these files."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text)
-    temporary.replace(path)
+def training_seconds(rows: list[dict[str, float]]) -> float:
+    """Time of training in rows of metrics.csv. Interruptions and evaluations do not count."""
+    total, kimg, evaluating = 0.0, 0.0, 0.0
+    for row in rows:
+        if "kimg_per_second" in row:
+            # An evaluation is logged after the row of its iteration, so the next row's speed holds its time.
+            total += max((row["kimg"] - kimg) / row["kimg_per_second"] - evaluating, 0.0)
+            kimg, evaluating = row["kimg"], 0.0
+        evaluating += row.get("evaluation_seconds", 0.0)
+    return total
 
 
-def _differences(a: dict, b: dict, prefix: str = "") -> list[tuple[str, object, object]]:
-    found = []
-    for key in {**a, **b}:
-        left, right = a.get(key), b.get(key)
-        if isinstance(left, dict) and isinstance(right, dict):
-            found += _differences(left, right, f"{prefix}{key}.")
-        else:
-            found.append((prefix + key, left, right))
-    return found
+@dataclass(frozen=True, kw_only=True)
+class Speed:
+    """What a run takes while as many others go on beside it as the study allows."""
+
+    seconds_per_kimg: float
+    overhead: float
+    """Seconds for starting, and for measuring quality."""
+
+    def seconds(self, runs: int, parallel: int, kimg: float) -> float:
+        """Seconds that a whole study takes."""
+        rounds = -(-runs // parallel)
+        return rounds * (self.overhead + kimg * self.seconds_per_kimg)
+
+    def kimg(self, budget: float, runs: int, parallel: int, batch: int) -> float:
+        """The longest runs with which a study fits into `budget` seconds, in whole batches.
+
+        Raises:
+            InputError: The time is too short for one iteration with R1 in each run.
+        """
+        rounds = -(-runs // parallel)
+        images = 1000 * (budget / rounds - self.overhead) / self.seconds_per_kimg
+        if images < CYCLE * batch:
+            least = self.seconds(runs, parallel, CYCLE * batch / 1000)
+            raise InputError(
+                f"--budget of {budget / 60:.3g} minutes leaves {max(images, 0):.0f} images for each of "
+                f"{runs} runs, expected at least {CYCLE * batch}. Give {least / 60:.0f} minutes or more, "
+                "fewer --seeds, or fewer --fields."
+            )
+        return int(images) // batch * batch / 1000
+
+
+def parse_duration(text: str) -> float:
+    """ "90", "90s", "30m", "2h" or "1h30m" to seconds.
+
+    Raises:
+        InputError: The text is something else.
+    """
+    match = re.fullmatch(r"(?:([\d.]+)h)?(?:([\d.]+)m)?(?:([\d.]+)s?)?", text.strip())
+    try:
+        hours, minutes, seconds = (float(part or 0) for part in match.groups()) if match else (0, 0, 0)
+    except ValueError:
+        hours = minutes = seconds = 0
+    if hours + minutes + seconds <= 0:
+        raise InputError(f"--budget expects a time such as 90s, 30m or 2h, found {text!r}.")
+    return 3600 * hours + 60 * minutes + seconds

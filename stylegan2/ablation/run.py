@@ -1,0 +1,325 @@
+"""The runs of a study: each in a process of its own, several at once, on this machine or through SLURM."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from stylegan2.ablation.study import Result, Run, Signal, Study, load_study
+from stylegan2.errors import InputError
+
+LAST = Path("checkpoints") / "last.ckpt"
+
+
+# ---- one run, start to end
+
+
+def run_one(out: str, name: str) -> int:
+    """Do what is left of one run of the study in a folder. What it prints goes to its log.
+
+    Returns:
+        0: the run has ended, in whatever way. 128 + signal: it was stopped, and goes on when called again.
+    """
+    study = load_study(Path(out))
+    run = next(run for run in study.runs if run.name == name)
+    log = study.log(run)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with (
+        log.open("a", buffering=1) as file,
+        contextlib.redirect_stdout(file),
+        contextlib.redirect_stderr(file),
+    ):
+        try:
+            initial = initial_signal(study, run)
+            status = _train(study, run)
+            if status > 128:
+                return status
+            result = _result(study, run, diverged=status == 1, initial=initial)
+        except Exception as error:  # one run's failure, of whatever kind, must not stop the others
+            traceback.print_exc()
+            text = " ".join(str(error).split())[:300]
+            result = Result(status="failed", kimg=study.kimg_done(run), why=f"{type(error).__name__}: {text}")
+        study.save_result(run, result)
+    if result.status != "failed":
+        for numbered in (study.folder(run) / LAST).parent.glob("kimg*.ckpt"):
+            numbered.unlink()
+    return 0
+
+
+def arguments(study: Study, run: Run) -> list[str]:
+    """The arguments of train.py for a run: four evaluations and sample grids, twenty rows of numbers."""
+    # A little less than an even share, or rounding may leave the end out.
+    quarter = study.kimg / 4.0001
+    options = {
+        "config": study.base,
+        "runs": study.out / "runs",
+        "name": run.name,
+        "seed": run.seed,
+        "kimg": study.kimg,
+        "log_kimg": study.kimg / 20.0001,
+        "sample_kimg": quarter,
+        "snapshot_kimg": quarter,
+        "metrics.every_kimg": quarter,
+    }
+    args = [str(part) for key, value in options.items() for part in (f"--{key}", value)]
+    args += ["--config", str(study.overlay(run))]
+    return [*args, "--ckpt_path", "last"] if (study.folder(run) / LAST).is_file() else args
+
+
+def _train(study: Study, run: Run) -> int:
+    """Train the run, or the rest of it; returns train.py's exit status."""
+    from stylegan2.cli import train_command
+    from stylegan2.training import checkpoint
+
+    last = study.folder(run) / LAST
+    if last.is_file():
+        if checkpoint.read(last)[checkpoint.KEY]["images"] >= study.kimg * 1000:
+            return 0
+    elif study.folder(run).exists():  # interrupted before its first checkpoint
+        shutil.rmtree(study.folder(run))
+    return train_command(arguments(study, run))
+
+
+def _result(study: Study, run: Run, diverged: bool, initial: Signal) -> Result:
+    """The result of a run that has trained, from what it logged and printed."""
+    column = f"metric_{study.metric}"
+    curve = [(row["kimg"], row[column]) for row in study.numbers(run) if column in row]
+    if not diverged:
+        return Result(status="finished", kimg=study.kimg, curve=curve, signal=initial)
+    said = re.findall(
+        r"^Stopped at (iteration .*?\(([\d.]+) kimg\).*? is NaN or infinite)",
+        study.log(run).read_text(),
+        re.M,
+    )
+    why, kimg = said[-1] if said else ("a loss is NaN or infinite", "0")
+    return Result(status="diverged", kimg=float(kimg), why=why, curve=curve, signal=initial)
+
+
+def initial_signal(study: Study, run: Run, images: int = 16) -> Signal:
+    """Measure the networks that the run starts from, on fixed training images."""
+    from stylegan2.cli import build_data, build_model
+    from stylegan2.data.dataset import to_float
+    from stylegan2.probing import probe
+
+    options = _parse(study, run)
+    dataset = build_data(options).open(progress=False)
+    rows = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(0))[:images].tolist()
+    reals, labels = dataset[rows]
+    reals = to_float(reals)
+    with torch.random.fork_rng(), torch.no_grad():
+        torch.manual_seed(run.seed)
+        model = build_model(options, dataset, options.batch, options.batch_per_device)
+        z = torch.randn(len(reals), model.generator.z_dim)
+        logits_std = model.discriminator(reals, labels).std().item()
+    d = probe(model.discriminator, (reals, labels), seed=run.seed)
+    g = probe(model.generator, (z, labels), seed=run.seed)
+    return Signal(
+        # The last block's own row repeats that of its output layer.
+        discriminator={
+            r.name: r.rms for r in d.rows if re.fullmatch(r"b(?!4$)\d+|b4\.(conv|fc|out)", r.name)
+        },
+        generator={
+            r.name.removeprefix("synthesis.").replace("synthesis", "image"): r.rms
+            for r in g.rows
+            if re.fullmatch(r"synthesis(\.b\d+\.conv\d)?", r.name)
+        },
+        logits_std=logits_std,
+    )
+
+
+def _parse(study: Study, run: Run):
+    """The options of a variant as its runs will parse them."""
+    from stylegan2.cli import train_parser
+
+    parser = train_parser()
+    parser.exit_on_error = False
+    args = ["--config", str(study.base), "--config", str(study.overlay(run))]
+    return parser.instantiate(parser.parse_args(args))
+
+
+def check(study: Study) -> None:
+    """Parse every variant's options before anything runs.
+
+    Raises:
+        InputError: A variant is no configuration.
+    """
+    for variant in study.variants:
+        try:
+            _parse(study, Run(variant=variant.name, seed=0))
+        except InputError:
+            raise
+        except Exception as error:  # jsonargparse has several kinds of its own
+            text = " ".join(str(error).split())
+            raise InputError(
+                f"{variant.name}: {variant.overlay} is no configuration: {text[:300]}. "
+                "Correct the field or its values."
+            ) from error
+
+
+# ---- many runs at once
+
+
+@dataclass(frozen=True)
+class Job:
+    """A started run."""
+
+    ended: Callable[[], str | None]
+    """None while the run goes on; then how its process ended, in words."""
+    stop: Callable[[], None]
+    """Asks the run to save and end."""
+
+
+Engine = Callable[[Run, int], Job]
+"""Starts a run in a slot, 0..parallel-1, that no other running job has."""
+
+
+def processes(study: Study, parallel: int) -> Engine:
+    """Starts a process a run. Several share the CPU's cores; with several GPUs each takes its own."""
+
+    def start(run: Run, slot: int) -> Job:
+        env = dict(os.environ)
+        if parallel > 1:
+            cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+            env.setdefault("OMP_NUM_THREADS", str(max(cores // parallel, 1)))
+            if torch.cuda.device_count() > 1:
+                env.setdefault("CUDA_VISIBLE_DEVICES", str(slot % torch.cuda.device_count()))
+        command = [sys.executable, "-m", __name__, str(study.out), run.name]
+        # A session of its own: Ctrl-C reaches the run once, through stop().
+        process = subprocess.Popen(command, env=env, start_new_session=True)
+
+        def ended() -> str | None:
+            status = process.poll()
+            return None if status is None else f"its process ended with status {status}"
+
+        return Job(ended, process.terminate)
+
+    return start
+
+
+def slurm(study: Study, options: dict[str, str | int], cluster: str = "slurm") -> Engine:
+    """Starts jobs of a cluster through submitit; all its machines must see the study's folder.
+
+    Args:
+        study: The study.
+        options: submitit's parameters, such as slurm_partition, timeout_min, gpus_per_node.
+        cluster: "slurm", or "local" for processes of this machine.
+
+    Raises:
+        InputError: submitit is not installed, refuses the options, or finds no such cluster.
+    """
+    if not importlib.util.find_spec("submitit"):
+        raise InputError(
+            "--engine slurm needs the package submitit, which is not installed. "
+            'Install it: pip install "stylegan2[slurm]"'
+        )
+    import submitit
+
+    try:
+        executor = submitit.AutoExecutor(folder=study.out / "jobs", cluster=cluster)
+        executor.update_parameters(name="stylegan2-ablate", **options)
+    except (RuntimeError, ValueError, NameError, TypeError) as error:
+        raise InputError(
+            f"--engine slurm with {options} cannot be had here: {error}. Run it where sbatch is, with "
+            "submitit's own parameter names."
+        ) from error
+
+    def start(run: Run, slot: int) -> Job:
+        job = executor.submit(run_one, str(study.out), run.name)
+        return Job(
+            ended=lambda: f"its job {job.job_id} ended as {job.state}" if job.done() else None,
+            stop=lambda: job.cancel(check=False),
+        )
+
+    return start
+
+
+def run_all(
+    study: Study, start: Engine, parallel: int, progress: bool = True, poll_seconds: float = 1.0
+) -> int | None:
+    """Run everything that is not done, `parallel` runs at a time.
+
+    Ctrl-C and SIGTERM stop the running ones, which save where they are.
+
+    Returns:
+        None, or the signal that stopped it.
+    """
+    waiting = [run for run in study.runs if not study.is_done(run)]
+    for run in waiting:
+        study.result_file(run).unlink(missing_ok=True)  # a failed run is tried again
+    running: dict[int, tuple[Run, Job]] = {}
+    stopping = False
+    bar_format = "{percentage:3.0f}% |{bar}| {n:.1f}/{total:.6g} kimg [{elapsed}<{remaining}{postfix}]"
+    with (
+        _stop_signals() as received,
+        tqdm(
+            total=len(study.runs) * study.kimg,
+            initial=sum(map(study.kimg_done, study.runs)),
+            disable=not progress,
+            bar_format=bar_format,
+            smoothing=0.05,
+            mininterval=1.0,
+        ) as bar,
+    ):
+        while running or (waiting and not received):
+            for slot in set(range(parallel)) - running.keys():
+                if waiting and not received:
+                    run = waiting.pop(0)
+                    running[slot] = run, start(run, slot)
+            time.sleep(poll_seconds)
+            if received and not stopping:
+                stopping = True  # a second request would end the runs without saving
+                for _, job in running.values():
+                    job.stop()
+            for slot, (run, job) in list(running.items()):
+                how = job.ended()
+                if how is not None:
+                    del running[slot]
+                    if not study.result(run) and not received:
+                        study.save_result(run, Result(status="failed", kimg=study.kimg_done(run), why=how))
+            _show(bar, study, [run.name for run, _ in running.values()])
+    return received[0] if received else None
+
+
+def _show(bar: tqdm, study: Study, running: list[str]) -> None:
+    """Move the bar to the kimg of all runs, and name the running ones."""
+    ended = [result.status for run in study.runs if (result := study.result(run))]
+    counts = [f"{ended.count('finished')} finished"]
+    counts += [f"{ended.count(status)} {status}" for status in ("diverged", "failed") if status in ended]
+    names = ", ".join(running[:3]) + (" …" if len(running) > 3 else "")
+    bar.set_postfix_str(f"{', '.join(counts)} of {len(study.runs)}; {names}", refresh=False)
+    bar.update(sum(map(study.kimg_done, study.runs)) - bar.n)
+
+
+@contextlib.contextmanager
+def _stop_signals() -> Iterator[list[int]]:
+    """Ctrl-C and SIGTERM are added to the list instead of ending the process."""
+    received: list[int] = []
+
+    def handle(number: int, frame) -> None:
+        tqdm.write("\nStopping: running runs save where they are. The same command goes on from there.")
+        received.append(number)
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+if __name__ == "__main__":
+    sys.exit(run_one(*sys.argv[1:]))
