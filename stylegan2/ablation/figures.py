@@ -1,7 +1,7 @@
 """The figures of a report.
 
-Each function returns None if there is nothing to show. The first line of its docstring is the figure's heading in
-the report, and the rest is what the report says about it.
+Each function returns None if there is nothing to show. The first line of its docstring is the figure's
+heading in the report, and the rest is what the report says about it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ COLORS = {
 }
 """Colors of the verdicts."""
 
-LINES = "#c0392b #2471a3 #1e8449 #8e44ad #d68910 #117a65 #5d4037 #ad1457 #00838f #6a7b00".split()
+LINES = ("#c0392b", "#2471a3", "#1e8449", "#8e44ad", "#d68910", "#117a65", "#5d4037", "#ad1457", "#00838f")
 STYLE = {
     "font.size": 10,
     "axes.spines.top": False,
@@ -236,8 +236,8 @@ def penalties(summary: Summary) -> Figure | None:
 def depth(summary: Summary) -> Figure | None:
     """Over depth, before training.
 
-    The signal's rms, for real images into D and latents into G; means over seeds. Named: what leaves the default
-    by more than a factor of 1.5; lines end at one of 100.
+    The signal's rms, for real images into D and latents into G; means over seeds. Named: what leaves the
+    default by more than a factor of 1.5; lines end at one of 100.
     """
     signals = {row.variant.name: row.signal for row in summary.rows if row.signal}
     if DEFAULT not in signals:

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from stylegan2.cli import CONFIGS
 from stylegan2.errors import InputError
 from stylegan2.networks.scalings import Scalings
 
@@ -23,7 +24,7 @@ class Variant:
 
     name: str
     key: str = ""
-    """The option in question, such as model.scalings.noise; "" for a variant that others are compared with."""
+    """The option in question, such as model.scalings.noise; "" for one that others are compared with."""
     value: str = ""
     """What the option is set to, as text."""
     overlay: dict[str, Any] = field(default_factory=dict)
@@ -34,8 +35,6 @@ class Variant:
 
 def shipped_overlays() -> dict[str, dict[str, Any]]:
     """The overlays of configs/ablations by name: the one list of ablations."""
-    from stylegan2.cli import CONFIGS
-
     return {path.stem: _read_overlay(path) for path in sorted((CONFIGS / "ablations").glob("*.yaml"))}
 
 

@@ -1,4 +1,4 @@
-"""The report of a study: report.html, one page that opens offline, and report.md with its figures beside it."""
+"""The report of a study: report.html, one page that opens offline, and report.md with figures beside it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from stylegan2.ablation.study import Study
 from stylegan2.files import markdown_table, write_text
 from stylegan2.metrics import metrics
 
-HEAD = "field|set to|verdict|distance|× control|p|R1|path length|time|how it ended".split("|")
 NUMBERS = "R1 and path length: the last values logged. Time: a run's training alone. All: means over seeds."
 
 
@@ -90,36 +89,36 @@ def sweep_conclusion(summary: Summary) -> str:
 def facts(summary: Summary) -> list[str]:
     """What was run and how it was judged, a few sentences each."""
     study, base = summary.study, summary.base
+    about = inspect.getdoc(metrics[study.metric]).splitlines()[0]
     side, ended = base["data"]["resolution"], sum(study.result(run) is not None for run in study.runs)
     return [
         f"{len(summary.compared)} variants and what they are compared with, {study.seeds} "
         f"seed{'s' if study.seeds > 1 else ''} each, {study.kimg:g} kimg a run: "
         f"{ended} of {len(study.runs)} runs have ended.",
-        f"Data: {base['data']['path']} at {side}×{side}; batch {base['batch']}. Runs of one seed see the same "
-        "images in the same order.",
-        f"Quality distance: {study.metric}. {inspect.getdoc(metrics[study.metric]).splitlines()[0]} It is taken "
-        f"between {study.images:,} generated images (psi 1) and all training images, or 10,000 of them, and can "
-        "only be compared within this page.",
+        f"Data: {base['data']['path']} at {side}×{side}; batch {base['batch']}. Runs of one seed see the "
+        "same images in the same order.",
+        f"Quality distance: {study.metric}. {about} It is taken between {study.images:,} generated images "
+        "(psi 1) and all training images, or 10,000 of them, and can only be compared within this page.",
         METHOD,
     ]
 
 
-def cells(row: Row) -> list[str]:
-    """A row of the table, as HEAD names it."""
+def cells(row: Row) -> dict[str, str]:
+    """A row of the table: column to text."""
     c, level = row.comparison, row.level
     minutes, seconds = f"{row.seconds / 60:.1f} min", f"{row.seconds:.0f} s"
-    return [
-        row.variant.name,
-        row.variant.value,
-        row.verdict,
-        f"{_number(level.mean)}{_interval(level.low, level.high)}" if level else "",
-        f"{c.ratio:.2f}{_interval(c.low, c.high)}" if c and math.isfinite(c.ratio) else "",
-        f"{c.p:.2g}" if c and math.isfinite(c.p) else "",
-        _number(row.r1),
-        _number(row.path_length),
-        minutes if row.seconds >= 60 else seconds if row.seconds > 0 else "",
-        row.ended,
-    ]
+    return {
+        "field": row.variant.name,
+        "set to": row.variant.value,
+        "verdict": row.verdict,
+        "distance": f"{_number(level.mean)}{_interval(level.low, level.high)}" if level else "",
+        "× control": f"{c.ratio:.2f}{_interval(c.low, c.high)}" if c and math.isfinite(c.ratio) else "",
+        "p": f"{c.p:.2g}" if c and math.isfinite(c.p) else "",
+        "R1": _number(row.r1),
+        "path length": _number(row.path_length),
+        "time": minutes if row.seconds >= 60 else seconds if row.seconds > 0 else "",
+        "how it ended": row.ended,
+    }
 
 
 def _interval(low: float, high: float) -> str:
@@ -143,11 +142,12 @@ def command(summary: Summary) -> str:
 
 def _markdown(summary: Summary, pictures: dict[str, Picture]) -> str:
     figures = [f"## {p.heading}\n\n{p.about}\n\n![{p.heading}](figures/{n}.png)" for n, p in pictures.items()]
+    table = [cells(row) for row in summary.rows]
     parts = [
         f"# {title(summary)}",
         headline(summary),
         "\n".join(f"- {fact}" for fact in facts(summary)),
-        markdown_table(HEAD, [cells(row) for row in summary.rows]),
+        markdown_table(list(table[0]), [list(line.values()) for line in table]),
         NUMBERS,
         *figures,
         f"Made again by `{command(summary)}`.",
@@ -230,11 +230,13 @@ def _badge(verdict: str) -> str:
 def _table(summary: Summary) -> str:
     lines = []
     for row in summary.rows:
-        name, value, _, *others = [_text(cell).replace(" [", "<br><small>[") for cell in cells(row)]
-        columns = "".join(f"<td>{column}</td>" for column in (name, value, _badge(row.verdict), *others))
+        columns = "".join(
+            f"<td>{_badge(cell) if name == 'verdict' else _text(cell).replace(' [', '<br><small>[')}</td>"
+            for name, cell in cells(row).items()
+        )
         kind = "tested" if row.comparison else "control"
         lines.append(f'<tr class="{kind}">{columns}</tr>')
-    heads = "".join(f"<th>{name}</th>" for name in HEAD)
+    heads = "".join(f"<th>{name}</th>" for name in cells(summary.default))
     body = "\n".join(lines)
     return f'<div class="scroll"><table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>'
 

@@ -15,15 +15,20 @@ import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from tqdm import tqdm
 
 from stylegan2.ablation.study import Result, Run, Signal, Study, load_study
+from stylegan2.cli import build_data, build_model, select, train_parser
+from stylegan2.data import ImageDataset, to_float
 from stylegan2.errors import InputError
+from stylegan2.formats import native
+from stylegan2.training.options import LAST, RunOptions
 
-LAST = Path("checkpoints") / "last.ckpt"
-
+if TYPE_CHECKING:
+    from stylegan2.training.module import StyleGAN2
 
 # ---- one run, start to end
 
@@ -44,11 +49,10 @@ def run_one(out: str, name: str) -> int:
         contextlib.redirect_stderr(file),
     ):
         try:
-            initial = initial_signal(study, run)
-            status = _train(study, run)
+            signal, status = _train(study, run)
             if status > 128:
                 return status
-            result = _result(study, run, diverged=status == 1, initial=initial)
+            result = _result(study, run, signal, diverged=status == 1)
         except Exception as error:  # one run's failure, of whatever kind, must not stop the others
             traceback.print_exc()
             text = " ".join(str(error).split())[:300]
@@ -80,53 +84,45 @@ def arguments(study: Study, run: Run) -> list[str]:
     return [*args, "--ckpt_path", "last"] if (study.folder(run) / LAST).is_file() else args
 
 
-def _train(study: Study, run: Run) -> int:
-    """Train the run, or the rest of it; returns train.py's exit status."""
-    from stylegan2.cli import train_command
-    from stylegan2.training import checkpoint
+def _train(study: Study, run: Run) -> tuple[Signal, int]:
+    """Measure the networks that the run starts from, and train them, or train the rest.
 
-    last = study.folder(run) / LAST
-    if last.is_file():
-        if checkpoint.read(last)[checkpoint.KEY]["images"] >= study.kimg * 1000:
-            return 0
-    elif study.folder(run).exists():  # interrupted before its first checkpoint
-        shutil.rmtree(study.folder(run))
-    return train_command(arguments(study, run))
+    Returns:
+        The signal at the start, and the exit status of training.
+    """
+    from stylegan2.training.run import train
 
-
-def _result(study: Study, run: Run, diverged: bool, initial: Signal) -> Result:
-    """The result of a run that has trained, from what it logged and printed."""
-    column = f"metric_{study.metric}"
-    curve = [(row["kimg"], row[column]) for row in study.numbers(run) if column in row]
-    if not diverged:
-        return Result(status="finished", kimg=study.kimg, curve=curve, signal=initial)
-    said = re.findall(
-        r"^Stopped at (iteration .*?\(([\d.]+) kimg\).*? is NaN or infinite)",
-        study.log(run).read_text(),
-        re.M,
-    )
-    why, kimg = said[-1] if said else ("a loss is NaN or infinite", "0")
-    return Result(status="diverged", kimg=float(kimg), why=why, curve=curve, signal=initial)
+    folder = study.folder(run)
+    if folder.exists() and not (folder / LAST).is_file():  # interrupted before its first checkpoint
+        shutil.rmtree(folder)
+    parser = train_parser()
+    config = parser.parse_args(arguments(study, run))
+    parsed = parser.instantiate(config)
+    options = select(parsed, RunOptions)
+    dataset = build_data(parsed).open(minimum=options.batch, progress=False)
+    torch.manual_seed(options.seed)
+    model = build_model(parsed, dataset, options.batch, options.batch_per_device)
+    signal = initial_signal(model, dataset, run.seed)
+    if (folder / LAST).is_file() and native.read(folder / LAST)[native.KEY]["images"] >= study.kimg * 1000:
+        return signal, 0
+    config.ckpt_path = None  # the run's own configuration repeats it
+    text = parser.dump(config, skip_unset=False)
+    return signal, train(model, dataset, options, folder, text, parsed.metrics)
 
 
-def initial_signal(study: Study, run: Run, images: int = 16) -> Signal:
-    """Measure the networks that the run starts from, on fixed training images."""
-    from stylegan2.cli import build_data, build_model
-    from stylegan2.data.dataset import to_float
+def initial_signal(model: StyleGAN2, dataset: ImageDataset, seed: int, images: int = 16) -> Signal:
+    """Measure untrained networks on fixed training images. The networks stay as they are."""
     from stylegan2.probing import probe
 
-    options = _parse(study, run)
-    dataset = build_data(options).open(progress=False)
     rows = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(0))[:images].tolist()
     reals, labels = dataset[rows]
     reals = to_float(reals)
-    with torch.random.fork_rng(), torch.no_grad():
-        torch.manual_seed(run.seed)
-        model = build_model(options, dataset, options.batch, options.batch_per_device)
-        z = torch.randn(len(reals), model.generator.z_dim)
+    random = torch.Generator().manual_seed(seed)
+    z = torch.randn(len(reals), model.generator.z_dim, generator=random)
+    with torch.no_grad():
         logits_std = model.discriminator(reals, labels).std().item()
-    d = probe(model.discriminator, (reals, labels), seed=run.seed)
-    g = probe(model.generator, (z, labels), seed=run.seed)
+    d = probe(model.discriminator, (reals, labels), seed=seed)
+    g = probe(model.generator, (z, labels), seed=seed)
     return Signal(
         # The last block's own row repeats that of its output layer.
         discriminator={
@@ -141,14 +137,19 @@ def initial_signal(study: Study, run: Run, images: int = 16) -> Signal:
     )
 
 
-def _parse(study: Study, run: Run):
-    """The options of a variant as its runs will parse them."""
-    from stylegan2.cli import train_parser
-
-    parser = train_parser()
-    parser.exit_on_error = False
-    args = ["--config", str(study.base), "--config", str(study.overlay(run))]
-    return parser.instantiate(parser.parse_args(args))
+def _result(study: Study, run: Run, signal: Signal, diverged: bool) -> Result:
+    """The result of a run that has trained, from what it logged and printed."""
+    column = f"metric_{study.metric}"
+    curve = [(row["kimg"], row[column]) for row in study.numbers(run) if column in row]
+    if not diverged:
+        return Result(status="finished", kimg=study.kimg, curve=curve, signal=signal)
+    said = re.findall(
+        r"^Stopped at (iteration .*?\(([\d.]+) kimg\).*? is NaN or infinite)",
+        study.log(run).read_text(),
+        re.M,
+    )
+    why, kimg = said[-1] if said else ("a loss is NaN or infinite", "0")
+    return Result(status="diverged", kimg=float(kimg), why=why, curve=curve, signal=signal)
 
 
 def check(study: Study) -> None:
@@ -157,17 +158,14 @@ def check(study: Study) -> None:
     Raises:
         InputError: A variant is no configuration.
     """
+    parser = train_parser()
+    parser.exit_on_error = False
     for variant in study.variants:
         try:
-            _parse(study, Run(variant=variant.name, seed=0))
-        except InputError:
-            raise
+            parser.instantiate(parser.parse_args(arguments(study, Run(variant=variant.name, seed=0))))
         except Exception as error:  # jsonargparse has several kinds of its own
-            text = " ".join(str(error).split())
-            raise InputError(
-                f"{variant.name}: {variant.overlay} is no configuration: {text[:300]}. "
-                "Correct the field or its values."
-            ) from error
+            text = " ".join(str(error).split())[:300]
+            raise InputError(f"{variant.name} ({variant.overlay}) is no configuration: {text}") from error
 
 
 # ---- many runs at once

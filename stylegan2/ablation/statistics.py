@@ -1,9 +1,9 @@
 """The statistics of a study: the test behind the verdicts, and a row of numbers for each variant.
 
-The logarithm of the quality distance is taken as variant + seed + noise. Few seeds say little about the noise of
-one variant, so its variance is estimated from all finished variants together: a two-way analysis of variance
-without interaction. Differences from the control are tested by Student's t with its degrees of freedom,
-two-sided, at 5 % after Holm's correction over all comparisons of the study.
+The logarithm of the quality distance is taken as variant + seed + noise. Few seeds say little about the noise
+of one variant, so its variance is estimated from all finished variants together: a two-way analysis of
+variance without interaction. Differences from the control are tested by Student's t with its degrees of
+freedom, two-sided, at 5 % after Holm's correction over all comparisons of the study.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A study: the folder that holds what is compared and everything that comes of it, and how long its runs may be.
+"""A study: the folder that holds what is compared and everything that comes of it, and its length.
 
 study.json  base.yaml  variants/NAME.yaml   what is compared
 runs/NAME-seedK/                            a run's folder, as train.py writes it
@@ -191,24 +191,19 @@ class Speed:
     overhead: float
     """Seconds for starting, and for measuring quality."""
 
-    def seconds(self, runs: int, parallel: int, kimg: float) -> float:
-        """Seconds that a whole study takes."""
-        rounds = -(-runs // parallel)
-        return rounds * (self.overhead + kimg * self.seconds_per_kimg)
-
-    def kimg(self, budget: float, runs: int, parallel: int, batch: int) -> float:
-        """The longest runs with which a study fits into `budget` seconds, in whole batches.
+    def longest(self, budget: float, runs: int, parallel: int, batch: int) -> float:
+        """The kimg, in whole batches, with which all runs end in `budget` seconds.
 
         Raises:
-            InputError: The time is too short for one iteration with R1 in each run.
+            InputError: The time is too short for one evaluation of R1 in each run.
         """
-        rounds = -(-runs // parallel)
+        rounds, least = -(-runs // parallel), CYCLE * batch
         images = 1000 * (budget / rounds - self.overhead) / self.seconds_per_kimg
-        if images < CYCLE * batch:
-            least = self.seconds(runs, parallel, CYCLE * batch / 1000)
+        if images < least:
+            needed = rounds * (self.overhead + least / 1000 * self.seconds_per_kimg)
             raise InputError(
                 f"--budget of {budget / 60:.3g} minutes leaves {max(images, 0):.0f} images for each of "
-                f"{runs} runs, expected at least {CYCLE * batch}. Give {least / 60:.0f} minutes or more, "
+                f"{runs} runs, expected at least {least}. Give {needed / 60:.0f} minutes or more, "
                 "fewer --seeds, or fewer --fields."
             )
         return int(images) // batch * batch / 1000
@@ -220,11 +215,10 @@ def parse_duration(text: str) -> float:
     Raises:
         InputError: The text is something else.
     """
-    match = re.fullmatch(r"(?:([\d.]+)h)?(?:([\d.]+)m)?(?:([\d.]+)s?)?", text.strip())
-    try:
-        hours, minutes, seconds = (float(part or 0) for part in match.groups()) if match else (0, 0, 0)
-    except ValueError:
-        hours = minutes = seconds = 0
-    if hours + minutes + seconds <= 0:
+    number = r"(\d+\.?\d*)"
+    match = re.fullmatch(f"(?:{number}h)?(?:{number}m)?(?:{number}s?)?", text.strip())
+    hours, minutes, seconds = (float(part or 0) for part in match.groups()) if match else (0, 0, 0)
+    total = 3600 * hours + 60 * minutes + seconds
+    if total == 0:
         raise InputError(f"--budget expects a time such as 90s, 30m or 2h, found {text!r}.")
-    return 3600 * hours + 60 * minutes + seconds
+    return total

@@ -1,8 +1,8 @@
-"""Numbers that say how good generated images are, each chosen by its name. A metric sees images, never a network.
+"""Numbers that say how good generated images are, each chosen by its name. A metric never sees a network.
 
-A metric is a class, or a function that returns one, registered in `metrics` under a name. It is built once from
-real images and is then called with generated images as often as wanted. `stylegan2.training.evaluation` measures
-metrics during training, and `stylegan2 ablate` compares runs by one of them.
+A metric is a class registered in `metrics` under a name. It is built once from real images, and is then
+called with generated images as often as wanted. `stylegan2.training.evaluation` measures metrics during
+training, and `stylegan2 ablate` compares runs by one of them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 
 class Metric(Protocol):
-    """A metric that has seen the real images. `ablate` needs a positive value that is lower for better images."""
+    """A metric that has seen the real images.
+
+    `ablate` needs one that is positive, and lower for better images.
+    """
 
     def __call__(self, images: Iterable[Tensor]) -> float:
         """The value for generated images: batches of uint8 (N, C, H, W), 0..255, on the CPU."""

@@ -21,9 +21,9 @@ Features = Callable[[Tensor], Tensor]
 class RandomFeatures:
     """Features of a fixed random convolutional network at several scales; the same on every machine.
 
-    Each stage is a 3×3 convolution with orthonormal kernels, the absolute value (contrast of either sign counts)
-    and 2×2 averaging. The features are the means over a 2×2 grid after each stage, and of the image itself.
-    The kernels come from NumPy's RandomState, whose stream is frozen for good (NEP 19).
+    Each stage is a 3×3 convolution with orthonormal kernels, the absolute value (contrast of either sign
+    counts) and 2×2 averaging. The features are the means over a 2×2 grid after each stage, and of the image
+    itself. The kernels come from NumPy's RandomState, whose stream is frozen for good (NEP 19).
 
     Args:
         channels: Channels of the images.

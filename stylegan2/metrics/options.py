@@ -1,4 +1,4 @@
-"""The options of metrics measured during training. This module imports no framework, since `--help` reads it."""
+"""The options of metrics measured during training."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class MetricOptions:
     """Metrics are measured every so many thousand images, and at the end. 0: only at the end."""
 
     images: int = 2000
-    """Generated images that each value is taken over. Only values over equally many images can be compared."""
+    """Generated images that each value is taken over. Compare values over equally many images only."""
 
     def __post_init__(self):
         if self.every_kimg < 0:

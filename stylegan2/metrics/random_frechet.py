@@ -1,8 +1,9 @@
 """Fréchet distance on features of a small random network. It is not FID.
 
-The distance is FID's (Heusel et al. 2017, arXiv 1706.08500): ‖μ₁ - μ₂‖² + tr(Σ₁ + Σ₂ - 2·(Σ₁Σ₂)^½) between normal
-distributions fitted to features of two sets of images. FID's features come from a classifier; these come from fixed
-random convolutions, so a value can be compared with no FID, and only with others on the same data.
+The distance is FID's (Heusel et al. 2017, arXiv 1706.08500): ‖μ₁ - μ₂‖² + tr(Σ₁ + Σ₂ - 2·(Σ₁Σ₂)^½) between
+normal distributions fitted to features of two sets of images. FID's features come from a classifier. These
+come from fixed random convolutions, so a value cannot be compared with any FID, and only with others on the
+same data.
 """
 
 from __future__ import annotations

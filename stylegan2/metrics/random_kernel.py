@@ -1,9 +1,9 @@
 """Kernel distance on features of a small random network. It is not KID.
 
-The distance is KID's (Bińkowski et al. 2018, arXiv 1801.01401): the squared maximum mean discrepancy with the kernel
-k(a, b) = (aᵀb/F + 1)³, F the number of features, by its unbiased estimator. KID's features come from a classifier and
-it averages over subsets; this takes fixed random convolutions and all images at once, so a value can be compared
-with no KID, and only with others on the same data.
+The distance is KID's (Bińkowski et al. 2018, arXiv 1801.01401): the squared maximum mean discrepancy with the
+kernel k(a, b) = (aᵀb/F + 1)³, F the number of features, by its unbiased estimator. KID's features come from a
+classifier, and it averages over subsets. This distance takes fixed random convolutions and all images at
+once, so a value cannot be compared with any KID, and only with others on the same data.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ def mean_over_distinct_pairs(a: Tensor) -> float:
 class RandomKernel:
     """Kernel distance on standardized features of a fixed random convolutional network (not KID).
 
-    Its expectation does not depend on the number of images; equal distributions have the expectation 0, around
-    which the values scatter, also below it.
+    Its expectation does not depend on the number of images. Equal distributions have the expectation 0, and
+    single values may lie below it.
 
     Args:
         reals: Batches of real images, uint8 (N, C, H, W), two images or more in all.

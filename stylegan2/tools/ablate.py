@@ -15,8 +15,9 @@ from jsonargparse import Namespace
 
 from stylegan2.ablation import plan, run
 from stylegan2.ablation.study import CYCLE, Speed, Study, load_study, parse_duration, training_seconds
-from stylegan2.cli import build_data, build_model, train_parser, with_default_config
+from stylegan2.cli import build_data, build_model, select, train_parser, with_default_config
 from stylegan2.errors import InputError
+from stylegan2.training.options import RunOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,9 +142,7 @@ def _check_base(parsed: Namespace) -> None:
     Raises:
         InputError: It cannot be trained.
     """
-    from stylegan2.training.run import RunOptions
-
-    options = RunOptions(**{field.name: parsed[field.name] for field in dataclasses.fields(RunOptions)})
+    options = select(parsed, RunOptions)
     dataset = build_data(parsed).open(minimum=options.batch)
     build_model(parsed, dataset, options.batch, options.batch_per_device)
 
@@ -161,11 +160,10 @@ def _fit_to_budget(study: Study, options: AblationOptions, batch: int, base: str
         return replace(study, kimg=load_study(study.out).kimg)
     print("Measuring the speed ...", flush=True)
     speed = _measure_speed(study, options, batch, base)
-    kimg = speed.kimg(seconds, len(study.runs), options.parallel, batch)
-    total = speed.seconds(len(study.runs), options.parallel, kimg)
+    kimg = speed.longest(seconds, len(study.runs), options.parallel, batch)
     print(
         f"{speed.seconds_per_kimg:.3g} s a kimg and {speed.overhead:.3g} s a run beside training: "
-        f"{kimg:g} kimg a run, about {total / 60:.0f} minutes in all."
+        f"{kimg:g} kimg a run."
     )
     return replace(study, kimg=kimg)
 

@@ -9,11 +9,12 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from stylegan2.data.dataset import ImageDataset, to_uint8
+from stylegan2.data import ImageDataset, to_uint8
 from stylegan2.metrics import Metric, metrics
 from stylegan2.metrics.options import MetricOptions
 from stylegan2.networks.generator import Generator
-from stylegan2.training.module import StyleGAN2
+
+from .module import StyleGAN2
 
 REALS = 10_000
 """Most training images that metrics compare with."""
@@ -94,7 +95,7 @@ class Evaluation(pl.Callback):
         start = time.perf_counter()
         for name in self._classes.keys() - self._metrics.keys():  # once, since real images take time to read
             self._metrics[name] = self._classes[name](real_images(self.dataset))
-        values = measure(self._metrics, module.sampler, self.dataset, self.options.images)
+        values = measure(self._metrics, module.sampling_generator, self.dataset, self.options.images)
         row = {"kimg": module.images / 1000, "iteration": module.iteration}
         row |= {f"metric_{name}": values[name] for name in self._classes}
         row["evaluation_seconds"] = time.perf_counter() - start
