@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from stylegan2.ablation.study import Result, Run, Signal, Study, load_study
@@ -64,26 +65,6 @@ def run_one(out: str, name: str) -> int:
     return 0
 
 
-def arguments(study: Study, run: Run) -> list[str]:
-    """The arguments of train.py for a run: four evaluations and sample grids, twenty rows of numbers."""
-    # A little less than an even share, or rounding may leave the end out.
-    quarter = study.kimg / 4.0001
-    options = {
-        "config": study.base,
-        "runs": study.out / "runs",
-        "name": run.name,
-        "seed": run.seed,
-        "kimg": study.kimg,
-        "log_kimg": study.kimg / 20.0001,
-        "sample_kimg": quarter,
-        "snapshot_kimg": quarter,
-        "metrics.every_kimg": quarter,
-    }
-    args = [str(part) for key, value in options.items() for part in (f"--{key}", value)]
-    args += ["--config", str(study.overlay(run))]
-    return [*args, "--ckpt_path", "last"] if (study.folder(run) / LAST).is_file() else args
-
-
 def _train(study: Study, run: Run) -> tuple[Signal, int]:
     """Measure the networks that the run starts from, and train them, or train the rest.
 
@@ -96,7 +77,7 @@ def _train(study: Study, run: Run) -> tuple[Signal, int]:
     if folder.exists() and not (folder / LAST).is_file():  # interrupted before its first checkpoint
         shutil.rmtree(folder)
     parser = train_parser()
-    config = parser.parse_args(arguments(study, run))
+    config = parser.parse_args(study.arguments(run))
     parsed = parser.instantiate(config)
     options = select(parsed, RunOptions)
     dataset = build_data(parsed).open(minimum=options.batch, progress=False)
@@ -111,30 +92,47 @@ def _train(study: Study, run: Run) -> tuple[Signal, int]:
 
 
 def initial_signal(model: StyleGAN2, dataset: ImageDataset, seed: int, images: int = 16) -> Signal:
-    """Measure untrained networks on fixed training images. The networks stay as they are."""
-    from stylegan2.probing import probe
-
+    """Measure untrained networks on fixed training images."""
     rows = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(0))[:images].tolist()
     reals, labels = dataset[rows]
-    reals = to_float(reals)
-    random = torch.Generator().manual_seed(seed)
-    z = torch.randn(len(reals), model.generator.z_dim, generator=random)
-    with torch.no_grad():
-        logits_std = model.discriminator(reals, labels).std().item()
-    d = probe(model.discriminator, (reals, labels), seed=seed)
-    g = probe(model.generator, (z, labels), seed=seed)
-    return Signal(
-        # The last block's own row repeats that of its output layer.
-        discriminator={
-            r.name: r.rms for r in d.rows if re.fullmatch(r"b(?!4$)\d+|b4\.(conv|fc|out)", r.name)
-        },
-        generator={
-            r.name.removeprefix("synthesis.").replace("synthesis", "image"): r.rms
-            for r in g.rows
-            if re.fullmatch(r"synthesis(\.b\d+\.conv\d)?", r.name)
-        },
-        logits_std=logits_std,
+    z = torch.randn(len(reals), model.generator.z_dim, generator=torch.Generator().manual_seed(seed))
+    logits, discriminator = rms_of_layers(
+        model.discriminator, (to_float(reals), labels), r"b(?!4$)\d+|b4\.(conv|fc|out)"
     )
+    _, generator = rms_of_layers(model.generator, (z, labels), r"synthesis(\.b\d+\.conv\d)?")
+    return Signal(
+        discriminator=discriminator,
+        generator={
+            name.removeprefix("synthesis.").replace("synthesis", "image"): rms
+            for name, rms in generator.items()
+        },
+        logits_std=logits.std().item(),
+    )
+
+
+@torch.no_grad()
+def rms_of_layers(
+    network: nn.Module, inputs: tuple[Tensor, ...], names: str
+) -> tuple[Tensor, dict[str, float]]:
+    """A network's output in evaluation mode, and the rms after each module whose name matches `names`."""
+    rms: dict[str, float] = {}
+
+    def record(name: str, output: Tensor | tuple[Tensor, ...]) -> None:
+        x = output if isinstance(output, Tensor) else output[0]
+        rms[name] = x.float().square().mean().sqrt().item()
+
+    handles = [
+        module.register_forward_hook(lambda module, inputs, output, name=name: record(name, output))
+        for name, module in network.named_modules()
+        if re.fullmatch(names, name)
+    ]
+    training = network.training
+    try:
+        return network.eval()(*inputs), rms
+    finally:
+        network.train(training)
+        for handle in handles:
+            handle.remove()
 
 
 def _result(study: Study, run: Run, signal: Signal, diverged: bool) -> Result:
@@ -150,22 +148,6 @@ def _result(study: Study, run: Run, signal: Signal, diverged: bool) -> Result:
     )
     why, kimg = said[-1] if said else ("a loss is NaN or infinite", "0")
     return Result(status="diverged", kimg=float(kimg), why=why, curve=curve, signal=signal)
-
-
-def check(study: Study) -> None:
-    """Parse every variant's options before anything runs.
-
-    Raises:
-        InputError: A variant is no configuration.
-    """
-    parser = train_parser()
-    parser.exit_on_error = False
-    for variant in study.variants:
-        try:
-            parser.instantiate(parser.parse_args(arguments(study, Run(variant=variant.name, seed=0))))
-        except Exception as error:  # jsonargparse has several kinds of its own
-            text = " ".join(str(error).split())[:300]
-            raise InputError(f"{variant.name} ({variant.overlay}) is no configuration: {text}") from error
 
 
 # ---- many runs at once

@@ -18,8 +18,10 @@ from typing import Literal
 import yaml
 
 from stylegan2.ablation.plan import Variant, leaves
+from stylegan2.cli import train_parser
 from stylegan2.errors import InputError
 from stylegan2.files import write_text
+from stylegan2.training.options import LAST
 
 CYCLE = 16
 """Iterations in which every lazy penalty is evaluated at least once: R1's default interval."""
@@ -126,6 +128,40 @@ class Study:
         rows = self.numbers(run)
         reached = rows[-1]["kimg"] if rows else 0.0
         return self.kimg if self.result(run) else min(reached, self.kimg)
+
+    def arguments(self, run: Run) -> list[str]:
+        """The options of training for a run: four evaluations and sample grids, twenty rows of numbers."""
+        # A little less than an even share, or rounding may leave the end out.
+        quarter = self.kimg / 4.0001
+        options = {
+            "config": self.base,
+            "runs": self.out / "runs",
+            "name": run.name,
+            "seed": run.seed,
+            "kimg": self.kimg,
+            "log_kimg": self.kimg / 20.0001,
+            "sample_kimg": quarter,
+            "snapshot_kimg": quarter,
+            "metrics.every_kimg": quarter,
+        }
+        args = [str(part) for key, value in options.items() for part in (f"--{key}", value)]
+        args += ["--config", str(self.overlay(run))]
+        return [*args, "--ckpt_path", "last"] if (self.folder(run) / LAST).is_file() else args
+
+    def check(self) -> None:
+        """Parse every variant's options before anything runs.
+
+        Raises:
+            InputError: A variant is no configuration.
+        """
+        parser = train_parser()
+        parser.exit_on_error = False
+        for variant in self.variants:
+            try:
+                parser.instantiate(parser.parse_args(self.arguments(Run(variant=variant.name, seed=0))))
+            except Exception as error:  # jsonargparse has several kinds of its own
+                text = " ".join(str(error).split())[:300]
+                raise InputError(f"{variant.name} ({variant.overlay}) is no configuration: {text}") from error
 
     def save(self, base: str) -> None:
         """Write the plan, with the merged base configuration, or check that it is the one that is there.

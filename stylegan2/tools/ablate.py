@@ -110,7 +110,7 @@ def ablate_command(args: list[str], prog: str = "stylegan2 ablate") -> int:
     if options.budget:
         study = _fit_to_budget(study, options, parsed.batch, base)
     study.save(base)
-    run.check(study)
+    study.check()
     where = "here" if options.engine == "processes" else f"through {options.engine}"
     done = sum(map(study.is_done, study.runs))
     print(
