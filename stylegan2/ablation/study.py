@@ -79,6 +79,11 @@ class Study:
     """Name of the metric that is the quality distance."""
 
     @property
+    def measured(self) -> dict[str, object]:
+        """What two studies must share, beside the base configuration, to be compared."""
+        return {"kimg": self.kimg, "images": self.images, "metric": self.metric}
+
+    @property
     def runs(self) -> list[Run]:
         """All runs, seed by seed, so that an interrupted study has compared everything at least once."""
         return [Run(variant=v.name, seed=seed) for seed in range(self.seeds) for v in self.variants]
@@ -173,11 +178,8 @@ class Study:
         """
         if (self.out / "study.json").is_file():
             old = load_study(self.out)
-            theirs, ours = (
-                {"kimg": study.kimg, "images": study.images, "metric": study.metric}
-                | dict(leaves(yaml.safe_load(text)))
-                for study, text in ((old, self.base.read_text()), (self, base))
-            )
+            theirs = dict(leaves(yaml.safe_load(self.base.read_text()))) | old.measured
+            ours = dict(leaves(yaml.safe_load(base))) | self.measured
             differing = [
                 f"  {key}: {theirs.get(key)} there, {ours.get(key)} asked for"
                 for key in theirs | ours

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from stylegan2.errors import InputError
+from stylegan2.metrics import metrics
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +21,9 @@ class MetricOptions:
     images: int = 2000
     """Generated images that each value is taken over. Compare values over equally many images only."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
+        for name in self.names:
+            metrics[name]  # raises for an unknown name
         if self.every_kimg < 0:
             raise InputError(f"Expected metrics.every_kimg of 0 or more, found {self.every_kimg}.")
         if self.images < 2:

@@ -45,9 +45,9 @@ def generated_images(network: Generator, dataset: ImageDataset, n: int, seed: in
 
 @torch.no_grad()
 def measure(
-    metrics: Mapping[str, Metric], network: Generator, dataset: ImageDataset, n: int
+    chosen: Mapping[str, Metric], network: Generator, dataset: ImageDataset, n: int
 ) -> dict[str, float]:
-    """Each metric's value for n generated images; the network's mode and the random state stay as they were.
+    """Each metric's value for n images of a generator. Its mode and the random state stay as they were.
 
     The images are generated anew for each metric, so that they never have to fit into memory together.
     """
@@ -55,7 +55,7 @@ def measure(
     network.eval()
     try:
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            return {name: metric(generated_images(network, dataset, n)) for name, metric in metrics.items()}
+            return {name: metric(generated_images(network, dataset, n)) for name, metric in chosen.items()}
     finally:
         network.train(training)
 
@@ -69,18 +69,14 @@ class Evaluation(pl.Callback):
     Args:
         options: Which metrics, how often, on how many images.
         dataset: The real images.
-
-    Raises:
-        InputError: A name is none of a registered metric.
     """
 
     def __init__(self, options: MetricOptions, dataset: ImageDataset):
         self.options, self.dataset = options, dataset
-        self._classes = {name: metrics[name] for name in options.names}
         self._metrics: dict[str, Metric] = {}
         self._measured_at: int | None = None
 
-    def on_train_batch_end(self, trainer: pl.Trainer, module: StyleGAN2, *_) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, module: StyleGAN2, *_: object) -> None:
         every = self.options.every_kimg * 1000
         if every and module.images // every > (module.images - module.batch) // every:
             self._measure(trainer, module)
@@ -90,14 +86,14 @@ class Evaluation(pl.Callback):
             self._measure(trainer, module)
 
     def _measure(self, trainer: pl.Trainer, module: StyleGAN2) -> None:
-        if not self._classes or not trainer.is_global_zero:
+        if not self.options.names or not trainer.is_global_zero:
             return
         start = time.perf_counter()
-        for name in self._classes.keys() - self._metrics.keys():  # once, since real images take time to read
-            self._metrics[name] = self._classes[name](real_images(self.dataset))
+        if not self._metrics:  # once, since real images take time to read
+            self._metrics = {name: metrics[name](real_images(self.dataset)) for name in self.options.names}
         values = measure(self._metrics, module.sampling_generator, self.dataset, self.options.images)
         row = {"kimg": module.images / 1000, "iteration": module.iteration}
-        row |= {f"metric_{name}": values[name] for name in self._classes}
+        row |= {f"metric_{name}": values[name] for name in self.options.names}
         row["evaluation_seconds"] = time.perf_counter() - start
         for logger in trainer.loggers:
             logger.log_metrics(row, step=module.images)
