@@ -11,9 +11,9 @@ from stylegan2.ablation.study import (
     Result,
     Run,
     Signal,
-    Speed,
     Study,
     load_study,
+    longest_runs,
     parse_duration,
     training_seconds,
 )
@@ -88,12 +88,11 @@ def test_time_of_training_leaves_evaluations_and_interruptions_out():
 
 
 def test_a_budget_gives_the_longest_runs_that_fit():
-    speed = Speed(seconds_per_kimg=8, overhead=20)
-    kimg = speed.longest(7200, runs=48, parallel=2, batch=32)
+    kimg = longest_runs(7200, rounds=24, batch=32, seconds_per_kimg=8, overhead=20)
     assert kimg * 1000 % 32 == 0
     assert 24 * (20 + 8 * kimg) <= 7200 < 24 * (20 + 8 * (kimg + 0.032))
     with pytest.raises(InputError, match="Give 19 minutes or more"):
-        speed.longest(600, runs=48, parallel=1, batch=32)
+        longest_runs(600, rounds=48, batch=32, seconds_per_kimg=8, overhead=20)
 
 
 def test_durations_are_read_as_people_write_them():

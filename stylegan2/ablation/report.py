@@ -18,6 +18,7 @@ from stylegan2.ablation.study import Study
 from stylegan2.files import markdown_table, write_text
 from stylegan2.metrics import metrics
 
+STYLE = Path(__file__).parent.parent / "assets" / "report.css"
 NUMBERS = "R1 and path length: the last values logged. Time: a run's training alone. All: means over seeds."
 
 
@@ -157,39 +158,6 @@ def _markdown(summary: Summary, pictures: dict[str, Picture]) -> str:
 
 # ---- HTML
 
-CSS = """
-:root { --ink: #22272b; --soft: #5d666b; --line: #e3e7e9; --paper: #fbfbf9 }
-* { box-sizing: border-box }
-body { margin: 0; background: var(--paper); color: var(--ink);
-  font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif }
-main { max-width: 1180px; margin: 0 auto; padding: 2.5rem 1.5rem 4rem }
-h1 { font-size: 2rem; line-height: 1.2; margin: 0 0 .6rem; letter-spacing: -.01em }
-h2 { font-size: 1.3rem; margin: 3rem 0 .2rem }
-.lead { font-size: 1.1rem; max-width: 62rem }
-.about, .facts { color: var(--soft); font-size: .92rem; max-width: 62rem }
-.facts { padding-left: 1.1rem }
-figure, .scroll, .card { background: #fff; border: 1px solid var(--line); border-radius: 10px }
-figure { margin: .8rem 0 0; padding: 1rem }
-figure svg { width: 100%; height: auto; display: block }
-.scroll { overflow-x: auto; margin-top: 1rem }
-table { border-collapse: collapse; width: 100%; font-size: .84rem; font-variant-numeric: tabular-nums }
-th, td { text-align: left; padding: .45rem .7rem; border-bottom: 1px solid var(--line); vertical-align: top }
-th { color: var(--soft); font-weight: 600; white-space: nowrap }
-td:nth-child(n+4):nth-child(-n+9) { white-space: nowrap }
-tr:last-child td { border-bottom: 0 }
-tr.control td { background: #f4f6f6 }
-.badge { display: inline-block; padding: .05rem .55rem; border-radius: 99px; color: #fff; font-size: .78rem;
-  white-space: nowrap }
-.cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(330px, 1fr)); gap: 1.1rem;
-  margin-top: 1rem }
-.card { overflow: hidden }
-.card img { width: 100%; display: block; image-rendering: pixelated }
-.card p { margin: 0; padding: .55rem .8rem .65rem; display: flex; justify-content: space-between; gap: .6rem;
-  align-items: baseline; font-size: .88rem }
-small { color: var(--soft) }
-code { background: #eef1f1; padding: .1rem .35rem; border-radius: 4px; font-size: .85rem }
-"""
-
 
 def _page(summary: Summary, pictures: dict[str, Picture]) -> str:
     """The page, with everything in it: it asks nothing of any server."""
@@ -204,7 +172,7 @@ def _page(summary: Summary, pictures: dict[str, Picture]) -> str:
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{heading}</title><style>{CSS}</style></head>
+<title>{heading}</title><style>{STYLE.read_text(encoding="utf-8")}</style></head>
 <body><main><h1>{heading}</h1>
 <p class="lead">{html.escape(headline(summary))}</p>
 {"".join(sections)}

@@ -9,7 +9,7 @@ freedom, two-sided, at 5 % after Holm's correction over all comparisons of the s
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, geometric_mean
 from typing import Literal
@@ -236,23 +236,17 @@ def summarize(study: Study) -> Summary:
                 signal=_mean_signal([result.signal for result in of_variant if result and result.signal]),
             )
         )
-    summary = Summary(study=study, rows=rows, base=yaml.safe_load(study.base.read_text()))
-    rows.sort(key=_order(by_value=bool(summary.swept)))
-    return summary
+    return Summary(study=study, rows=sorted(rows, key=_order), base=yaml.safe_load(study.base.read_text()))
 
 
-def _order(by_value: bool) -> Callable[[Row], tuple]:
-    """What rows are sorted by: the default comes first, other controls last."""
-
-    def key(row: Row) -> tuple:
-        if row.comparison is None:
-            return 0 if row.variant.name == DEFAULT else 2, 0.0
-        if by_value:
-            return 1, float(row.variant.value)
-        ratio = row.comparison.ratio
-        return 1, -math.inf if "diverged" in row.ended else -ratio if math.isfinite(ratio) else 0.0
-
-    return key
+def _order(row: Row) -> tuple[int, float]:
+    """What rows are sorted by: the default, a sweep's values or the largest effects, other controls."""
+    if row.comparison is None:
+        return (0 if row.variant.name == DEFAULT else 2), 0.0
+    if "=" in row.variant.name:
+        return 1, float(row.variant.value)
+    ratio = row.comparison.ratio
+    return 1, -math.inf if "diverged" in row.ended else -ratio if math.isfinite(ratio) else 0.0
 
 
 def _ended(results: list[Result | None]) -> str:

@@ -221,30 +221,28 @@ def training_seconds(rows: list[dict[str, float]]) -> float:
     return total
 
 
-@dataclass(frozen=True, kw_only=True)
-class Speed:
-    """What a run takes while as many others go on beside it as the study allows."""
+def longest_runs(budget: float, rounds: int, batch: int, seconds_per_kimg: float, overhead: float) -> float:
+    """The kimg, in whole batches, with which `rounds` runs one after another end in `budget` seconds.
 
-    seconds_per_kimg: float
-    overhead: float
-    """Seconds for starting, and for measuring quality."""
+    Args:
+        budget: Seconds for everything.
+        rounds: Runs of the study, divided by the runs at once.
+        batch: Images in an iteration.
+        seconds_per_kimg: Seconds that training takes.
+        overhead: Seconds that a run takes beside, for starting and for measuring quality.
 
-    def longest(self, budget: float, runs: int, parallel: int, batch: int) -> float:
-        """The kimg, in whole batches, with which all runs end in `budget` seconds.
-
-        Raises:
-            InputError: The time is too short for one evaluation of R1 in each run.
-        """
-        rounds, least = -(-runs // parallel), CYCLE * batch
-        images = 1000 * (budget / rounds - self.overhead) / self.seconds_per_kimg
-        if images < least:
-            needed = rounds * (self.overhead + least / 1000 * self.seconds_per_kimg)
-            raise InputError(
-                f"--budget of {budget / 60:.3g} minutes leaves {max(images, 0):.0f} images for each of "
-                f"{runs} runs, expected at least {least}. Give {needed / 60:.0f} minutes or more, "
-                "fewer --seeds, or fewer --fields."
-            )
-        return int(images) // batch * batch / 1000
+    Raises:
+        InputError: The time is too short for one evaluation of R1 in each run.
+    """
+    images, least = 1000 * (budget / rounds - overhead) / seconds_per_kimg, CYCLE * batch
+    if images < least:
+        needed = rounds * (overhead + least / 1000 * seconds_per_kimg)
+        raise InputError(
+            f"--budget of {budget / 60:.3g} minutes leaves {max(images, 0):.0f} images for each run, "
+            f"expected at least {least}. Give {needed / 60:.0f} minutes or more, fewer --seeds, or fewer "
+            "--fields."
+        )
+    return int(images) // batch * batch / 1000
 
 
 def parse_duration(text: str) -> float:

@@ -8,13 +8,14 @@ import shutil
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import fmean
 from typing import Literal
 
 import yaml
 from jsonargparse import Namespace
 
 from stylegan2.ablation import plan, run
-from stylegan2.ablation.study import CYCLE, Speed, Study, load_study, parse_duration, training_seconds
+from stylegan2.ablation.study import CYCLE, Study, load_study, longest_runs, parse_duration, training_seconds
 from stylegan2.cli import build_data, build_model, select, train_parser, with_default_config
 from stylegan2.errors import InputError
 from stylegan2.training.options import RunOptions
@@ -154,44 +155,36 @@ def _engine(study: Study, options: AblationOptions) -> run.Engine:
 
 
 def _fit_to_budget(study: Study, options: AblationOptions, batch: int, base: str) -> Study:
-    """The study with the longest runs that the time allows; with those of the study in the folder, if any."""
+    """The study with the longest runs that the time allows, or with those of the study in the folder.
+
+    The speed is that of a short study of the base configuration, with as many runs at once.
+
+    Raises:
+        InputError: The time is too short, or the base configuration cannot be trained.
+    """
     seconds = parse_duration(options.budget)
     if (study.out / "study.json").is_file():
         return replace(study, kimg=load_study(study.out).kimg)
     print("Measuring the speed ...", flush=True)
-    speed = _measure_speed(study, options, batch, base)
-    kimg = speed.longest(seconds, len(study.runs), options.parallel, batch)
-    print(
-        f"{speed.seconds_per_kimg:.3g} s a kimg and {speed.overhead:.3g} s a run beside training: "
-        f"{kimg:g} kimg a run."
-    )
-    return replace(study, kimg=kimg)
-
-
-def _measure_speed(study: Study, options: AblationOptions, batch: int, base: str) -> Speed:
-    """Train the base configuration shortly, with as many runs at once as the study will have.
-
-    Raises:
-        InputError: It cannot be trained.
-    """
-    kimg = 4 * CYCLE * batch / 1000
     out, variants = study.out / "speed", [plan.Variant(name=plan.DEFAULT)]
-    trial = replace(study, out=out, variants=variants, seeds=options.parallel, kimg=kimg)
+    kimg, parallel = 4 * CYCLE * batch / 1000, options.parallel
+    trial = replace(study, out=out, variants=variants, seeds=parallel, kimg=kimg)
     shutil.rmtree(out, ignore_errors=True)
     trial.save(base)
     start = time.perf_counter()
-    run.run_all(trial, _engine(trial, options), options.parallel, progress=False)
+    run.run_all(trial, _engine(trial, options), parallel, progress=False)
     wall = time.perf_counter() - start
-    seconds = []
     for each in trial.runs:
         result = trial.result(each)
         if result is None or result.status != "finished":
             why = result.why if result else "it was stopped"
             raise InputError(f"The base configuration cannot be trained: {why}. See {trial.log(each)}.")
-        seconds.append(training_seconds(trial.numbers(each)))
+    training = fmean(training_seconds(trial.numbers(each)) for each in trial.runs)
+    per_kimg, overhead = training / kimg, max(wall - training, 0.0)
     shutil.rmtree(out)
-    per_kimg = sum(seconds) / len(seconds) / kimg
-    return Speed(seconds_per_kimg=per_kimg, overhead=max(wall - kimg * per_kimg, 0.0))
+    longest = longest_runs(seconds, -(-len(study.runs) // parallel), batch, per_kimg, overhead)
+    print(f"{per_kimg:.3g} s a kimg and {overhead:.3g} s a run beside training: {longest:g} kimg a run.")
+    return replace(study, kimg=longest)
 
 
 def _report(study: Study) -> int:
