@@ -16,11 +16,14 @@ from stylegan2.augment import augmentations
 from stylegan2.data import ImageData, ImageDataset
 from stylegan2.errors import InputError
 from stylegan2.formats.native import clamp_since_0_2
+from stylegan2.metrics import metrics
+from stylegan2.metrics.options import MetricOptions
 from stylegan2.networks.config import DiscriminatorConfig, GeneratorConfig
 from stylegan2.networks.normalization import normalizations
 from stylegan2.ops import activations
 from stylegan2.training.config import TrainingConfig
 from stylegan2.training.losses import losses
+from stylegan2.training.options import RunOptions
 from stylegan2.training.regularizers import regularizers
 
 if TYPE_CHECKING:
@@ -38,6 +41,7 @@ CHOICES: dict[str, Mapping[str, Any]] = {
     "model.augment": augmentations,
     "model.generator.activation": activations,
     "model.discriminator.activation": activations,
+    "metrics.names": metrics,
     "model.scalings.style_normalization": normalizations,
     "model.discriminator.normalization": normalizations,
 }
@@ -96,6 +100,20 @@ def add_model_options(parser: ArgumentParser) -> None:
     for action in parser._actions:
         if action.dest in CHOICES:
             action.help = f"{action.help} Choices: {', '.join(CHOICES[action.dest])}."
+
+
+def train_parser(prog: str = "train.py") -> ArgumentParser:
+    """All options of training."""
+    parser = make_parser(
+        prog,
+        "Train StyleGAN2 on a folder or zip of images. Writes runs/NAME/ with config.yaml, checkpoints, "
+        "samples and metrics.csv. Without --config it takes configs/demo.yaml, or, given --data.path, "
+        "configs/auto.yaml.",
+    )
+    parser.add_class_arguments(RunOptions)
+    parser.add_class_arguments(MetricOptions, "metrics")
+    add_model_options(parser)
+    return parser
 
 
 def build_data(config: Namespace) -> ImageData:

@@ -76,3 +76,41 @@ def golden(request) -> Case:
 @pytest.fixture(autouse=True)
 def _seeded():
     torch.manual_seed(0)
+
+
+TINY = """
+data: {resolution: 8, path: demo/smileys-emotion}
+batch: 8
+kimg: 0.064
+accelerator: cpu
+model:
+  generator: {z_dim: 8, w_dim: 8, mapping_layers: 2, channel_base: 64, channel_max: 8}
+  discriminator: {channel_base: 64, channel_max: 8, mapping_layers: 2}
+"""
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory) -> list[str]:
+    """Arguments of `ablate` that make every run take seconds."""
+    path = tmp_path_factory.mktemp("config") / "tiny.yaml"
+    path.write_text(TINY)
+    return ["--config", str(path), "--images", "64"]
+
+
+@pytest.fixture(scope="session")
+def study_arguments(tiny, tmp_path_factory) -> list[str]:
+    """Arguments of a study of the default, one ablation and one variant that diverges at once."""
+    explosive = tmp_path_factory.mktemp("overlay") / "explosive.yaml"
+    explosive.write_text("model: {learning_rate: 1.0e+30}\n")
+    out = tmp_path_factory.mktemp("studies") / "a study"
+    return [*tiny, "--fields", f"noise,{explosive}", "--seeds", "1", "--parallel", "3", "--out", str(out)]
+
+
+@pytest.fixture(scope="session")
+def study(study_arguments):
+    """That study, run; a test that changes it works on a copy."""
+    from stylegan2.ablation.study import load_study
+    from stylegan2.tools.ablate import ablate_command
+
+    assert ablate_command(study_arguments) == 0
+    return load_study(Path(study_arguments[-1]))

@@ -1,64 +1,25 @@
-"""The report of a study: one page that opens offline, and the same as Markdown with its figures beside it."""
+"""The report of a study: report.html, one page that opens offline, and report.md with figures beside it."""
 
 from __future__ import annotations
 
+import base64
+import html
+import inspect
+import io
 import math
 import shlex
 from pathlib import Path
 
-from stylegan2.ablation import plots
-from stylegan2.ablation.page import NUMBERS, page
-from stylegan2.ablation.statistics import METHOD
-from stylegan2.ablation.study import Study, write
-from stylegan2.ablation.summary import Row, Summary, conclusion, summarize
+from matplotlib.figure import Figure
 
-FIGURES = {
-    "sweep": (
-        plots.sweep,
-        "The constant tried",
-        "Dots: seeds. Lines: geometric mean with 95 % interval. The signal is measured before any training.",
-    ),
-    "effects": (
-        plots.effects,
-        "What each scaling is worth",
-        "Large dots: geometric mean over seeds. Lines: 95 % interval. Strokes: single seeds. Log scale.",
-    ),
-    "gallery": (
-        plots.gallery,
-        "Samples from the same latents",
-        "Seed 0, the end of training or the last grid before divergence.",
-    ),
-    "training": (
-        plots.training,
-        "Over training",
-        "Quality distance of each seed; the control in grey.",
-    ),
-    "penalties": (
-        plots.penalties,
-        "Penalties over training",
-        "Seed 0. Named: what leaves the default by more than a factor of 3; lines end at one of 100.",
-    ),
-    "depth": (
-        plots.depth,
-        "Over depth, before training",
-        "Means over 3 seeds. Named: what leaves the default by more than a factor of 1.5; lines end "
-        "at one of 100.",
-    ),
-}
-"""File name: plot, heading, what it shows."""
+from stylegan2.ablation.figures import COLORS, Picture, draw, sample_grids, tile
+from stylegan2.ablation.statistics import METHOD, Row, Summary, summarize
+from stylegan2.ablation.study import Study
+from stylegan2.files import markdown_table, write_text
+from stylegan2.metrics import metrics
 
-HEAD = (
-    "field",
-    "set to",
-    "verdict",
-    "distance",
-    "× control",
-    "p",
-    "R1",
-    "path length",
-    "time",
-    "how it ended",
-)
+STYLE = Path(__file__).parent.parent / "assets" / "report.css"
+NUMBERS = "R1 and path length: the last values logged. Time: a run's training alone. All: means over seeds."
 
 
 def write_report(study: Study) -> Path:
@@ -68,52 +29,97 @@ def write_report(study: Study) -> Path:
         The page's path.
     """
     summary = summarize(study)
-    figures = {}
-    for name, (plot, heading, about) in FIGURES.items():
-        figure = plots.draw(plot, summary)
-        if figure is not None:
-            figures[name] = heading, about, figure
+    pictures = draw(summary)
     folder = study.out / "figures"
     folder.mkdir(exist_ok=True)
-    for name, (_, _, figure) in figures.items():
-        figure.savefig(folder / f"{name}.png", dpi=110, bbox_inches="tight")
-    write(study.out / "report.md", _markdown(summary, figures))
-    write(
-        study.out / "report.html",
-        page(
-            title(summary),
-            headline(summary),
-            facts(summary),
-            HEAD,
-            [(row, cells(row)) for row in summary.rows],
-            summary,
-            figures,
-            command(summary),
-        ),
-    )
+    for name, picture in pictures.items():
+        picture.figure.savefig(folder / f"{name}.png", dpi=110, bbox_inches="tight")
+    write_text(study.out / "report.md", _markdown(summary, pictures))
+    write_text(study.out / "report.html", _page(summary, pictures))
     return study.out / "report.html"
 
 
-def cells(row: Row) -> tuple[str, ...]:
-    """A row of the table, as HEAD names it."""
-    c, level = row.comparison, row.level
-    verdict = c.verdict if c else "control"
+# ---- what both reports say
+
+
+def title(summary: Summary) -> str:
+    return f"Which {summary.swept}?" if summary.swept else "StyleGAN2 with one scaling switched off at a time"
+
+
+def headline(summary: Summary) -> str:
+    """The result in one paragraph."""
+    if summary.swept:
+        return sweep_conclusion(summary)
+    by_verdict: dict[str, list[str]] = {}
+    for row in summary.compared:
+        by_verdict.setdefault(row.verdict, []).append(row.variant.name)
+    return " ".join(f"{v[0].upper()}{v[1:]}: {', '.join(names)}." for v, names in by_verdict.items())
+
+
+def sweep_conclusion(summary: Summary) -> str:
+    """Whether the default is the best of the values tried, and within what band no difference is detected."""
+    name, default, pairs = summary.swept, summary.default_value, summary.by_value()
+    finished = [row for row in summary.rows if row.level and not row.ended]
+    if summary.default not in finished or len(finished) < 2:
+        return f"Too few runs of {name} have finished to say anything."
+    best = min(finished, key=lambda row: row.level.mean)
+    if best is summary.default:
+        text = f"The default, {name} = {default:.4g}, is the best of the values tried."
+    else:
+        chance = best.verdict == "no detectable effect"
+        text = (
+            f"The best of the values tried is {name} = {best.variant.value}: its quality distance is "
+            f"{best.comparison.ratio:.2f} times that of the default, {default:.4g}, "
+            f"{'a difference this budget cannot tell from chance' if chance else 'and the test confirms it'} "
+            f"(p = {best.comparison.p:.2g} after correction)."
+        )
+    alike = [row is summary.default or row.verdict == "no detectable effect" for _, row in pairs]
+    low = high = [row for _, row in pairs].index(summary.default)
+    while low > 0 and alike[low - 1]:
+        low -= 1
+    while high < len(pairs) - 1 and alike[high + 1]:
+        high += 1
+    if low == high:
+        return f"{text} Every neighboring value tried differs detectably from the default."
+    end = " (the end of what was tried)" if low == 0 or high == len(pairs) - 1 else ""
     return (
-        row.variant.name,
-        row.variant.value,
-        verdict,
-        f"{_number(level.mean)}{_interval(level.low, level.high)}" if level else "",
-        f"{c.ratio:.2f}{_interval(c.low, c.high)}" if c and math.isfinite(c.ratio) else "",
-        f"{c.p:.2g}" if c and math.isfinite(c.p) else "",
-        _number(row.r1),
-        _number(row.path_length),
-        f"{row.seconds / 60:.1f} min"
-        if row.seconds >= 60
-        else f"{row.seconds:.0f} s"
-        if row.seconds > 0
-        else "",
-        row.ended,
+        f"{text} No value from {pairs[low][0]:.4g} to {pairs[high][0]:.4g} can be told from the default{end}."
     )
+
+
+def facts(summary: Summary) -> list[str]:
+    """What was run and how it was judged, a few sentences each."""
+    study, base = summary.study, summary.base
+    about = inspect.getdoc(metrics[study.metric]).splitlines()[0]
+    side, ended = base["data"]["resolution"], sum(study.result(run) is not None for run in study.runs)
+    return [
+        f"{len(summary.compared)} variants and what they are compared with, {study.seeds} "
+        f"seed{'s' if study.seeds > 1 else ''} each, {study.kimg:g} kimg a run: "
+        f"{ended} of {len(study.runs)} runs have ended.",
+        f"Data: {base['data']['path']} at {side}×{side}; batch {base['batch']}. Runs of one seed see the "
+        "same images in the same order.",
+        f"Quality distance: {study.metric}. {about} It is taken between {study.images:,} generated images "
+        "(psi 1) and all training images, or 10,000 of them, and can only be compared within this page.",
+        METHOD,
+    ]
+
+
+def cells(row: Row) -> dict[str, str]:
+    """A row of the table: column to text."""
+    c, level = row.comparison, row.level
+    minutes, seconds = f"{row.seconds / 60:.1f} min", f"{row.seconds:.0f} s"
+    return {
+        "field": row.variant.name,
+        "set to": row.variant.value,
+        "verdict": row.verdict,
+        "distance": f"{_number(level.mean)}{_interval(level.low, level.high)}" if level else "",
+        "× control": f"{c.ratio:.2f}{_interval(c.low, c.high)}" if c and math.isfinite(c.ratio) else "",
+        "p": f"{c.p:.2g}" if c and math.isfinite(c.p) else "",
+        "R1": _number(row.r1),
+        "path length": _number(row.path_length),
+        "time": minutes if row.seconds >= 60 else seconds if row.seconds > 0 else "",
+        "how it ended": row.ended,
+    }
 
 
 def _interval(low: float, high: float) -> str:
@@ -127,56 +133,99 @@ def _number(value: float) -> str:
     return f"{value:.0f}" if 100 <= abs(value) < 1e6 else f"{value:.3g}"
 
 
-def facts(summary: Summary) -> list[str]:
-    """What was run, a sentence each."""
-    study, base = summary.study, summary.base
-    ended = sum(study.result(run) is not None for run in study.runs)
-    return [
-        f"{len(summary.compared)} variants and what they are compared with, {study.seeds} "
-        f"seed{'s' if study.seeds > 1 else ''} each, {study.kimg:g} kimg a run: "
-        f"{ended} of {len(study.runs)} runs have ended.",
-        f"Data: {base['data']['path']} at {base['data']['resolution']}×{base['data']['resolution']}; "
-        f"batch {base['batch']}. Runs of one seed see the same images in the same order.",
-        "Quality distance: Fréchet distance on features of a fixed random convolutional network, between "
-        f"{study.images:,} generated images (psi 1) and all training images, or 10,000 of them. It is not "
-        "FID, and can only be compared within this page.",
-        METHOD,
-    ]
-
-
-def headline(summary: Summary) -> str:
-    """The result in one paragraph."""
-    if summary.is_sweep:
-        return conclusion(summary)
-    by_verdict: dict[str, list[str]] = {}
-    for row in summary.compared:
-        by_verdict.setdefault(row.comparison.verdict, []).append(row.variant.name)
-    return " ".join(f"{v[0].upper()}{v[1:]}: {', '.join(names)}." for v, names in by_verdict.items())
-
-
 def command(summary: Summary) -> str:
-    """One that makes the report again from what is in the folder."""
+    """The command that makes the report again from what is in the folder."""
     return f"stylegan2 ablate --out {shlex.quote(str(summary.study.out))} --report_only true"
 
 
-def title(summary: Summary) -> str:
-    if summary.is_sweep:
-        return f"Which {summary.compared[0].variant.key.split('.')[-1]}?"
-    return "StyleGAN2 with one scaling switched off at a time"
+# ---- Markdown
 
 
-def _markdown(summary: Summary, figures: dict) -> str:
-    table = [HEAD, ("---",) * len(HEAD), *(cells(row) for row in summary.rows)]
+def _markdown(summary: Summary, pictures: dict[str, Picture]) -> str:
+    figures = [f"## {p.heading}\n\n{p.about}\n\n![{p.heading}](figures/{n}.png)" for n, p in pictures.items()]
+    table = [cells(row) for row in summary.rows]
     parts = [
         f"# {title(summary)}",
         headline(summary),
         "\n".join(f"- {fact}" for fact in facts(summary)),
-        "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in table),
+        markdown_table(list(table[0]), [list(line.values()) for line in table]),
         NUMBERS,
-        *(
-            f"## {heading}\n\n{about}\n\n![{heading}](figures/{name}.png)"
-            for name, (heading, about, _) in figures.items()
-        ),
+        *figures,
         f"Made again by `{command(summary)}`.",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+# ---- HTML
+
+
+def _page(summary: Summary, pictures: dict[str, Picture]) -> str:
+    """The page, with everything in it: it asks nothing of any server."""
+    sections = []
+    for name, picture in pictures.items():
+        body = _cards(summary) if name == "gallery" else f"<figure>{_svg(picture.figure)}</figure>"
+        sections.append(_section(picture.heading, picture.about, body))
+    # The answer, what it looks like, then the numbers.
+    sections.insert(2, _section("The numbers", NUMBERS, _table(summary)))
+    notes = "".join(f"<li>{html.escape(fact)}</li>" for fact in facts(summary))
+    heading = html.escape(title(summary))
+    return f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{heading}</title><style>{STYLE.read_text(encoding="utf-8")}</style></head>
+<body><main><h1>{heading}</h1>
+<p class="lead">{html.escape(headline(summary))}</p>
+{"".join(sections)}
+<h2>How it was measured</h2><ul class="facts">{notes}</ul>
+<p class="about">Made again from the runs by <code>{html.escape(command(summary))}</code></p>
+</main></body></html>
+"""
+
+
+def _section(heading: str, about: str, body: str) -> str:
+    return f'<h2>{html.escape(heading)}</h2><p class="about">{html.escape(about)}</p>{body}\n'
+
+
+def _text(text: str) -> str:
+    """Text whose long names may break after their underscores."""
+    return html.escape(text).replace("_", "_<wbr>")
+
+
+def _badge(verdict: str) -> str:
+    return f'<span class="badge" style="background:{COLORS[verdict]}">{html.escape(verdict)}</span>'
+
+
+def _table(summary: Summary) -> str:
+    lines = []
+    for row in summary.rows:
+        columns = "".join(
+            f"<td>{_badge(cell) if name == 'verdict' else _text(cell).replace(' [', '<br><small>[')}</td>"
+            for name, cell in cells(row).items()
+        )
+        kind = "tested" if row.comparison else "control"
+        lines.append(f'<tr class="{kind}">{columns}</tr>')
+    heads = "".join(f"<th>{name}</th>" for name in cells(summary.default))
+    body = "\n".join(lines)
+    return f'<div class="scroll"><table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def _cards(summary: Summary) -> str:
+    """The gallery as images of their own, which stay sharp."""
+    cards = []
+    for name, path, verdict in sample_grids(summary):
+        file = io.BytesIO()
+        tile(path, summary.base["data"]["resolution"], 6, 4).save(file, format="PNG")
+        source = f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+        caption = f"<b>{_text(name)}</b>{_badge(verdict) if verdict else ''}"
+        cards.append(
+            f'<div class="card"><img alt="{html.escape(name)}" src="{source}"><p>{caption}</p></div>'
+        )
+    return f'<div class="cards">{"".join(cards)}</div>'
+
+
+def _svg(figure: Figure) -> str:
+    """The figure as an <svg> element."""
+    file = io.StringIO()
+    figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None}, bbox_inches="tight")
+    text = file.getvalue()
+    return text[text.index("<svg") :]

@@ -1,23 +1,25 @@
-"""The test behind the verdicts: paired over seeds, one noise for all, corrected for asking often.
+"""The statistics of a study: the test behind the verdicts, and a row of numbers for each variant.
 
-The logarithm of the quality distance is taken as variant + seed + noise. Few seeds say little of the noise of
-one variant, so its variance is estimated from all finished variants together: a two-way analysis of variance
-without interaction. Differences from the control are tested by Student's t with its degrees of freedom,
-two-sided, at 5 % after Holm's correction over all comparisons of the study.
+The logarithm of the quality distance is taken as variant + seed + noise. Few seeds say little about the noise
+of one variant, so its variance is estimated from all finished variants together: a two-way analysis of
+variance without interaction. Differences from the control are tested by Student's t with its degrees of
+freedom, two-sided, at 5 % after Holm's correction over all comparisons of the study.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean, geometric_mean
 from typing import Literal
 
 import numpy as np
+import yaml
 from scipy import stats
 
-from stylegan2.ablation.study import Study
-from stylegan2.ablation.variants import tested
+from stylegan2.ablation.plan import DEFAULT, Variant, lookup
+from stylegan2.ablation.study import Result, Run, Signal, Study, training_seconds
 
 ALPHA = 0.05
 LARGE = 2.0
@@ -52,15 +54,15 @@ class Comparison:
 
     verdict: Verdict
     ratio: float = math.nan
-    """Quality distance over the control's, geometric mean over seeds; above 1: worse."""
+    """Quality distance over the control's, geometric mean over seeds; above 1 the variant is worse."""
     low: float = math.nan
     high: float = math.nan
     p: float = math.nan
-    """After Holm's correction; NaN where there is nothing to test."""
+    """p-value after Holm's correction; NaN where there is nothing to test."""
 
 
 def residual_variance(table: np.ndarray) -> tuple[float, int]:
-    """(variance, degrees of freedom) of variant + seed + noise; table: (variants, seeds) of logarithms."""
+    """(variance, degrees of freedom) of the noise in variant + seed + noise; table: (variants, seeds)."""
     rows, columns = table.shape
     freedom = (rows - 1) * (columns - 1)
     if freedom < 1:
@@ -71,98 +73,215 @@ def residual_variance(table: np.ndarray) -> tuple[float, int]:
 
 def holm(p: Sequence[float]) -> list[float]:
     """p-values corrected by Holm's method (1979), in their order."""
-    corrected, so_far = [0.0] * len(p), 0.0
+    corrected, largest = [0.0] * len(p), 0.0
     for rank, i in enumerate(sorted(range(len(p)), key=lambda i: p[i])):
-        so_far = max(so_far, min(1.0, (len(p) - rank) * p[i]))
-        corrected[i] = so_far
+        largest = max(largest, min(1.0, (len(p) - rank) * p[i]))
+        corrected[i] = largest
     return corrected
-
-
-def distances(study: Study) -> dict[str, list[float | None]]:
-    """The last quality distance of every finished run: by variant, a value a seed; None if there is none."""
-    found: dict[str, list[float | None]] = {variant.name: [] for variant in study.variants}
-    for run in study.runs:
-        result = study.result(run)
-        good = result is not None and result.status == "finished" and result.curve
-        found[run.variant].append(result.curve[-1][1] if good else None)
-    return found
-
-
-def complete(values: Mapping[str, Sequence[float | None]]) -> dict[str, np.ndarray]:
-    """Logarithms of the variants with a positive, finite value for every seed."""
-    return {
-        name: np.log(np.array(row, dtype=float))
-        for name, row in values.items()
-        if row and all(value is not None and 0 < value < math.inf for value in row)
-    }
-
-
-def levels(values: Mapping[str, Sequence[float | None]]) -> dict[str, Level]:
-    """Geometric means with 95 % t intervals, the variance between seeds pooled over variants."""
-    logs = complete(values)
-    freedom = sum(len(row) - 1 for row in logs.values())
-    if freedom:
-        pooled = sum(((row - row.mean()) ** 2).sum() for row in logs.values()) / freedom
-    found = {}
-    for name, row in values.items():
-        present = tuple(value for value in row if value is not None)
-        if not present:
-            continue
-        mean = float(np.log(present).mean())
-        half = math.nan
-        if freedom and name in logs:
-            half = float(stats.t.ppf(1 - ALPHA / 2, freedom) * math.sqrt(pooled / len(present)))
-        found[name] = Level(
-            mean=math.exp(mean), low=math.exp(mean - half), high=math.exp(mean + half), values=present
-        )
-    return found
-
-
-def compare(study: Study) -> dict[str, Comparison]:
-    """Every tested variant against its control, by the module's test."""
-    results = {run: study.result(run) for run in study.runs}
-    diverged = {run.variant for run, result in results.items() if result and result.status == "diverged"}
-    logs = complete(distances(study))
-    return judge({variant.name: variant.control for variant in tested(study.variants)}, logs, diverged)
 
 
 def judge(
     controls: Mapping[str, str], logs: Mapping[str, np.ndarray], diverged: set[str]
 ) -> dict[str, Comparison]:
-    """Verdicts.
+    """The comparison of every tested variant.
 
     Args:
-        controls: Of each tested variant the one it is compared with.
-        logs: By variant, logarithms of distances, a value a seed.
+        controls: Each tested variant's control.
+        logs: Logarithms of the quality distances, a value a seed, of the variants that finished with all.
         diverged: Variants of which a run diverged.
     """
-    found = {
+    comparisons = {
         name: Comparison(verdict="needed" if name in diverged and control not in diverged else "not known")
         for name, control in controls.items()
     }
-    names = [
-        name
-        for name, control in controls.items()
-        if name in logs and control in logs and not np.array_equal(logs[name], logs[control])
-    ]
-    same = [n for n, c in controls.items() if n in logs and c in logs and np.array_equal(logs[n], logs[c])]
-    found |= {
-        n: Comparison(verdict="no detectable effect", ratio=1.0, low=1.0, high=1.0, p=1.0) for n in same
-    }
-    table = np.array([row for name, row in logs.items() if name not in same])
+    pairs = {name: (logs[name], logs[c]) for name, c in controls.items() if name in logs and c in logs}
+    # A variant that is its control bit for bit says nothing about noise.
+    equal = {name for name, (ours, theirs) in pairs.items() if np.array_equal(ours, theirs)}
+    for name in equal:
+        comparisons[name] = Comparison(verdict="no detectable effect", ratio=1.0, low=1.0, high=1.0, p=1.0)
+    differences = {n: float((ours - theirs).mean()) for n, (ours, theirs) in pairs.items() if n not in equal}
+    table = np.array([row for name, row in logs.items() if name not in equal])
     variance, freedom = residual_variance(table) if len(table) else (math.nan, 0)
-    if not names or not freedom:
-        return found
-    seeds = table.shape[1]
-    error = max(math.sqrt(2 * variance / seeds), 1e-12)
-    differences = [float((logs[name] - logs[controls[name]]).mean()) for name in names]
-    raw = [2 * float(stats.t.sf(abs(d) / error, freedom)) for d in differences]
+    if not freedom:
+        return comparisons
+    error = max(math.sqrt(2 * variance / table.shape[1]), 1e-12)
     half = float(stats.t.ppf(1 - ALPHA / 2, freedom)) * error
-    for name, d, p in zip(names, differences, holm(raw)):
+    p_values = holm([2 * float(stats.t.sf(abs(d) / error, freedom)) for d in differences.values()])
+    for (name, d), p in zip(differences.items(), p_values):
         verdict: Verdict = "no detectable effect"
         if p < ALPHA:
             verdict = "better without" if d < 0 else "needed" if math.exp(d) >= LARGE else "helps"
-        found[name] = Comparison(
+        comparisons[name] = Comparison(
             verdict=verdict, ratio=math.exp(d), low=math.exp(d - half), high=math.exp(d + half), p=p
         )
+    return comparisons
+
+
+def levels(values: Mapping[str, Sequence[float]], logs: Mapping[str, np.ndarray]) -> dict[str, Level]:
+    """Geometric means with 95 % t intervals, whose variance between seeds is pooled over complete variants.
+
+    Args:
+        values: Positive quality distances of each variant's finished runs.
+        logs: As for `judge`.
+    """
+    freedom = sum(len(row) - 1 for row in logs.values())
+    pooled = sum(((row - row.mean()) ** 2).sum() for row in logs.values()) / max(freedom, 1)
+    found = {}
+    for name, row in values.items():
+        if not row:
+            continue
+        mean, half = float(np.log(row).mean()), math.nan
+        if freedom and name in logs:
+            half = float(stats.t.ppf(1 - ALPHA / 2, freedom) * math.sqrt(pooled / len(row)))
+        found[name] = Level(
+            mean=math.exp(mean), low=math.exp(mean - half), high=math.exp(mean + half), values=tuple(row)
+        )
     return found
+
+
+# ---- a study in numbers
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One variant of a study."""
+
+    variant: Variant
+    level: Level | None
+    comparison: Comparison | None
+    """None for a variant that others are compared with."""
+    ended: str
+    """How its runs ended, if not well: "diverged at 0.3 kimg (2 of 3): loss_d is NaN or infinite"."""
+    r1: float
+    path_length: float
+    seconds: float
+    """Mean training time of a run."""
+    curves: list[list[tuple[float, float]]]
+    """(kimg, quality distance) over training, a curve a seed; empty where there is none."""
+    signal: Signal | None
+    """Geometric means over seeds."""
+
+    @property
+    def verdict(self) -> str:
+        return self.comparison.verdict if self.comparison else "control"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """A study in numbers."""
+
+    study: Study
+    rows: list[Row]
+    """The default first, then from the largest effect down; a sweep's by value."""
+    base: dict
+
+    @property
+    def default(self) -> Row:
+        return self.rows[0]
+
+    @property
+    def compared(self) -> list[Row]:
+        return [row for row in self.rows if row.comparison]
+
+    @property
+    def swept(self) -> str:
+        """The constant that a sweep tries; "" for ablations."""
+        names = {row.variant.key.split(".")[-1] for row in self.compared if "=" in row.variant.name}
+        return names.pop() if len(names) == 1 else ""
+
+    def by_value(self) -> list[tuple[float, Row]]:
+        """A sweep's values in order, that of the default among them if it is a number."""
+        pairs = [(float(row.variant.value), row) for row in self.compared]
+        if not math.isnan(self.default_value):
+            pairs.append((self.default_value, self.default))
+        return sorted(pairs, key=lambda pair: pair[0])
+
+    @property
+    def default_value(self) -> float:
+        """The swept constant's value in the base configuration; NaN if it is no number."""
+        value = lookup(self.base, self.compared[0].variant.key)
+        return float(value) if isinstance(value, (int, float)) else math.nan
+
+
+def summarize(study: Study) -> Summary:
+    """Evaluate what is there of a study."""
+    runs = {v.name: [Run(variant=v.name, seed=seed) for seed in range(study.seeds)] for v in study.variants}
+    results = {name: [study.result(run) for run in of_variant] for name, of_variant in runs.items()}
+    values = {
+        name: [r.curve[-1][1] for r in of_variant if r and r.status == "finished" and r.curve]
+        for name, of_variant in results.items()
+    }
+    # A logarithm needs a positive, finite distance.
+    values = {name: [v for v in row if 0 < v < math.inf] for name, row in values.items()}
+    logs = {name: np.log(row) for name, row in values.items() if len(row) == study.seeds}
+    diverged = {
+        name for name, of_variant in results.items() if any(r and r.status == "diverged" for r in of_variant)
+    }
+    comparisons = judge({v.name: v.control for v in study.variants if v.control}, logs, diverged)
+    level = levels(values, logs)
+    rows = []
+    for variant in study.variants:
+        numbers = [study.numbers(run) for run in runs[variant.name]]
+        of_variant = results[variant.name]
+        rows.append(
+            Row(
+                variant=variant,
+                level=level.get(variant.name),
+                comparison=comparisons.get(variant.name),
+                ended=_ended(of_variant),
+                r1=_mean_of_last(numbers, "r1"),
+                path_length=_mean_of_last(numbers, "path_length_mean"),
+                seconds=_mean(training_seconds(rows) for rows in numbers if rows),
+                curves=[result.curve if result else [] for result in of_variant],
+                signal=_mean_signal([result.signal for result in of_variant if result and result.signal]),
+            )
+        )
+    return Summary(study=study, rows=sorted(rows, key=_order), base=yaml.safe_load(study.base.read_text()))
+
+
+def _order(row: Row) -> tuple[int, float]:
+    """What rows are sorted by: the default, a sweep's values or the largest effects, other controls."""
+    if row.comparison is None:
+        return (0 if row.variant.name == DEFAULT else 2), 0.0
+    if "=" in row.variant.name:
+        return 1, float(row.variant.value)
+    ratio = row.comparison.ratio
+    return 1, -math.inf if "diverged" in row.ended else -ratio if math.isfinite(ratio) else 0.0
+
+
+def _ended(results: list[Result | None]) -> str:
+    parts = []
+    for status in ("diverged", "failed"):
+        such = [result for result in results if result and result.status == status]
+        if such:
+            when = f" at {', '.join(f'{r.kimg:.3g}' for r in such)} kimg" if status == "diverged" else ""
+            why = such[0].why.split("): ")[-1]
+            parts.append(f"{status}{when} ({len(such)} of {len(results)}): {why}")
+    if None in results:
+        parts.append(f"{results.count(None)} of {len(results)} not done")
+    return "; ".join(parts)
+
+
+def _mean_of_last(numbers: list[list[dict[str, float]]], key: str) -> float:
+    """Mean over runs of the last value; rows between two evaluations of a penalty hold none."""
+    present = [[row[key] for row in rows if key in row] for rows in numbers]
+    return _mean(values[-1] for values in present if values)
+
+
+def _mean(values: Iterable[float]) -> float:
+    values = list(values)
+    return fmean(values) if values else math.nan
+
+
+def _mean_signal(signals: list[Signal]) -> Signal | None:
+    if not signals:
+        return None
+
+    def means(rows: list[dict[str, float]]) -> dict[str, float]:
+        return {name: geometric_mean(max(row[name], 1e-30) for row in rows) for name in rows[0]}
+
+    return Signal(
+        discriminator=means([signal.discriminator for signal in signals]),
+        generator=means([signal.generator for signal in signals]),
+        logits_std=geometric_mean(max(signal.logits_std, 1e-30) for signal in signals),
+    )

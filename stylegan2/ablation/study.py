@@ -1,38 +1,30 @@
-"""A study on disk: what is to be run, and what has become of it; all that a report needs.
+"""A study: the folder that holds what is compared and everything that comes of it, and its length.
 
 study.json  base.yaml  variants/NAME.yaml   what is compared
 runs/NAME-seedK/                            a run's folder, as train.py writes it
-results/NAME-seedK.json                     how it ended and how good it is; absent while it is to be done
-logs/NAME-seedK.log                         what it printed
+results/NAME-seedK.json                     how the run ended and how good it is; missing until it has ended
+logs/NAME-seedK.log                         what the run printed
 """
 
 from __future__ import annotations
 
+import csv
 import json
-import os
+import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
 import yaml
 
-from stylegan2.ablation.variants import Variant
+from stylegan2.ablation.plan import Variant, leaves
+from stylegan2.cli import train_parser
 from stylegan2.errors import InputError
-from stylegan2.training.loggers import read_csv
-from stylegan2.training.run import LAST
+from stylegan2.files import write_text
+from stylegan2.training.options import LAST
 
-
-@dataclass(frozen=True, kw_only=True)
-class Result:
-    """How a run ended."""
-
-    status: Literal["finished", "diverged", "failed"]
-    kimg: float
-    """Thousands of images it got to."""
-    why: str = ""
-    """Of a diverged or failed one: what it said."""
-    curve: list[tuple[float, float]] = field(default_factory=list)
-    """(kimg, quality distance), of the checkpoints in order."""
+CYCLE = 16
+"""Iterations in which every lazy penalty is evaluated at least once: R1's default interval."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +40,32 @@ class Run:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Signal:
+    """What a variant does to the signal before any training."""
+
+    discriminator: dict[str, float]
+    """rms after each block and each layer of the end, from image to logit, for real images."""
+    generator: dict[str, float]
+    """rms after each synthesis layer, and of the image."""
+    logits_std: float
+    """Standard deviation of the logits over real images."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """How a run ended."""
+
+    status: Literal["finished", "diverged", "failed"]
+    kimg: float
+    """Thousands of images that the run got to."""
+    why: str = ""
+    """Message of a diverged or failed run."""
+    curve: list[tuple[float, float]] = field(default_factory=list)
+    """(kimg, quality distance) over training."""
+    signal: Signal | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Study:
     """Every variant with every seed, for the same number of images in the same order."""
 
@@ -57,10 +75,17 @@ class Study:
     kimg: float
     images: int
     """Generated images that the quality distance is taken over."""
+    metric: str = "random_frechet"
+    """Name of the metric that is the quality distance."""
+
+    @property
+    def measured(self) -> dict[str, object]:
+        """What two studies must share, beside the base configuration, to be compared."""
+        return {"kimg": self.kimg, "images": self.images, "metric": self.metric}
 
     @property
     def runs(self) -> list[Run]:
-        """Seed by seed, so that an interrupted study has compared everything at least once."""
+        """All runs, seed by seed, so that an interrupted study has compared everything at least once."""
         return [Run(variant=v.name, seed=seed) for seed in range(self.seeds) for v in self.variants]
 
     @property
@@ -76,77 +101,89 @@ class Study:
     def log(self, run: Run) -> Path:
         return self.out / "logs" / f"{run.name}.log"
 
-    def find(self, name: str) -> Run:
-        """The run of a name."""
-        return next(run for run in self.runs if run.name == name)
+    def result_file(self, run: Run) -> Path:
+        return self.out / "results" / f"{run.name}.json"
 
     def result(self, run: Run) -> Result | None:
         """How the run ended; None if it has not."""
-        path = self._result(run)
-        return Result(**json.loads(path.read_text())) if path.is_file() else None
+        if not self.result_file(run).is_file():
+            return None
+        state = json.loads(self.result_file(run).read_text())
+        signal = state.pop("signal", None)
+        return Result(**state, signal=Signal(**signal) if signal else None)
 
     def save_result(self, run: Run, result: Result) -> None:
-        write(self._result(run), json.dumps(asdict(result), indent=1))
+        write_text(self.result_file(run), json.dumps(asdict(result), indent=1))
 
-    def forget(self, run: Run) -> None:
-        """Drop how the run ended, to try again."""
-        self._result(run).unlink(missing_ok=True)
-
-    def _result(self, run: Run) -> Path:
-        return self.out / "results" / f"{run.name}.json"
-
-    def done(self, run: Run) -> bool:
+    def is_done(self, run: Run) -> bool:
         """Whether there is nothing left to do. A failed run is tried again."""
         result = self.result(run)
         return result is not None and result.status != "failed"
 
-    def metrics(self, run: Run) -> list[dict[str, float]]:
-        """The rows of the run's metrics.csv, so far."""
-        rows = read_csv(self.folder(run) / "metrics.csv")
-        return [{key: float(value) for key, value in row.items() if value} for row in rows]
+    def numbers(self, run: Run) -> list[dict[str, float]]:
+        """The rows of the run's metrics.csv so far; a number that a row does not have is left out."""
+        path = self.folder(run) / "metrics.csv"
+        if not path.is_file():
+            return []
+        with path.open(newline="") as file:
+            return [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)]
 
     def kimg_done(self, run: Run) -> float:
-        """How far the run is, as its numbers tell; all the way if it has ended."""
-        if self.result(run):
-            return self.kimg
-        rows = self.metrics(run)
-        return min(rows[-1].get("kimg", 0.0), self.kimg) if rows else 0.0
+        """How far the run is by its numbers; all the way if it has ended."""
+        rows = self.numbers(run)
+        reached = rows[-1]["kimg"] if rows else 0.0
+        return self.kimg if self.result(run) else min(reached, self.kimg)
 
     def arguments(self, run: Run) -> list[str]:
-        """Those of train.py: four checkpoints and sample grids, twenty rows of numbers."""
+        """The options of training for a run: four evaluations and sample grids, twenty rows of numbers."""
+        # A little less than an even share, or rounding may leave the end out.
+        quarter = self.kimg / 4.0001
         options = {
             "config": self.base,
             "runs": self.out / "runs",
             "name": run.name,
             "seed": run.seed,
             "kimg": self.kimg,
-            # A little less than an even share, or rounding may leave the end out.
             "log_kimg": self.kimg / 20.0001,
-            "sample_kimg": self.kimg / 4.0001,
-            "snapshot_kimg": self.kimg / 4.0001,
+            "sample_kimg": quarter,
+            "snapshot_kimg": quarter,
+            "metrics.every_kimg": quarter,
         }
         args = [str(part) for key, value in options.items() for part in (f"--{key}", value)]
         args += ["--config", str(self.overlay(run))]
         return [*args, "--ckpt_path", "last"] if (self.folder(run) / LAST).is_file() else args
 
-    def save(self, base: str) -> None:
-        """Write the study down, with the merged base configuration, or check that it is the one there.
-
-        Fields and seeds may be added to a study, and left out.
+    def check(self) -> None:
+        """Parse every variant's options before anything runs.
 
         Raises:
-            InputError: The folder holds a study with another base configuration or budget.
+            InputError: A variant is no configuration.
+        """
+        parser = train_parser()
+        parser.exit_on_error = False
+        for variant in self.variants:
+            try:
+                parser.instantiate(parser.parse_args(self.arguments(Run(variant=variant.name, seed=0))))
+            except Exception as error:  # jsonargparse has several kinds of its own
+                text = " ".join(str(error).split())[:300]
+                raise InputError(f"{variant.name} ({variant.overlay}) is no configuration: {text}") from error
+
+    def save(self, base: str) -> None:
+        """Write the plan, with the merged base configuration, or check that it is the one that is there.
+
+        Variants and seeds may be added to a study, and left out.
+
+        Raises:
+            InputError: The folder holds a study with another base configuration, length or quality distance.
         """
         if (self.out / "study.json").is_file():
-            old = load(self.out)
+            old = load_study(self.out)
+            theirs = dict(leaves(yaml.safe_load(self.base.read_text()))) | old.measured
+            ours = dict(leaves(yaml.safe_load(base))) | self.measured
             differing = [
-                f"  {key}: {a} there, {b} asked for"
-                for key, a, b in (
-                    ("kimg", old.kimg, self.kimg),
-                    ("images", old.images, self.images),
-                    *_differences(yaml.safe_load(self.base.read_text()), yaml.safe_load(base)),
-                )
-                if a != b
+                f"  {key}: {theirs.get(key)} there, {ours.get(key)} asked for"
+                for key in theirs | ours
+                if theirs.get(key) != ours.get(key)
             ]
             if differing:
                 raise InputError(
@@ -154,33 +191,70 @@ class Study:
                     + "\n".join(differing)
                     + "\nRepeat its settings to go on with it, or choose another --out."
                 )
-        write(self.base, base)
+        write_text(self.base, base)
         for variant in self.variants:
-            write(self.out / "variants" / f"{variant.name}.yaml", yaml.safe_dump(variant.overlay))
-        own = asdict(self) | {"out": str(self.out)}
-        write(self.out / "study.json", json.dumps(own, indent=1))
+            write_text(self.out / "variants" / f"{variant.name}.yaml", yaml.safe_dump(variant.overlay))
+        write_text(self.out / "study.json", json.dumps(asdict(self) | {"out": str(self.out)}, indent=1))
 
 
-def load(out: Path) -> Study:
-    """The study in a folder."""
+def load_study(out: Path) -> Study:
+    """The study in a folder.
+
+    Raises:
+        InputError: There is none.
+    """
+    if not (out / "study.json").is_file():
+        raise InputError(f"Expected a study in {out}, found no study.json. Give the --out it was made with.")
     state = json.loads((out / "study.json").read_text())
     return Study(**state | {"out": out, "variants": [Variant(**v) for v in state["variants"]]})
 
 
-def write(path: Path, text: str) -> None:
-    """Under a temporary name, then renamed: several machines read these files."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text)
-    temporary.replace(path)
+def training_seconds(rows: list[dict[str, float]]) -> float:
+    """Time of training in rows of metrics.csv. Interruptions and evaluations do not count."""
+    total, kimg, evaluating = 0.0, 0.0, 0.0
+    for row in rows:
+        if "kimg_per_second" in row:
+            # An evaluation is logged after the row of its iteration, so the next row's speed holds its time.
+            total += max((row["kimg"] - kimg) / row["kimg_per_second"] - evaluating, 0.0)
+            kimg, evaluating = row["kimg"], 0.0
+        evaluating += row.get("evaluation_seconds", 0.0)
+    return total
 
 
-def _differences(a: dict, b: dict, prefix: str = "") -> list[tuple[str, object, object]]:
-    found = []
-    for key in {**a, **b}:
-        left, right = a.get(key), b.get(key)
-        if isinstance(left, dict) and isinstance(right, dict):
-            found += _differences(left, right, f"{prefix}{key}.")
-        else:
-            found.append((prefix + key, left, right))
-    return found
+def longest_runs(budget: float, rounds: int, batch: int, seconds_per_kimg: float, overhead: float) -> float:
+    """The kimg, in whole batches, with which `rounds` runs one after another end in `budget` seconds.
+
+    Args:
+        budget: Seconds for everything.
+        rounds: Runs of the study, divided by the runs at once.
+        batch: Images in an iteration.
+        seconds_per_kimg: Seconds that training takes.
+        overhead: Seconds that a run takes beside, for starting and for measuring quality.
+
+    Raises:
+        InputError: The time is too short for one evaluation of R1 in each run.
+    """
+    images, least = 1000 * (budget / rounds - overhead) / seconds_per_kimg, CYCLE * batch
+    if images < least:
+        needed = rounds * (overhead + least / 1000 * seconds_per_kimg)
+        raise InputError(
+            f"--budget of {budget / 60:.3g} minutes leaves {max(images, 0):.0f} images for each run, "
+            f"expected at least {least}. Give {needed / 60:.0f} minutes or more, fewer --seeds, or fewer "
+            "--fields."
+        )
+    return int(images) // batch * batch / 1000
+
+
+def parse_duration(text: str) -> float:
+    """ "90", "90s", "30m", "2h" or "1h30m" to seconds.
+
+    Raises:
+        InputError: The text is something else.
+    """
+    number = r"(\d+\.?\d*)"
+    match = re.fullmatch(f"(?:{number}h)?(?:{number}m)?(?:{number}s?)?", text.strip())
+    hours, minutes, seconds = (float(part or 0) for part in match.groups()) if match else (0, 0, 0)
+    total = 3600 * hours + 60 * minutes + seconds
+    if total == 0:
+        raise InputError(f"--budget expects a time such as 90s, 30m or 2h, found {text!r}.")
+    return total

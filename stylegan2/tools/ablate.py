@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
+import shutil
+import time
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
+from statistics import fmean
+from typing import Literal
 
 import yaml
 from jsonargparse import Namespace
 
-from stylegan2.ablation import budget as budgets
-from stylegan2.ablation import variants as kinds
-from stylegan2.ablation.job import check
-from stylegan2.ablation.report import write_report
-from stylegan2.ablation.schedule import Engine, EngineName, Processes, Submitit, work_off
-from stylegan2.ablation.study import Study, load
-from stylegan2.cli import build_data, build_model, train_parser, with_default_config
+from stylegan2.ablation import plan, run
+from stylegan2.ablation.study import CYCLE, Study, load_study, longest_runs, parse_duration, training_seconds
+from stylegan2.cli import build_data, build_model, select, train_parser, with_default_config
 from stylegan2.errors import InputError
-from stylegan2.training.run import RunOptions
-
-DECIDED = ("name", "runs", "ckpt_path", "seed")
-"""Options of train.py that a study sets itself."""
+from stylegan2.training.options import RunOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,10 +39,13 @@ class AblationOptions:
     """With --field: its values, such as 0.5,0.6,0.7071,0.85,1."""
 
     seeds: int = 3
-    """Runs of each, with seeds 0, 1, ..."""
+    """Runs of each variant, with seeds 0, 1, ..."""
 
     budget: str | None = None
     """Time for all runs, such as 2h: sets kimg by a measured speed. null: kimg decides."""
+
+    metric: str = "random_frechet"
+    """The quality distance: a registered metric that is positive, and lower for better images."""
 
     images: int = 2000
     """Generated images that quality is measured on."""
@@ -54,7 +53,7 @@ class AblationOptions:
     parallel: int = 1
     """Runs at once."""
 
-    engine: EngineName = "processes"
+    engine: Literal["processes", "slurm"] = "processes"
     """processes of this machine, or slurm (needs the package submitit)."""
 
     slurm: dict[str, str | int] = dataclasses.field(default_factory=dict)
@@ -88,39 +87,39 @@ def ablate_command(args: list[str], prog: str = "stylegan2 ablate") -> int:
     parser.add_class_arguments(AblationOptions)
     config = parser.parse_args(with_default_config(args))
     options = AblationOptions(**{f.name: config.pop(f.name) for f in dataclasses.fields(AblationOptions)})
-    out = Path(options.out)
     if options.report_only:
-        return _report(_existing(out))
+        return _report(load_study(Path(options.out)))
 
+    metrics = dict.fromkeys([options.metric, *config.metrics.names])
+    config.metrics.names, config.metrics.images = list(metrics), options.images
     parsed = parser.instantiate(config)
     _check_base(parsed)
-    for name in DECIDED:
-        config[name] = None if name in ("name", "ckpt_path") else parser.get_default(name)
-    kimg, config.kimg = config.kimg, 0.001  # the study's own; so that the rest can be compared
-    study = Study(
-        out=out,
-        variants=kinds.sweep(options.field, options.values)
+    base = _base(config)
+    variants = (
+        plan.sweep(options.field, options.values)
         if options.field
-        else kinds.ablations(options.fields or "all"),
-        seeds=options.seeds,
-        kimg=kimg,
-        images=options.images,
+        else plan.ablations(options.fields or "all")
     )
-    base = _plain(train_parser().dump(config, skip_unset=False))
-    study = replace(study, variants=_without_effect(study, yaml.safe_load(base)))
-    engine = partial(_engine, options=options)
+    study = Study(
+        out=Path(options.out),
+        variants=plan.effective(variants, yaml.safe_load(base)),
+        seeds=options.seeds,
+        kimg=config.kimg,
+        images=options.images,
+        metric=options.metric,
+    )
     if options.budget:
-        study = _within(study, options, engine, parsed.batch, base)
+        study = _fit_to_budget(study, options, parsed.batch, base)
     study.save(base)
-    check(study)
-    place = "here" if options.engine == "processes" else f"through {options.engine}"
-    done = sum(map(study.done, study.runs))
+    study.check()
+    where = "here" if options.engine == "processes" else f"through {options.engine}"
+    done = sum(map(study.is_done, study.runs))
     print(
         f"{len(study.variants)} variants × {study.seeds} seeds = {len(study.runs)} runs of "
-        f"{study.kimg:g} kimg, {options.parallel} at once, {place}; {done} done. Folder {out}",
+        f"{study.kimg:g} kimg, {options.parallel} at once, {where}; {done} done. Folder {study.out}",
         flush=True,
     )
-    stopped = work_off(study, engine(study), options.parallel)
+    stopped = run.run_all(study, _engine(study, options), options.parallel)
     status = _report(study)
     if stopped:
         print(f"Stopped. To go on: {prog} {shlex.join(args)}")
@@ -128,87 +127,78 @@ def ablate_command(args: list[str], prog: str = "stylegan2 ablate") -> int:
     return status
 
 
+def _base(config: Namespace) -> str:
+    """The configuration as YAML, without what a study decides itself, so that two studies can be compared."""
+    parser, config = train_parser(), config.clone()
+    for name in ("name", "ckpt_path", "runs", "seed", "kimg"):
+        config[name] = parser.get_default(name)
+    # Loading and dumping again makes texts comparable.
+    dumped = yaml.safe_load(parser.dump(config, skip_unset=False))
+    return yaml.safe_dump(dumped, sort_keys=False, allow_unicode=True)
+
+
 def _check_base(parsed: Namespace) -> None:
-    """Build everything that the base configuration describes, once, rather than fail in every run.
+    """Build everything that the base configuration describes, rather than fail in every run.
 
     Raises:
         InputError: It cannot be trained.
     """
-    run = RunOptions(**{field.name: parsed[field.name] for field in dataclasses.fields(RunOptions)})
-    build_model(parsed, build_data(parsed).open(minimum=run.batch), run.batch, run.batch_per_device)
+    options = select(parsed, RunOptions)
+    dataset = build_data(parsed).open(minimum=options.batch)
+    build_model(parsed, dataset, options.batch, options.batch_per_device)
 
 
-def _engine(study: Study, options: AblationOptions) -> Engine:
+def _engine(study: Study, options: AblationOptions) -> run.Engine:
     if options.engine == "slurm":
-        return Submitit(study, options.slurm)
-    return Processes(study, options.parallel)
+        return run.slurm(study, options.slurm)
+    return run.processes(study, options.parallel)
 
 
-def _existing(out: Path) -> Study:
-    if not (out / "study.json").is_file():
-        raise InputError(f"Expected a study in {out}, found no study.json. Give the --out it was made with.")
-    return load(out)
+def _fit_to_budget(study: Study, options: AblationOptions, batch: int, base: str) -> Study:
+    """The study with the longest runs that the time allows, or with those of the study in the folder.
 
-
-def _plain(dumped: str) -> str:
-    """The dump, sorted by nothing but itself: loading and dumping makes texts comparable."""
-    return yaml.safe_dump(yaml.safe_load(dumped), sort_keys=False, allow_unicode=True)
-
-
-def _without_effect(study: Study, base: dict) -> list[kinds.Variant]:
-    """The variants, less ablations of what the base configuration has switched off already.
+    The speed is that of a short study of the base configuration, with as many runs at once.
 
     Raises:
-        InputError: None is left, or a sweep's field is no option.
+        InputError: The time is too short, or the base configuration cannot be trained.
     """
-    kept = []
-    for variant in study.variants:
-        *path, last = variant.key.split(".")
-        parent = kinds.lookup(base, ".".join(path)) if path else base
-        if variant.key and (not isinstance(parent, dict) or last not in parent):
-            raise InputError(
-                f"{variant.key} is no option of the configuration, so {variant.name} cannot be tried. "
-                "See the names by --help."
-            )
-        value = kinds.lookup(variant.overlay, variant.key) if variant.key else None
-        if variant.key and kinds.same(parent[last], value):
-            print(f"{variant.name} is left out: the configuration has {variant.key}: {value} already.")
-            continue
-        kept.append(variant)
-    if not kinds.tested(kept):
-        raise InputError("Nothing is left to compare. Choose other --fields, or another --config.")
-    return kept
-
-
-def _within(study: Study, options: AblationOptions, engine, batch: int, base: str) -> Study:
-    """The study with the kimg that a time budget allows; those of the study there, if there is one."""
+    seconds = parse_duration(options.budget)
     if (study.out / "study.json").is_file():
-        return replace(study, kimg=load(study.out).kimg)
-    seconds = budgets.parse_seconds(options.budget)
+        return replace(study, kimg=load_study(study.out).kimg)
     print("Measuring the speed ...", flush=True)
-    (study.out / "base.yaml").parent.mkdir(parents=True, exist_ok=True)
-    study.base.write_text(base)
-    speed = budgets.measure(study, engine, options.parallel, batch)
-    kimg = speed.kimg(seconds, len(study.runs), options.parallel, batch)
-    total = speed.seconds(len(study.runs), options.parallel, kimg)
-    print(
-        f"{speed.seconds_per_kimg:.3g} s a kimg and {speed.overhead:.3g} s a run beside training: "
-        f"{kimg:g} kimg a run, about {total / 60:.0f} minutes in all."
-    )
-    return replace(study, kimg=kimg)
+    out, variants = study.out / "speed", [plan.Variant(name=plan.DEFAULT)]
+    kimg, parallel = 4 * CYCLE * batch / 1000, options.parallel
+    trial = replace(study, out=out, variants=variants, seeds=parallel, kimg=kimg)
+    shutil.rmtree(out, ignore_errors=True)
+    trial.save(base)
+    start = time.perf_counter()
+    run.run_all(trial, _engine(trial, options), parallel, progress=False)
+    wall = time.perf_counter() - start
+    for each in trial.runs:
+        result = trial.result(each)
+        if result is None or result.status != "finished":
+            why = result.why if result else "it was stopped"
+            raise InputError(f"The base configuration cannot be trained: {why}. See {trial.log(each)}.")
+    training = fmean(training_seconds(trial.numbers(each)) for each in trial.runs)
+    per_kimg, overhead = training / kimg, max(wall - training, 0.0)
+    shutil.rmtree(out)
+    longest = longest_runs(seconds, -(-len(study.runs) // parallel), batch, per_kimg, overhead)
+    print(f"{per_kimg:.3g} s a kimg and {overhead:.3g} s a run beside training: {longest:g} kimg a run.")
+    return replace(study, kimg=longest)
 
 
 def _report(study: Study) -> int:
-    """Write the report, say where; 1 if runs failed."""
+    """Write the report and say where it is; 1 if runs failed."""
+    from stylegan2.ablation.report import write_report
+
     path = write_report(study)
-    results = [study.result(run) for run in study.runs]
-    failed = [run.name for run, result in zip(study.runs, results) if result and result.status == "failed"]
-    diverged = sum(result is not None and result.status == "diverged" for result in results)
+    results = {each: result for each in study.runs if (result := study.result(each))}
+    failed = [each for each, result in results.items() if result.status == "failed"]
+    diverged = sum(result.status == "diverged" for result in results.values())
     print(
-        f"{sum(r is not None for r in results)} of {len(results)} runs have ended, {diverged} diverged, "
-        f"{len(failed)} failed.\nReport     {shlex.quote(str(path))}"
+        f"{len(results)} of {len(study.runs)} runs have ended, {diverged} diverged, {len(failed)} failed.\n"
+        f"Report     {shlex.quote(str(path))}"
     )
-    for name in failed:
-        run = study.find(name)
-        print(f"Failed     {name}: {study.result(run).why} (log: {shlex.quote(str(study.log(run)))})")
+    for each in failed:
+        print(f"Failed     {each.name}: {results[each].why} (log: {shlex.quote(str(study.log(each)))})")
     return 1 if failed else 0

@@ -5,23 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from jsonargparse import ArgumentParser
 
-from stylegan2.cli import add_model_options, build_data, build_model, make_parser, select, with_default_config
+from stylegan2.cli import build_data, build_model, select, train_parser, with_default_config
 from stylegan2.training.options import RunOptions, is_first_process, run_folder
-
-
-def train_parser(prog: str = "train.py") -> ArgumentParser:
-    """All options of training."""
-    parser = make_parser(
-        prog,
-        "Train StyleGAN2 on a folder or zip of images. Writes runs/NAME/ with config.yaml, checkpoints, "
-        "samples and metrics.csv. Without --config it takes configs/demo.yaml, or, given --data.path, "
-        "configs/auto.yaml.",
-    )
-    parser.add_class_arguments(RunOptions)
-    add_model_options(parser)
-    return parser
 
 
 def train_command(args: list[str], prog: str = "train.py") -> int:
@@ -43,7 +29,7 @@ def train_command(args: list[str], prog: str = "train.py") -> int:
     model = build_model(parsed, dataset, options.batch, options.batch_per_device)
     # What the run's own configuration is good for: resuming it, or repeating it.
     config.name, config.ckpt_path = folder.name, None
-    return train(model, dataset, options, folder, parser.dump(config, skip_unset=False))
+    return train(model, dataset, options, folder, parser.dump(config, skip_unset=False), parsed.metrics)
 
 
 def _run_name(path: str) -> str:

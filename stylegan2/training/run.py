@@ -19,17 +19,26 @@ from stylegan2.data import ImageDataset
 from stylegan2.errors import InputError
 from stylegan2.files import write_text
 from stylegan2.formats import native
+from stylegan2.metrics.options import MetricOptions
 
 from . import checkpoint
 from .callbacks import LossLogger, Progress, Samples, Snapshots, Stop
 from .data import TrainingData, check_batch
+from .evaluation import Evaluation
 from .loggers import make_loggers
 from .module import Diverged, StyleGAN2
 from .options import LAST, RUN_FOLDER, RunOptions, is_first_process
 from .strategy import LeanDDP
 
 
-def train(model: StyleGAN2, dataset: ImageDataset, options: RunOptions, folder: Path, config: str) -> int:
+def train(
+    model: StyleGAN2,
+    dataset: ImageDataset,
+    options: RunOptions,
+    folder: Path,
+    config: str,
+    metrics: MetricOptions = MetricOptions(),  # noqa: B008 (frozen)
+) -> int:
     """Train, from the start or from a checkpoint, and say where everything is.
 
     Args:
@@ -38,6 +47,7 @@ def train(model: StyleGAN2, dataset: ImageDataset, options: RunOptions, folder: 
         options: The run's.
         folder: To write to.
         config: The merged configuration, as YAML.
+        metrics: What is measured during training.
 
     Returns:
         The exit status: 0 for a finished run, 1 for one that diverged, 128 + signal for an interrupted one.
@@ -53,7 +63,8 @@ def train(model: StyleGAN2, dataset: ImageDataset, options: RunOptions, folder: 
             raise InputError(f"{resumed} has seen {done:g} kimg already. Set --kimg above that to go on.")
     stop = Stop(options.kimg)
     samples = Samples(folder / "samples", options.sample_kimg, dataset, options.seed)
-    # Checkpoints come last: what the others do at the end of an iteration is done before it is saved.
+    # Checkpoints come late: what the others do at the end of an iteration is done before it is saved.
+    # Metrics change nothing of the run's state, so they may take their time after that.
     callbacks = [
         checkpoint.CheckpointState(),
         LossLogger(options.log_kimg),
@@ -61,6 +72,7 @@ def train(model: StyleGAN2, dataset: ImageDataset, options: RunOptions, folder: 
         stop,
         samples,
         Snapshots(folder / "checkpoints", options.snapshot_kimg),
+        Evaluation(metrics, dataset),
     ]
     _quiet()
     trainer = make_trainer(options, make_loggers(options.loggers, folder), callbacks)

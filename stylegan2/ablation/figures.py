@@ -1,0 +1,318 @@
+"""The figures of a report.
+
+Each function returns None if there is nothing to show. The first line of its docstring is the figure's
+heading in the report, and the rest is what the report says about it.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from PIL import Image
+
+from stylegan2.ablation.plan import DEFAULT
+from stylegan2.ablation.statistics import Row, Summary
+from stylegan2.ablation.study import Run
+
+INK, FAINT = "#22272b", "#c9ced1"
+COLORS = {
+    "needed": "#c0392b",
+    "helps": "#e08e0b",
+    "no detectable effect": "#5d7783",
+    "better without": "#2471a3",
+    "not known": "#b8c0c2",
+    "control": INK,
+}
+"""Colors of the verdicts."""
+
+LINES = ("#c0392b", "#2471a3", "#1e8449", "#8e44ad", "#d68910", "#117a65", "#5d4037", "#ad1457", "#00838f")
+STYLE = {
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#8a9296",
+    "axes.labelcolor": INK,
+    "axes.titlesize": 10.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "xtick.color": "#5d666b",
+    "ytick.color": "#5d666b",
+    "svg.fonttype": "path",
+}
+PANELS = 4
+"""Panels side by side in a figure of one panel a variant."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure with what is written above it."""
+
+    heading: str
+    about: str
+    figure: Figure
+
+
+def draw(summary: Summary) -> dict[str, Picture]:
+    """All figures of a study by name, in the order of the report."""
+    pictures = {}
+    with matplotlib.rc_context(STYLE):
+        for plot in FIGURES:
+            figure = plot(summary)
+            if figure is not None:
+                heading, _, about = inspect.getdoc(plot).partition("\n\n")
+                pictures[plot.__name__] = Picture(heading.rstrip("."), " ".join(about.split()), figure)
+    return pictures
+
+
+def label(row: Row) -> str:
+    """ "residual_gain → 1"; the name of a sweep's variant or of a control says enough."""
+    name, value = row.variant.name, row.variant.value
+    return name if not value or "=" in name or name.endswith(f"_{value}") else f"{name} → {value}"
+
+
+def effects(summary: Summary) -> Figure | None:
+    """What each scaling is worth.
+
+    Large dots: geometric mean over seeds. Lines: 95 % interval. Strokes: single seeds. Log scale.
+    """
+    rows = [row for row in summary.compared if row.verdict != "not known"][::-1]
+    if not rows or summary.swept:
+        return None
+    figure = Figure(figsize=(9.5, 0.36 * len(rows) + 1.3), layout="constrained")
+    axes = figure.subplots()
+    levels = {row.variant.name: row.level for row in summary.rows}
+    for y, row in enumerate(rows):
+        c, color = row.comparison, COLORS[row.verdict]
+        if math.isnan(c.ratio):
+            axes.text(1.02, y, row.ended.split(":")[0], color=color, va="center", fontweight="bold")
+            continue
+        axes.plot([c.low, c.high], [y, y], color=color, linewidth=2, alpha=0.55, solid_capstyle="round")
+        axes.plot(c.ratio, y, "o", color=color, markersize=8, zorder=3)
+        ratios = [a / b for a, b in zip(row.level.values, levels[row.variant.control].values)]
+        axes.plot(ratios, [y] * len(ratios), "|", color=INK, markersize=9)
+    axes.axvline(1, color=INK, linewidth=1, zorder=0)
+    axes.set_xscale("log")
+    _plain_numbers(axes.xaxis)
+    axes.set_yticks(range(len(rows)), [label(row) for row in rows])
+    axes.tick_params(axis="y", length=0, labelcolor=INK)
+    axes.set_ylim(-0.7, len(rows) - 0.3)
+    axes.grid(axis="x", color="#eceff0")
+    axes.set_axisbelow(True)
+    axes.set_xlabel("quality distance, relative to the control (right: worse without the scaling)")
+    for verdict in dict.fromkeys(row.verdict for row in reversed(rows)):
+        axes.plot([], [], "o", color=COLORS[verdict], label=verdict)
+    axes.plot([], [], "|", color=INK, label="one seed")
+    figure.legend(loc="outside upper right", frameon=False, ncols=5)
+    return figure
+
+
+def sweep(summary: Summary) -> Figure | None:
+    """The constant tried.
+
+    Dots: seeds. Lines: geometric mean with 95 % interval. The signal is measured before any training.
+    """
+    if not summary.swept:
+        return None
+    pairs, default = summary.by_value(), summary.default_value
+    figure = Figure(figsize=(11, 3.7), layout="constrained")
+    quality, rms, logits = figure.subplots(1, 3)
+    shown = [(value, row.level) for value, row in pairs if row.level and not row.ended]
+    for value, level in shown:
+        quality.plot([value] * len(level.values), level.values, ".", color=FAINT, markersize=8)
+        quality.plot([value, value], [level.low, level.high], color=LINES[1], alpha=0.5, linewidth=2)
+    quality.plot([value for value, _ in shown], [level.mean for _, level in shown], "o-", color=LINES[1])
+    for value, row in pairs:
+        if row.ended:
+            quality.text(value, 0.97, f"{row.ended.split(' ')[0]} ", color=LINES[0], rotation=90, va="top",
+                         ha="center", transform=quality.get_xaxis_transform())  # fmt: skip
+    signals = [(value, row.signal) for value, row in pairs if row.signal]
+    values = [value for value, _ in signals]
+    rms.plot(values, [list(s.discriminator.values())[-4] for _, s in signals], "o-", color=LINES[2])
+    logits.plot(values, [s.logits_std for _, s in signals], "o-", color=LINES[2])
+    quality.set_title("Quality distance (lower is better)")
+    rms.set_title("Signal: rms at D's last block")
+    logits.set_title("Signal: logits' standard deviation")
+    for axes in (quality, rms, logits):
+        axes.set_xlabel(summary.swept)
+        axes.set_yscale("log")
+        _plain_numbers(axes.yaxis)
+        if not math.isnan(default):
+            axes.axvline(default, color=LINES[0], linewidth=1, linestyle="--")
+            axes.text(default, 0.02, f" default {default:.4g}", color=LINES[0], fontsize=8.5,
+                      transform=axes.get_xaxis_transform())  # fmt: skip
+    return figure
+
+
+def tile(path: Path, side: int, columns: int, rows: int) -> Image.Image:
+    """The first images, of side×side pixels, of a sample grid."""
+    sheet = Image.open(path).convert("RGB")
+    return sheet.crop((0, 0, min(columns * side, sheet.width), min(rows * side, sheet.height)))
+
+
+def sample_grids(summary: Summary) -> list[tuple[str, Path, str]]:
+    """(label, file, verdict) of training images, and of each variant's latest sample grid of seed 0.
+
+    All sample grids start from the same latents. The training images have the verdict "".
+    """
+
+    def folder(name: str) -> Path:
+        return summary.study.folder(Run(variant=name, seed=0)) / "samples"
+
+    reals = folder(DEFAULT) / "reals.png"
+    latest = [(row, sorted(folder(row.variant.name).glob("kimg*"))[-1:]) for row in summary.rows]
+    shown = [(label(row), path, row.verdict) for row, paths in latest for path in paths]
+    return ([("training images", reals, "")] if reals.is_file() else []) + shown
+
+
+def gallery(summary: Summary) -> Figure | None:
+    """Samples from the same latents.
+
+    Seed 0, the end of training or the last grid before divergence.
+    """
+    shown = sample_grids(summary)
+    if not shown:
+        return None
+    figure, panels = _panels(len(shown), height=1.72)
+    for axes, (name, path, verdict) in zip(panels, shown):
+        axes.imshow(tile(path, summary.base["data"]["resolution"], 6, 3), interpolation="nearest")
+        axes.set_title(_wrapped(name), fontsize=8, color=COLORS.get(verdict, INK))
+        axes.set_axis_off()
+    return figure
+
+
+def training(summary: Summary) -> Figure | None:
+    """Over training.
+
+    Quality distance of each seed; the control in gray.
+    """
+    rows, curves = summary.compared, {row.variant.name: row.curves for row in summary.rows}
+    if not any(curve for seeds in curves.values() for curve in seeds):
+        return None
+    figure, panels = _panels(len(rows), height=2.0, sharex=True, sharey=True)
+    for axes, row in zip(panels, rows):
+        lines = [(curve, FAINT, 2.5) for curve in curves[row.variant.control]]
+        lines += [(curve, COLORS[row.verdict], 1.8) for curve in row.curves]
+        for curve, color, width in lines:
+            if curve:
+                axes.plot(*zip(*curve), "-", color=color, linewidth=width, marker=".", markersize=5)
+        axes.set_yscale("log")
+        _plain_numbers(axes.yaxis)
+        axes.set_title(_wrapped(label(row)), fontsize=8)
+    figure.supxlabel("kimg", fontsize=10)
+    figure.supylabel("quality distance (lower is better)", fontsize=10)
+    return figure
+
+
+def penalties(summary: Summary) -> Figure | None:
+    """Penalties over training.
+
+    Seed 0. Named: what leaves the default by more than a factor of 3; lines end at one of 100.
+    """
+    study = summary.study
+    numbers = {r.variant.name: study.numbers(Run(variant=r.variant.name, seed=0)) for r in summary.rows}
+    figure, colors = Figure(figsize=(11, 4.2), layout="constrained"), {}
+    titles = {"r1": "R1 penalty", "path_length_mean": "Running mean of the path length"}
+    for axes, (key, title) in zip(figure.subplots(1, 2), titles.items()):
+        series = {
+            name: [(r["kimg"], r[key]) for r in rows if r.get(key, 0) > 0] for name, rows in numbers.items()
+        }
+        if not series[DEFAULT]:
+            return None
+        _lines_beside_default(axes, series, 3.0, colors)
+        axes.set_title(title)
+        axes.set_xlabel("kimg")
+    return figure
+
+
+def depth(summary: Summary) -> Figure | None:
+    """Over depth, before training.
+
+    The signal's rms, for real images into D and latents into G; means over seeds. Named: what leaves the
+    default by more than a factor of 1.5; lines end at one of 100.
+    """
+    signals = {row.variant.name: row.signal for row in summary.rows if row.signal}
+    if DEFAULT not in signals:
+        return None
+    figure, colors = Figure(figsize=(11, 4.8), layout="constrained"), {}
+    titles = {
+        "discriminator": "Discriminator, from image to logit",
+        "generator": "Generator, from 4×4 to image",
+    }
+    for axes, (network, title) in zip(figure.subplots(1, 2), titles.items()):
+        layers = list(getattr(signals[DEFAULT], network))
+        series = {
+            name: [(layers.index(k), rms) for k, rms in getattr(signal, network).items() if k in layers]
+            for name, signal in signals.items()
+        }
+        _lines_beside_default(axes, series, 1.5, colors)
+        axes.set_xticks(range(len(layers)), layers, rotation=40, ha="right", fontsize=8.5)
+        axes.set_title(title)
+        axes.set_ylabel("rms at initialization")
+    return figure
+
+
+FIGURES: Sequence[Callable[[Summary], Figure | None]] = (sweep, effects, gallery, training, penalties, depth)
+
+
+def _panels(n: int, height: float, **shared: bool) -> tuple[Figure, list[Axes]]:
+    """A figure of n panels, PANELS a line, each line `height` inches high."""
+    lines = math.ceil(n / PANELS)
+    figure = Figure(figsize=(11, height * lines + 0.3), layout="constrained")
+    panels = list(figure.subplots(lines, PANELS, squeeze=False, **shared).flat)
+    for axes in panels[n:]:
+        axes.set_axis_off()
+    return figure, panels
+
+
+def _lines_beside_default(
+    axes: Axes, series: dict[str, list[tuple[float, float]]], beyond: float, colors: dict[str, str]
+) -> None:
+    """The default in black; in color what leaves it by more than a factor; the rest in gray.
+
+    A line may leave the picture: at a factor of 100 from the default, the others would be flat.
+    """
+    reference = dict(series[DEFAULT])
+
+    def departure(name: str) -> float:
+        pairs = [(y, reference[x]) for x, y in series[name] if x in reference]
+        return max((abs(math.log(y / r)) for y, r in pairs), default=0.0)
+
+    far = sorted((name for name in series if departure(name) > math.log(beyond)), key=departure, reverse=True)
+    for name, points in series.items():
+        if points and name not in far and name != DEFAULT:
+            axes.plot(*zip(*points), color=FAINT, linewidth=1)
+    for name in far[:6]:
+        color = colors.setdefault(name, LINES[len(colors) % len(LINES)])
+        axes.plot(*zip(*series[name]), color=color, linewidth=1.7, marker=".", label=name)
+    axes.plot(*zip(*series[DEFAULT]), color=INK, linewidth=2.2, label=DEFAULT)
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    axes.set_ylim(max(low, min(reference.values()) / 100), min(high, max(reference.values()) * 100))
+    _plain_numbers(axes.yaxis)
+    for line in axes.lines:
+        if min(line.get_ydata()) > axes.get_ylim()[1]:
+            line.set_label(f"{line.get_label()} (above)")
+    axes.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=3)
+
+
+def _plain_numbers(axis: Axis) -> None:
+    """Numbers as people write them: 200, 500, 1000; powers of ten alone over several decades."""
+    low, high = axis.get_view_interval()
+    few = low > 0 and high / low < 300
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,), numticks=12))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_locator(NullLocator())
+
+
+def _wrapped(text: str) -> str:
+    """On two lines if it would reach into the next panel."""
+    return text if len(text) < 36 else text.replace(" → ", "\n→ ")

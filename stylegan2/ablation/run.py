@@ -1,0 +1,305 @@
+"""The runs of a study: each in a process of its own, several at once, on this machine or through SLURM."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from stylegan2.ablation.study import Result, Run, Signal, Study, load_study
+from stylegan2.cli import build_data, build_model, select, train_parser
+from stylegan2.data import ImageDataset, to_float
+from stylegan2.errors import InputError
+from stylegan2.formats import native
+from stylegan2.training.options import LAST, RunOptions
+
+if TYPE_CHECKING:
+    from stylegan2.training.module import StyleGAN2
+
+# ---- one run, start to end
+
+
+def run_one(out: str, name: str) -> int:
+    """Do what is left of one run of the study in a folder. What it prints goes to its log.
+
+    Returns:
+        0: the run has ended, in whatever way. 128 + signal: it was stopped, and goes on when called again.
+    """
+    study = load_study(Path(out))
+    run = next(run for run in study.runs if run.name == name)
+    log = study.log(run)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with (
+        log.open("a", buffering=1) as file,
+        contextlib.redirect_stdout(file),
+        contextlib.redirect_stderr(file),
+    ):
+        try:
+            signal, status = _train(study, run)
+            if status > 128:
+                return status
+            result = _result(study, run, signal, diverged=status == 1)
+        except Exception as error:  # one run's failure, of whatever kind, must not stop the others
+            traceback.print_exc()
+            text = " ".join(str(error).split())[:300]
+            result = Result(status="failed", kimg=study.kimg_done(run), why=f"{type(error).__name__}: {text}")
+        study.save_result(run, result)
+    if result.status != "failed":
+        for numbered in (study.folder(run) / LAST).parent.glob("kimg*.ckpt"):
+            numbered.unlink()
+    return 0
+
+
+def _train(study: Study, run: Run) -> tuple[Signal, int]:
+    """Measure the networks that the run starts from, and train them, or train the rest.
+
+    Returns:
+        The signal at the start, and the exit status of training.
+    """
+    from stylegan2.training.run import train
+
+    folder = study.folder(run)
+    if folder.exists() and not (folder / LAST).is_file():  # interrupted before its first checkpoint
+        shutil.rmtree(folder)
+    parser = train_parser()
+    config = parser.parse_args(study.arguments(run))
+    parsed = parser.instantiate(config)
+    options = select(parsed, RunOptions)
+    dataset = build_data(parsed).open(minimum=options.batch, progress=False)
+    torch.manual_seed(options.seed)
+    model = build_model(parsed, dataset, options.batch, options.batch_per_device)
+    signal = initial_signal(model, dataset, run.seed)
+    if (folder / LAST).is_file() and native.read(folder / LAST)[native.KEY]["images"] >= study.kimg * 1000:
+        return signal, 0
+    config.ckpt_path = None  # the run's own configuration repeats it
+    text = parser.dump(config, skip_unset=False)
+    return signal, train(model, dataset, options, folder, text, parsed.metrics)
+
+
+def initial_signal(model: StyleGAN2, dataset: ImageDataset, seed: int, images: int = 16) -> Signal:
+    """Measure untrained networks on fixed training images."""
+    rows = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(0))[:images].tolist()
+    reals, labels = dataset[rows]
+    z = torch.randn(len(reals), model.generator.z_dim, generator=torch.Generator().manual_seed(seed))
+    logits, discriminator = rms_of_layers(
+        model.discriminator, (to_float(reals), labels), r"b(?!4$)\d+|b4\.(conv|fc|out)"
+    )
+    _, generator = rms_of_layers(model.generator, (z, labels), r"synthesis(\.b\d+\.conv\d)?")
+    return Signal(
+        discriminator=discriminator,
+        generator={
+            name.removeprefix("synthesis.").replace("synthesis", "image"): rms
+            for name, rms in generator.items()
+        },
+        logits_std=logits.std().item(),
+    )
+
+
+@torch.no_grad()
+def rms_of_layers(
+    network: nn.Module, inputs: tuple[Tensor, ...], names: str
+) -> tuple[Tensor, dict[str, float]]:
+    """A network's output in evaluation mode, and the rms after each module whose name matches `names`."""
+    rms: dict[str, float] = {}
+
+    def record(name: str, output: Tensor | tuple[Tensor, ...]) -> None:
+        x = output if isinstance(output, Tensor) else output[0]
+        rms[name] = x.float().square().mean().sqrt().item()
+
+    handles = [
+        module.register_forward_hook(lambda module, inputs, output, name=name: record(name, output))
+        for name, module in network.named_modules()
+        if re.fullmatch(names, name)
+    ]
+    training = network.training
+    try:
+        return network.eval()(*inputs), rms
+    finally:
+        network.train(training)
+        for handle in handles:
+            handle.remove()
+
+
+def _result(study: Study, run: Run, signal: Signal, diverged: bool) -> Result:
+    """The result of a run that has trained, from what it logged and printed."""
+    column = f"metric_{study.metric}"
+    curve = [(row["kimg"], row[column]) for row in study.numbers(run) if column in row]
+    if not diverged:
+        return Result(status="finished", kimg=study.kimg, curve=curve, signal=signal)
+    said = re.findall(
+        r"^Stopped at (iteration .*?\(([\d.]+) kimg\).*? is NaN or infinite)",
+        study.log(run).read_text(),
+        re.M,
+    )
+    why, kimg = said[-1] if said else ("a loss is NaN or infinite", "0")
+    return Result(status="diverged", kimg=float(kimg), why=why, curve=curve, signal=signal)
+
+
+# ---- many runs at once
+
+
+@dataclass(frozen=True)
+class Job:
+    """A started run."""
+
+    ended: Callable[[], str | None]
+    """None while the run goes on; then how its process ended, in words."""
+    stop: Callable[[], None]
+    """Asks the run to save and end."""
+
+
+Engine = Callable[[Run, int], Job]
+"""Starts a run in a slot, 0..parallel-1, that no other running job has."""
+
+
+def processes(study: Study, parallel: int) -> Engine:
+    """Starts a process a run. Several share the CPU's cores; with several GPUs each takes its own."""
+
+    def start(run: Run, slot: int) -> Job:
+        env = dict(os.environ)
+        if parallel > 1:
+            cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+            env.setdefault("OMP_NUM_THREADS", str(max(cores // parallel, 1)))
+            if torch.cuda.device_count() > 1:
+                env.setdefault("CUDA_VISIBLE_DEVICES", str(slot % torch.cuda.device_count()))
+        command = [sys.executable, "-m", __name__, str(study.out), run.name]
+        # A session of its own: Ctrl-C reaches the run once, through stop().
+        process = subprocess.Popen(command, env=env, start_new_session=True)
+
+        def ended() -> str | None:
+            status = process.poll()
+            return None if status is None else f"its process ended with status {status}"
+
+        return Job(ended, process.terminate)
+
+    return start
+
+
+def slurm(study: Study, options: dict[str, str | int], cluster: str = "slurm") -> Engine:
+    """Starts jobs of a cluster through submitit; all its machines must see the study's folder.
+
+    Args:
+        study: The study.
+        options: submitit's parameters, such as slurm_partition, timeout_min, gpus_per_node.
+        cluster: "slurm", or "local" for processes of this machine.
+
+    Raises:
+        InputError: submitit is not installed, refuses the options, or finds no such cluster.
+    """
+    if not importlib.util.find_spec("submitit"):
+        raise InputError(
+            "--engine slurm needs the package submitit, which is not installed. "
+            'Install it: pip install "stylegan2[slurm]"'
+        )
+    import submitit
+
+    try:
+        executor = submitit.AutoExecutor(folder=study.out / "jobs", cluster=cluster)
+        executor.update_parameters(name="stylegan2-ablate", **options)
+    except (RuntimeError, ValueError, NameError, TypeError) as error:
+        raise InputError(
+            f"--engine slurm with {options} cannot be had here: {error}. Run it where sbatch is, with "
+            "submitit's own parameter names."
+        ) from error
+
+    def start(run: Run, slot: int) -> Job:
+        job = executor.submit(run_one, str(study.out), run.name)
+        return Job(
+            ended=lambda: f"its job {job.job_id} ended as {job.state}" if job.done() else None,
+            stop=lambda: job.cancel(check=False),
+        )
+
+    return start
+
+
+def run_all(
+    study: Study, start: Engine, parallel: int, progress: bool = True, poll_seconds: float = 1.0
+) -> int | None:
+    """Run everything that is not done, `parallel` runs at a time.
+
+    Ctrl-C and SIGTERM stop the running ones, which save where they are.
+
+    Returns:
+        None, or the signal that stopped it.
+    """
+    waiting = [run for run in study.runs if not study.is_done(run)]
+    for run in waiting:
+        study.result_file(run).unlink(missing_ok=True)  # a failed run is tried again
+    running: dict[int, tuple[Run, Job]] = {}
+    stopping = False
+    bar_format = "{percentage:3.0f}% |{bar}| {n:.1f}/{total:.6g} kimg [{elapsed}<{remaining}{postfix}]"
+    with (
+        _stop_signals() as received,
+        tqdm(
+            total=len(study.runs) * study.kimg,
+            initial=sum(map(study.kimg_done, study.runs)),
+            disable=not progress,
+            bar_format=bar_format,
+            smoothing=0.05,
+            mininterval=1.0,
+        ) as bar,
+    ):
+        while running or (waiting and not received):
+            for slot in set(range(parallel)) - running.keys():
+                if waiting and not received:
+                    run = waiting.pop(0)
+                    running[slot] = run, start(run, slot)
+            time.sleep(poll_seconds)
+            if received and not stopping:
+                stopping = True  # a second request would end the runs without saving
+                for _, job in running.values():
+                    job.stop()
+            for slot, (run, job) in list(running.items()):
+                how = job.ended()
+                if how is not None:
+                    del running[slot]
+                    if not study.result(run) and not received:
+                        study.save_result(run, Result(status="failed", kimg=study.kimg_done(run), why=how))
+            _show(bar, study, [run.name for run, _ in running.values()])
+    return received[0] if received else None
+
+
+def _show(bar: tqdm, study: Study, running: list[str]) -> None:
+    """Move the bar to the kimg of all runs, and name the running ones."""
+    ended = [result.status for run in study.runs if (result := study.result(run))]
+    counts = [f"{ended.count('finished')} finished"]
+    counts += [f"{ended.count(status)} {status}" for status in ("diverged", "failed") if status in ended]
+    names = ", ".join(running[:3]) + (" …" if len(running) > 3 else "")
+    bar.set_postfix_str(f"{', '.join(counts)} of {len(study.runs)}; {names}", refresh=False)
+    bar.update(sum(map(study.kimg_done, study.runs)) - bar.n)
+
+
+@contextlib.contextmanager
+def _stop_signals() -> Iterator[list[int]]:
+    """Ctrl-C and SIGTERM are added to the list instead of ending the process."""
+    received: list[int] = []
+
+    def handle(number: int, frame) -> None:
+        tqdm.write("\nStopping: running runs save where they are. The same command goes on from there.")
+        received.append(number)
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+if __name__ == "__main__":
+    sys.exit(run_one(*sys.argv[1:]))

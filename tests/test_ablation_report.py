@@ -1,0 +1,83 @@
+"""The report: what it says, and that the page needs nothing from elsewhere."""
+
+import re
+
+import numpy as np
+import pytest
+
+from stylegan2.ablation.plan import ablations, sweep
+from stylegan2.ablation.report import headline, write_report
+from stylegan2.ablation.statistics import summarize
+from stylegan2.ablation.study import Result, Signal, Study
+from stylegan2.cli import train_parser
+
+
+def test_the_page_needs_nothing_from_elsewhere(study):
+    page = (study.out / "report.html").read_text()
+    assert not re.search(r"""(src|href)\s*=\s*["'](?!data:|#)""", page)
+    assert not re.search(r"url\((?!#)", page) and "@import" not in page and "<script" not in page
+    assert page.count("<svg") >= 2 and page.count("data:image/png;base64,") == 4
+
+
+def test_every_figure_of_the_markdown_is_there(study):
+    names = re.findall(r"figures/(\w+)\.png", (study.out / "report.md").read_text())
+    assert names == ["effects", "gallery", "training", "penalties", "depth"]
+    assert all((study.out / "figures" / f"{name}.png").is_file() for name in names)
+
+
+def test_the_report_names_the_verdicts_and_the_distance(study):
+    text = (study.out / "report.md").read_text()
+    assert "Needed: explosive." in text and "diverged at 0 kimg" in text
+    assert "Quality distance: random_frechet. Fréchet distance on standardized features" in text
+
+
+def ended_study(out, config, variants, distances):
+    """A study whose runs have ended with given distances, but for noise of 2 %."""
+    made = Study(out=out, variants=variants, seeds=3, kimg=1, images=2)
+    made.save(train_parser().dump(train_parser().parse_args(["--config", config])))
+    random = np.random.default_rng(0)
+    for run in made.runs:
+        gain = float(run.variant.split("=")[-1]) if "=" in run.variant else 0.7071
+        signal = Signal(
+            discriminator={"b8": gain, "b4.conv": 1, "b4.fc": 1, "b4.out": 1},
+            generator={"b4.conv1": 1, "image": 1},
+            logits_std=0.1,
+        )
+        curve = [(1.0, distances[run.variant] * random.normal(1, 0.02))]
+        made.save_result(run, Result(status="finished", kimg=1, curve=curve, signal=signal))
+    return made
+
+
+@pytest.mark.parametrize(
+    "distances,words",
+    [
+        ((300, 101, 100, 101.5, 300), ["= 0.7071, is the best", "from 0.6 to 0.85 can be told"]),
+        ((300, 101, 100, 60, 300), ["best of the values tried is residual_gain = 0.85", "the test confirms"]),
+        ((100, 101, 102, 300, 300), ["a difference this budget cannot tell", "(the end of what was tried)"]),
+        ((300, 200, 100, 200, 300), ["is the best", "Every neighboring value"]),
+    ],
+)
+def test_a_sweep_says_whether_the_default_is_best_and_within_what_band(tiny, tmp_path, distances, words):
+    names = ["residual_gain=0.5", "residual_gain=0.6", "default", "residual_gain=0.85", "residual_gain=1"]
+    variants = sweep("residual_gain", "0.5,0.6,0.85,1")
+    made = ended_study(tmp_path, tiny[1], variants, dict(zip(names, distances)))
+    summary = summarize(made)
+    assert summary.swept == "residual_gain"
+    assert [value for value, _ in summary.by_value()] == pytest.approx([0.5, 0.6, 0.70711, 0.85, 1], rel=1e-4)
+    text = headline(summary)
+    assert all(word in text for word in words), text
+
+
+def test_a_sweep_is_drawn_without_samples_or_numbers(tiny, tmp_path):
+    variants = sweep("residual_gain", "0.5,1")
+    made = ended_study(tmp_path, tiny[1], variants, {v.name: 100 for v in variants})
+    write_report(made)
+    names = {path.stem for path in (tmp_path / "figures").iterdir()}
+    assert names == {"sweep", "training", "depth"}
+
+
+def test_a_study_of_which_nothing_has_ended_has_a_report(tiny, tmp_path):
+    made = Study(out=tmp_path, variants=ablations("noise"), seeds=2, kimg=1, images=2)
+    made.save(train_parser().dump(train_parser().parse_args(["--config", tiny[1]])))
+    assert write_report(made).is_file()
+    assert "Not known: noise." in (tmp_path / "report.md").read_text()

@@ -1,0 +1,32 @@
+"""What happens around training: the rows of numbers."""
+
+from types import SimpleNamespace
+
+import torch
+
+from stylegan2.training.callbacks import LossLogger
+from stylegan2.training.loggers import CSVLogger, read_csv
+
+
+def test_a_row_holds_means_of_what_was_computed_since_the_last(tmp_path):
+    logger, losses = CSVLogger(tmp_path / "metrics.csv"), LossLogger(every_kimg=0.008)
+    trainer = SimpleNamespace(loggers=[logger], is_global_zero=True)
+    module = SimpleNamespace(
+        images=0,
+        iteration=0,
+        batch=1,
+        losses={},
+        regularizers={},
+        check_finite=lambda: None,
+        device=torch.device("cpu"),
+    )
+    losses.on_train_start(trainer, module)
+    for i in range(24):
+        module.losses = {"loss_d": torch.tensor(float(i))}
+        if i in (0, 3, 16):
+            module.losses |= {"r1": torch.tensor(float(10 + i))}
+        module.images = module.iteration = i + 1
+        losses.on_train_batch_end(trainer, module)
+    rows = read_csv(tmp_path / "metrics.csv")
+    assert [float(row["loss_d"]) for row in rows] == [3.5, 11.5, 19.5]
+    assert [row["r1"] for row in rows] == ["11.5", "", "26"]
