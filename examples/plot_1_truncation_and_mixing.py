@@ -1,0 +1,8 @@
+"""
+Truncation
+==========
+
+A picture.
+"""
+
+print(1)
