@@ -1,8 +1,0 @@
-"""
-Truncation
-==========
-
-A picture.
-"""
-
-print(1)
