@@ -2,8 +2,8 @@ r"""
 A loss of your own
 ==================
 
-An adversarial loss is two functions of logits, registered under a name. Here it is least squares (Mao et al. 2017),
-put beside the losses that come with the package.
+An adversarial loss is two functions of logits, registered under a name. Here it is least squares (Mao et al.
+2017), put beside the losses that come with the package.
 """
 
 import matplotlib.pyplot as plt
@@ -33,8 +33,9 @@ least_squares = AdversarialLoss(generator=generator_loss, discriminator=discrimi
 losses.register("least_squares")(least_squares)
 
 # %%
-# What the generator descends, and how hard each loss pushes it, as functions of the logit of a fake. The logistic loss
-# pushes most where the discriminator is sure. Least squares pulls the logits back that are too good.
+# What the generator descends, and how hard each loss pushes it, as functions of the logit of a fake. The
+# logistic loss pushes most where the discriminator is sure. Least squares pulls the logits back that are too
+# good.
 logits = torch.linspace(-4, 4, 161, requires_grad=True)
 figure, axes = plt.subplots(1, 2, figsize=(7, 2.8))
 for name in ("logistic", "wasserstein", "least_squares"):

@@ -2,9 +2,9 @@ r"""
 A normalization of your own
 ===========================
 
-Demodulation divides each sample's kernel by its length, which is to say by the standard deviation that the output
-would have for inputs of unit variance. Here another normalization takes its place: the pixelwise normalization of
-PGGAN (section 4.2), which measures the features and does not predict them:
+Demodulation divides each sample's kernel by its length, which is to say by the standard deviation that the
+output would have for inputs of unit variance. Here another normalization takes its place: the pixelwise
+normalization of PGGAN (section 4.2), which measures the features and does not predict them:
 
 .. math:: y_{nchw} = x_{nchw} \Big/ \sqrt{\frac{1}{C} \sum_{c} x_{nchw}^2 + \epsilon}
 """
@@ -27,8 +27,8 @@ class PixelNormalization(Normalization):
 
 
 # %%
-# The name is all that the generator needs. Each of these has the same weights, and styles that are far too large at
-# one layer: their biases are multiplied by 10.
+# The name is all that the generator needs. Each of these has the same weights, and styles that are far too
+# large at one layer: their biases are multiplied by 10.
 kinds = ("demodulation", "pixel", "instance", "none")
 probes = {}
 for kind in kinds:
@@ -40,8 +40,8 @@ for kind in kinds:
     probes[kind] = stylegan2.probe(generator, torch.randn(4, 512))
 
 # %%
-# The root mean square of the features after each synthesis layer. Without a normalization the image follows the one
-# layer that went astray. Demodulation and both measured normalizations stop it there.
+# The root mean square of the features after each synthesis layer. Without a normalization the image follows
+# the one layer that went astray. Demodulation and both measured normalizations stop it there.
 figure, axis = plt.subplots(figsize=(7, 3.2))
 for kind, found in probes.items():
     rows = [row for row in found.layers if row.kind == "SynthesisLayer"]
@@ -52,6 +52,6 @@ axis.legend()
 figure.tight_layout()
 
 # %%
-# Then why does StyleGAN2 not measure? Because a generator can get around a measurement with a spike that dominates
-# it, the droplets of section 2.1 of the paper. Demodulation knows the weights and the styles alone.
+# Then why does StyleGAN2 not measure? Because a generator can get around a measurement with a spike that
+# dominates it, the droplets of section 2.1 of the paper. Demodulation knows the weights and the styles alone.
 print({kind: round(found.rows[-1].rms, 2) for kind, found in probes.items()})

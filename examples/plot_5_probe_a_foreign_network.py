@@ -2,8 +2,8 @@ r"""
 Probe a foreign network
 =======================
 
-``stylegan2.probe`` works on any ``torch.nn.Module``. It sends inputs through and gradients back, and records for each
-layer the size of the signal, of the gradient, and of a step of Adam relative to the weights.
+``stylegan2.probe`` works on any ``torch.nn.Module``. It sends inputs through and gradients back, and records
+for each layer the size of the signal, of the gradient, and of a step of Adam relative to the weights.
 """
 
 import matplotlib.pyplot as plt
@@ -44,8 +44,8 @@ found = stylegan2.probe(network(gain=1, initialize=nn.init.kaiming_normal_), inp
 print(found)
 
 # %%
-# Every branch of variance 1 adds to a sum whose variance is therefore doubled, so that the signal grows by √2 in each
-# block. The gain √½ after the sum is StyleGAN2's answer.
+# Every branch of variance 1 adds to a sum whose variance is therefore doubled, so that the signal grows by √2
+# in each block. The gain √½ after the sum is StyleGAN2's answer.
 networks = {
     "PyTorch's initialization": network(gain=1),
     "kaiming_normal_": network(gain=1, initialize=nn.init.kaiming_normal_),

@@ -28,7 +28,7 @@ NEVER_IMPORTED = {
     "wandb": "WandbLogger",
     "tensorboard": "TensorBoardLogger",
 }
-"""Distributions that another library imports or runs for the package, and the name in the package that asks for it."""
+"""Distributions that another library imports or runs, and the name in the package that asks for it."""
 TINY_NETWORKS = [
     *("--model.generator.channel_base", "128", "--model.generator.channel_max", "8"),
     *("--model.discriminator.channel_base", "128", "--model.discriminator.channel_max", "8"),
@@ -80,7 +80,9 @@ def wheel(tmp_path_factory) -> Path:
     """The wheel, built from the source distribution of a copy of the working tree."""
     folder = tmp_path_factory.mktemp("build")
     source = folder / "source"
-    unwanted = shutil.ignore_patterns(".*", "*.egg-info", "build", "dist", "runs", "out", "_build", "__pycache__")
+    unwanted = shutil.ignore_patterns(
+        ".*", "*.egg-info", "build", "dist", "runs", "out", "_build", "__pycache__"
+    )
     shutil.copytree(ROOT, source, ignore=unwanted)
     build = f"from setuptools import build_meta; build_meta.build_sdist({str(folder)!r})"
     subprocess.run([sys.executable, "-c", build], cwd=source, check=True, stdout=subprocess.DEVNULL)
@@ -97,7 +99,10 @@ def test_the_wheel_holds_every_file_of_the_package(wheel):
         packed = {name for name in file.namelist() if name.startswith("stylegan2/")}
     expected = {
         f"{package}/{path.relative_to(folder).as_posix()}"
-        for package, folder in {"stylegan2": ROOT / "stylegan2", "stylegan2/configs": ROOT / "configs"}.items()
+        for package, folder in {
+            "stylegan2": ROOT / "stylegan2",
+            "stylegan2/configs": ROOT / "configs",
+        }.items()
         for path in folder.rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
@@ -161,5 +166,7 @@ def test_an_installation_trains_generates_and_probes(installed):
     checkpoint = "runs/tiny/checkpoints/last.ckpt"
     installed("stylegan2", "generate", "--checkpoint", checkpoint, "--seeds", "0-3", "--out", "images")
     assert len(list((installed.work / "images").glob("*.png"))) == 4
-    installed("stylegan2", "probe", "--variants", "none", "--theory_seeds", "0", "--out", "probe", *TINY_NETWORKS)
+    installed(
+        "stylegan2", "probe", "--variants", "none", "--theory_seeds", "0", "--out", "probe", *TINY_NETWORKS
+    )
     assert (installed.work / "probe" / "probe.md").is_file()

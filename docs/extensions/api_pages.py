@@ -1,4 +1,4 @@
-"""Sphinx extension: a page of the reference for each package, with a section for each of its public modules."""
+"""Sphinx extension: a page of the reference for each package, with a section for each public module."""
 
 import pkgutil
 from importlib import import_module

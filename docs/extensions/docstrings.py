@@ -1,4 +1,4 @@
-"""Sphinx extension: docstrings are written as Markdown's plainest part and read by Sphinx as reStructuredText.
+"""Sphinx extension: docstrings are written in Markdown's plainest part and become reStructuredText.
 
 `x` is code, and nothing else is markup: |x|², a * b and names_ mean themselves.
 """
@@ -9,7 +9,7 @@ CODE = re.compile(r"(`+)([^`]+)\1")
 
 
 def to_rst(text: str) -> str:
-    """The same text in reStructuredText; blocks of doctest and of indented code after `::` stay as they are."""
+    """The same text in reStructuredText; blocks of doctest and of code after `::` stay as they are."""
     parts, end = [], 0
     for match in CODE.finditer(text):
         parts.append(escape(text[end : match.start()]))

@@ -1,4 +1,4 @@
-"""Sphinx extension: equations become MathML while the pages are built, so that no page loads a script for them."""
+"""Sphinx extension: equations become MathML at build, so that no page loads a script for them."""
 
 from docutils import nodes
 from latex2mathml.converter import convert
