@@ -66,7 +66,7 @@ def make_parser(prog: str, description: str) -> ArgumentParser:
     """A parser that explains options by the docstrings of the fields they set."""
     set_parsing_settings(
         docstring_parse_attribute_docstrings=True,
-        # Options are plain values: nothing that a configuration names is ever imported, but our own dataclass.
+        # Options are plain values: nothing that a configuration names is imported, but our own dataclass.
         import_path_denylist=["*"],
         import_path_allowlist=["stylegan2.training.ema.EMA"],
     )

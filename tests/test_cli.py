@@ -271,7 +271,10 @@ HOSTILE = [
 def test_a_configuration_imports_nothing_that_it_names(tmp_path, hostile):
     (tmp_path / "planted.py").write_text(f"open({str(tmp_path / 'it_ran')!r}, 'w')\nclass X: pass\n")
     (tmp_path / "evil.yaml").write_text(hostile % "planted.X")
-    code = "import sys; from stylegan2.__main__ import main; sys.exit(main(['train', '--config', 'evil.yaml', '--print_config']))"
+    code = (
+        "import sys; from stylegan2.__main__ import main; "
+        "sys.exit(main(['train', '--config', 'evil.yaml', '--print_config']))"
+    )
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True)
     assert done.returncode == 2 and b"Traceback" not in done.stderr

@@ -45,7 +45,7 @@ class DataOptions:
     cache_gb: float = 2.0
     """Decoded images are kept in memory if all of them fit into this many gigabytes (10^9 bytes)."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.resolution not in RESOLUTIONS:
             near = min(RESOLUTIONS, key=lambda r: abs(r - self.resolution))
             raise InputError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -17,7 +18,7 @@ from . import Format, formats
 FILTER = "resample_filter"
 
 
-def from_official(state_dict: Mapping[str, Tensor], **overrides) -> Generator | Discriminator:
+def from_official(state_dict: Mapping[str, Tensor], **overrides: Any) -> Generator | Discriminator:
     """Build a generator or discriminator from a state dictionary with the official names.
 
     Args:
@@ -43,7 +44,9 @@ def from_official(state_dict: Mapping[str, Tensor], **overrides) -> Generator | 
             f"missing among its {len(state)} names ({', '.join(list(state)[:3])}, …)"
         ) from error
 
-    scalings = {name: arguments.pop(name) for name in ("noise", "minibatch_stddev") if name in arguments}
+    scalings: dict[str, Any] = {
+        name: arguments.pop(name) for name in ("noise", "minibatch_stddev") if name in arguments
+    }
     scalings |= {
         name: overrides.pop(name, default)
         for name, default in (("clamp", None), ("mapping_lr_multiplier", 0.01))
@@ -62,7 +65,7 @@ def from_official(state_dict: Mapping[str, Tensor], **overrides) -> Generator | 
     return network.to(next(value.dtype for value in weights.values())).eval()
 
 
-def _generator(state: Mapping[str, Tensor]) -> dict:
+def _generator(state: Mapping[str, Tensor]) -> dict[str, Any]:
     resolutions = _resolutions(state, r"synthesis\.b(\d+)\.")
     last = resolutions[-1]
     images = [r for r in resolutions if f"synthesis.b{r}.torgb.weight" in state]
@@ -82,7 +85,7 @@ def _generator(state: Mapping[str, Tensor]) -> dict:
     }
 
 
-def _discriminator(state: Mapping[str, Tensor]) -> dict:
+def _discriminator(state: Mapping[str, Tensor]) -> dict[str, Any]:
     resolutions = _resolutions(state, r"b(\d+)\.")
     last = resolutions[-1]
     labels = "mapping.embed.weight" in state
@@ -130,7 +133,7 @@ def _is_official_generator(contents: Mapping[str, object]) -> bool:
 
 
 def _load_generator(contents: Mapping[str, Tensor]) -> tuple[Generator, dict[str, object]]:
-    return from_official(contents), {"class_names": []}
+    return cast(Generator, from_official(contents)), {"class_names": []}
 
 
 formats.register("official")(

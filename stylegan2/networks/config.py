@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 import torch
 
@@ -102,7 +102,7 @@ class NetworkConfig:
             if options:
                 raise TypeError(f"give {', '.join(options)} in the {cls.__name__}, not beside it")
             return config
-        return cls(resolution=config, **options)
+        return cls(resolution=cast(int, config), **options)
 
     def channels_at(self, resolution: int) -> int:
         """Feature maps at a resolution."""

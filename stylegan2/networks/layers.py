@@ -74,6 +74,8 @@ class EqualizedConv2d(nn.Module):
     Shape: (N, I, H, W) -> (N, O, H·up/down, W·up/down).
     """
 
+    filter: Tensor
+
     def __init__(
         self,
         in_channels: int,
@@ -199,6 +201,9 @@ class SynthesisLayer(nn.Module):
 
     Shape: x (N, I, H, W), w (N, w_dim) -> (N, O, H·up, W·up).
     """
+
+    filter: Tensor
+    noise_const: Tensor
 
     def __init__(
         self,

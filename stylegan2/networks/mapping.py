@@ -28,6 +28,8 @@ class MappingNetwork(nn.Module):
         scalings: Latent normalization, learning-rate multiplier and gains.
     """
 
+    w_avg: Tensor
+
     def __init__(
         self,
         z_dim: int,

@@ -5,11 +5,12 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
-P, R = ParamSpec("P"), TypeVar("R")
+P = ParamSpec("P")
+R = TypeVar("R")
 
-_replacements: dict[str, Callable] = {}
+_replacements: dict[str, Callable[..., Any]] = {}
 
 
 def replaceable(definition: Callable[P, R]) -> Callable[P, R]:
@@ -21,12 +22,13 @@ def replaceable(definition: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(definition)
     def op(*args: P.args, **kwargs: P.kwargs) -> R:
-        return _replacements.get(name, definition)(*args, **kwargs)
+        result: R = _replacements.get(name, definition)(*args, **kwargs)
+        return result
 
     return op
 
 
-def replace(name: str, implementation: Callable) -> None:
+def replace(name: str, implementation: Callable[..., Any]) -> None:
     """Have `implementation` called wherever the replaceable function of this name is."""
     _replacements[name] = implementation
 

@@ -12,7 +12,7 @@ from .replaceable import replaceable
 
 
 def setup_filter(
-    taps: Sequence | Tensor | None,
+    taps: Sequence[float] | Sequence[Sequence[float]] | Tensor | None,
     *,
     normalize: bool = True,
     flip_filter: bool = False,
@@ -48,7 +48,8 @@ def setup_filter(
         f = f / f.sum()
     if flip_filter:
         f = f.flip(list(range(f.ndim)))
-    return (f * gain ** (f.ndim / 2)).to(dtype or torch.get_default_dtype())
+    factor: float = gain ** (f.ndim / 2)
+    return (f * factor).to(dtype or torch.get_default_dtype())
 
 
 def _pair(value: int | Sequence[int]) -> tuple[int, int]:
@@ -65,7 +66,8 @@ def parse_padding(padding: int | Sequence[int]) -> tuple[int, int, int, int]:
     if len(padding) == 2:
         return padding[0], padding[0], padding[1], padding[1]
     if len(padding) == 4:
-        return tuple(padding)
+        left, right, top, bottom = padding
+        return left, right, top, bottom
     raise ValueError(f"expected padding as a number, (x, y) or (x0, x1, y0, y1), got {padding}")
 
 
@@ -204,6 +206,7 @@ def downsample2d(
     return upfirdn2d(x, filter, down=down, padding=around, flip_filter=flip_filter, gain=gain)
 
 
-def add_padding(a: Sequence[int], b: Sequence[int]) -> tuple[int, ...]:
+def add_padding(a: Sequence[int], b: Sequence[int]) -> tuple[int, int, int, int]:
     """Two paddings (x0, x1, y0, y1), one on top of the other."""
-    return tuple(x + y for x, y in zip(a, b))
+    left, right, top, bottom = (x + y for x, y in zip(a, b))
+    return left, right, top, bottom

@@ -27,7 +27,8 @@ class EMA:
         half_life = 1000 * (batch * 10 / 32 if self.half_life_kimg is None else self.half_life_kimg)
         if self.rampup is not None:
             half_life = min(half_life, self.rampup * images)
-        return 0.5 ** (batch / max(half_life, 1e-8))
+        beta: float = 0.5 ** (batch / max(half_life, 1e-8))
+        return beta
 
     @torch.no_grad()
     def update(self, generator_ema: nn.Module, generator: nn.Module, batch: int, images: int) -> None:

@@ -56,7 +56,7 @@ class RunOptions:
     devices: int | list[int] | Literal["auto"] = "auto"
     """How many devices, or which. auto: all GPUs, or one CPU process."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("kimg", "log_kimg", "batch"):
             if getattr(self, name) <= 0:
                 raise InputError(

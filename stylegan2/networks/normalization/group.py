@@ -19,4 +19,5 @@ class GroupNormalization(Normalization):
         self.norm = nn.GroupNorm(groups, channels)
 
     def features(self, x: Tensor) -> Tensor:
-        return self.norm(x.to(self.norm.weight.dtype)).to(x.dtype)
+        normalized: Tensor = self.norm(x.to(self.norm.weight.dtype))
+        return normalized.to(x.dtype)

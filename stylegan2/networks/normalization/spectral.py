@@ -15,6 +15,9 @@ class SpectralNormalization(Normalization):
     training. Both are buffers, so checkpoints and the running average hold them.
     """
 
+    u: Tensor
+    v: Tensor
+
     def __init__(self, weight: Tensor):
         super().__init__(weight)
         matrix = weight.flatten(1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 
@@ -15,7 +16,7 @@ from stylegan2.registry import Registry
 class AdversarialLoss:
     """What generator and discriminator descend. Logits are (N, 1), positive for real; losses are scalars."""
 
-    generator: Callable[[Tensor, Tensor | None], Tensor]
+    generator: Callable[[Tensor, Any], Tensor]
     """(logits of fakes, logits of reals or None) to G's loss."""
 
     discriminator: Callable[[Tensor, Tensor], Tensor]
