@@ -27,8 +27,9 @@ class PixelNormalization(Normalization):
 
 
 # %%
-# The name is all that the generator needs. Each of these has the same weights, and styles that are far too large
-# at one layer: their biases are multiplied by 10. A hook records the features' root mean square behind each layer.
+# The name is all that the generator needs. Each of these has the same weights, and styles that are far too
+# large at one layer: their biases are multiplied by 10. A hook records the features' root mean square behind
+# each layer.
 kinds = ("demodulation", "pixel", "instance", "none")
 curves = {}
 for kind in kinds:
