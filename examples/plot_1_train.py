@@ -7,7 +7,7 @@ whole iteration of StyleGAN2: a step of the generator, path length regularizatio
 the discriminator, R1 every 16th time, and the running average of the generator's weights.
 
 The networks are small, and they see 169 drawings of the embedded demo for less than a minute, which is enough
-to see round yellow things. ``python train.py`` goes on until there are faces.
+to see colored blobs. ``python train.py`` goes on until there are faces.
 """
 
 import matplotlib.pyplot as plt
@@ -38,7 +38,7 @@ model = StyleGAN2(
 optimizers = model.configure_optimizers()
 z, history = torch.randn(24, 64), []
 
-while model.images < 6000:
+while model.images < 3200:
     images, labels = data[torch.randint(len(data), (16,)).tolist()]
     model.iterate(images, labels, *optimizers)
     history.append((model.losses["loss_g"].item(), model.losses["loss_d"].item()))

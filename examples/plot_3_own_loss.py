@@ -62,10 +62,10 @@ for axis, name in zip(axes, ("logistic", "least_squares")):
         batch=16,
     )
     optimizers = model.configure_optimizers()
-    while model.images < 2000:
+    while model.images < 1000:
         model.iterate(*data[torch.randint(len(data), (16,)).tolist()], *optimizers)
     with torch.no_grad():
         samples = model.sampling_generator(torch.randn(12, 64), noise="const")
     axis.imshow(grid(samples, columns=12))
-    axis.set(title=f"{name}, after 2 kimg", xticks=[], yticks=[])
+    axis.set(title=f"{name}, after 1 kimg", xticks=[], yticks=[])
 figure.tight_layout()

@@ -56,7 +56,7 @@ for name, layers in networks.items():
     blocks = [row for row in stylegan2.probe(layers, inputs).rows if row.kind == "Block"]
     axes[0].semilogy([row.rms for row in blocks], marker=".", label=name)
     axes[1].semilogy([row.gradient for row in blocks], marker=".")
-axes[0].set(title="signal", xlabel="block", ylabel="rms")
+axes[0].set(title="signal", xlabel="block", ylabel="rms", ylim=(0.3, 300))
 axes[1].set(title="gradient of the loss", xlabel="block")
 axes[0].legend(fontsize="small")
 figure.tight_layout()

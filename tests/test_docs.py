@@ -1,6 +1,7 @@
 """The documentation's code runs, its extensions of Sphinx work, and golden numbers are unchanged."""
 
 import hashlib
+import os
 import re
 import subprocess
 import sys
@@ -36,7 +37,24 @@ def test_an_example_of_an_extension_runs_by_itself(code, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
-def test_every_kind_of_extension_has_an_example_of_ten_to_forty_lines():
+def test_the_script_of_five_lines_brings_a_users_loss_to_the_command_line(tmp_path):
+    text = (DOCS / "extending.md").read_text()
+    script = re.search(r"^```\n(import sys\nimport my_losses.*?)^```$", text, re.M | re.S)[1]
+    (loss,) = (param.values[0] for param in examples("extending.md") if param.id == "An_adversarial_loss")
+    (tmp_path / "my_losses.py").write_text(loss.partition("\ntiny = ")[0])
+    (tmp_path / "my_train.py").write_text(script)
+    done = subprocess.run(
+        [sys.executable, "my_train.py", "--model.loss", "least_squares", "--print_config"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0 and "loss: least_squares" in done.stdout, done.stderr
+    assert len(script.splitlines()) == 5
+
+
+def test_every_kind_of_extension_has_an_example_of_ten_to_forty_five_lines():
     lengths = {param.id: len(param.values[0].split("\n")) for param in examples("extending.md")}
     assert len(lengths) == 8
     assert all(10 <= length <= 45 for length in lengths.values()), lengths
