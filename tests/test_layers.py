@@ -177,7 +177,7 @@ def rms(x):
 
 
 @pytest.mark.parametrize("kind", ["equalized", "kaiming"])
-def test_layers_keep_unit_variance_at_initialisation(kind):
+def test_layers_keep_unit_variance_at_initialization(kind):
     s = Scalings(weight_scaling=kind)
     x, w, z = torch.randn(16, 256, 16, 16), torch.randn(16, 512), torch.randn(2048, 512)
     # A leaky ReLU of slope 0.2 with gain √2 keeps (1 + 0.2²)/2 · 2 = 1.04 of the power.

@@ -131,8 +131,8 @@ def test_a_dead_generator_gets_a_finite_path_length_gradient():
     assert gradient.item() == 0
 
 
-def test_path_length_does_not_grow_with_the_image_only_if_normalised():
-    """An image that is w everywhere: J of a pixel is 1, so ‖Jᵀy‖ is N(0, 1)·√(H·W), or N(0, 1) normalised."""
+def test_path_length_does_not_grow_with_the_image_only_if_normalized():
+    """An image that is w everywhere: J of a pixel is 1, so ‖Jᵀy‖ is N(0, 1)·√(H·W), or N(0, 1) normalized."""
 
     def mean_square(size, **options):
         ws = torch.ones(4000, 1, 1, requires_grad=True)

@@ -209,7 +209,7 @@ def _bias_act_grad_backward(ctx, v):
     if needed[0]:
         first = _bias_act_grad(v, x, b, scale, noise, *ctx.settings, ctx.order, ctx.from_output)
     if ctx.from_output or ACTS[ctx.settings[0]] in PIECEWISE_LINEAR:
-        # No curvature. Parameters still get zeros, so that no optimiser skips them; x is spared its own.
+        # No curvature. Parameters still get zeros, so that no optimizer skips them; x is spared its own.
         zeros = [torch.zeros_like(t) if need else None for t, need in zip((b, scale, noise), needed[2:5])]
         return first, None, *zeros, *[None] * 7
     if ctx.order == 2:

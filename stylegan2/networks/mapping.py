@@ -10,7 +10,7 @@ from .scalings import Scalings
 
 
 class MappingNetwork(nn.Module):
-    """Latent z and label c to w: normalise, embed, join, then fully connected layers (SG1 §2, SG2 app. B).
+    """Latent z and label c to w: normalize, embed, join, then fully connected layers (SG1 §2, SG2 app. B).
 
     In training mode a call moves `w_avg`, the running mean of w for truncation (SG1 app. B), unless told not
     to.

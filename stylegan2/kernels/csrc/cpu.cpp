@@ -1,5 +1,5 @@
 // CPU kernels: loops over short float buffers that stay in the first-level cache and that the compiler
-// vectorises, spread over PyTorch's own threads. Both ops are bound by memory, so a buffer more costs little.
+// vectorizes, spread over PyTorch's own threads. Both ops are bound by memory, so a buffer more costs little.
 #include "lanes.h"
 #include "ops.h"
 

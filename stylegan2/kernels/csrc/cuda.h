@@ -1,5 +1,5 @@
 // How the CUDA kernels are launched. Both ops are bound by memory: every thread keeps several independent 16-byte loads in flight,
-// and what neighbours share comes from the first-level cache. A kernel is an object with a call operator for one
+// and what neighbors share comes from the first-level cache. A kernel is an object with a call operator for one
 // thread of one block, without shared memory, so that compiled as C++ with SG2_ON_HOST the very same code runs
 // on a machine without a GPU, one thread after another.
 #pragma once
@@ -44,7 +44,7 @@ void launch(const Kernel& kernel, int64_t blocks, const Tensor& x) {
 }
 #endif
 
-// V neighbouring values, moved by one instruction.
+// V neighboring values, moved by one instruction.
 template <typename T, int V>
 struct alignas(sizeof(T) * V) Pack {
   T v[V];

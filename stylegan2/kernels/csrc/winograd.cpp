@@ -35,7 +35,7 @@ constexpr int ALONE = 96;  // so few tiles are one block if there are panels for
 // last that a product reads.
 constexpr int APART = 16;
 
-// Uninitialised floats, on the boundaries of cache lines.
+// Uninitialized floats, on the boundaries of cache lines.
 class Buffer {
   std::unique_ptr<float[]> all;
 
