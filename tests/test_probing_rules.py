@@ -1,12 +1,15 @@
 """The rules of the probe: silent on networks without a fault, and naming each fault that a user can make."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
 from probing_cases import batch, faults, make
 
+from stylegan2.networks.discriminator import Discriminator
 from stylegan2.networks.scalings import Scalings
+from stylegan2.probing import probe
 from stylegan2.probing.measure import probe_model
 from stylegan2.training.regularizers.path_length import PathLength
 from stylegan2.training.regularizers.r1 import R1
@@ -195,3 +198,24 @@ def test_an_average_far_from_the_weights_is_found():
     third = make(16)
     third.generator.mapping.w_avg.fill_(1)
     assert "w_avg of the running average" in faults(third)["EMA far"]
+
+
+@pytest.mark.parametrize("style,d", [("instance", "instance"), ("group", "group"), ("spectral", "spectral")])
+def test_shipped_normalizations_have_no_faults_of_depth_or_filters(style, d):
+    scalings = Scalings(style_normalization=style)
+    model = make(16, scalings=scalings)
+    torch.manual_seed(0)
+    config = replace(model.discriminator.config, normalization=d)
+    model.discriminator = Discriminator(config, scalings)
+    found = faults(model)
+    assert not any(
+        name == "FIR gain" or "depth" in name and "a block" in text for name, text in found.items()
+    )
+
+
+def test_a_foreign_module_whose_clamp_is_a_method_is_probed():
+    class Foreign(torch.nn.Linear):
+        def clamp(self):
+            return 1
+
+    assert probe(Foreign(3, 4), torch.randn(2, 3)).rows[0].clamped is None

@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from stylegan2.networks.discriminator import Discriminator
 from stylegan2.networks.generator import Generator
 from stylegan2.networks.layers import EqualizedConv2d, SynthesisLayer, ToRGBLayer
+from stylegan2.networks.normalization import Normalization
+from stylegan2.networks.normalization.none import NoNormalization
 from stylegan2.networks.scalings import Scalings
 from stylegan2.probing.layers import rms
 
@@ -35,7 +37,14 @@ def block_gains(network: Generator | Discriminator, *, initial: bool = False) ->
             blocks down to 8×8 are measured.
         initial: Draw the weights with the standard deviation of the initialization. Off: with the rms that
             the weights have now.
+
+    Returns:
+        By the block's name. {} for a network that normalizes features or weights: constant signals and weights
+        drawn anew tell nothing of it.
     """
+    plain = Normalization.features, Normalization.weight
+    if any((type(m).features, type(m).weight) != plain for m in normalizations_of(network)):
+        return {}
     scalings = network.scalings if initial else None
     if isinstance(network, Generator):
         ws = network.mapping(*latents(network, 4))[:, :3]
@@ -46,6 +55,11 @@ def block_gains(network: Generator | Discriminator, *, initial: bool = False) ->
         }
     blocks = {f"b{r}": getattr(network, f"b{r}") for r in network.resolutions}
     return {name: _gain(block, scalings, lambda b, x: b(x, None)[0], SIZE) for name, block in blocks.items()}
+
+
+def normalizations_of(network: nn.Module) -> list[Normalization]:
+    """The normalizations of all layers of a network."""
+    return [module for module in network.modules() if isinstance(module, Normalization)]
 
 
 def _gain(block: nn.Module, scalings: Scalings | None, run: Callable, size: int) -> float:
@@ -95,6 +109,8 @@ def filter_gains(generator: Generator, discriminator: Discriminator) -> dict[str
 def _layer_filter_gain(layer: SynthesisLayer | EqualizedConv2d) -> float:
     """Output of the layer with resampling over that without, when its kernels are a single 1 in the middle."""
     layer = copy.deepcopy(layer)
+    if not layer.normalization.demodulates:  # a normalization of a constant signal would hide the filter
+        layer.normalization = NoNormalization(layer.weight)
     k = layer.weight.shape[2] // 2
     layer.weight.zero_()
     layer.weight[:, :, k, k] = 1

@@ -140,8 +140,11 @@ def _record(module: nn.Module, args: tuple, kwargs: dict) -> tuple[list[tuple[nn
             return
         calls[name] += 1
         bound = getattr(layer, "clamp", None)
-        if bound is not None:  # our layers multiply it by the gain of a call, that of a residual branch
-            bound *= kwargs.get("gain", 1.0)
+        if isinstance(bound, (int, float)):  # our layers multiply it by a call's gain, a residual branch's
+            gain = kwargs.get("gain", 1.0)
+            bound *= gain if isinstance(gain, (int, float)) else 1.0
+        else:
+            bound = None
         record = {
             "name": name if calls[name] == 1 else f"{name}#{calls[name]}",
             "leaf": not list(layer.children()) or bool(list(layer.parameters(recurse=False))),

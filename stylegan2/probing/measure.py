@@ -223,7 +223,7 @@ def logits_and_losses(model: StyleGAN2, reals: Tensor, labels: Tensor, z: Tensor
         "loss_g": model.loss.generator(fake_logits, real_logits).item(),
         "gradient_norm_squared": gradient.double().flatten(1).square().sum(dim=1).mean().item(),
         "r1": penalty,
-        "r1_per_loss": penalty / max(loss_d, 1e-30),
+        "r1_per_loss": penalty / max(abs(loss_d), 1e-30),
     }
 
 
