@@ -14,12 +14,11 @@ from torch import Tensor
 
 from stylegan2.cli import (
     CONFIGS,
-    add_model_options,
     build_data,
     build_model,
     exit_status,
-    make_parser,
     select,
+    train_parser,
     with_default_config,
 )
 from stylegan2.data import InfiniteSampler, to_float
@@ -182,15 +181,14 @@ def checkpoint_findings(contents: Mapping, missing: list[str]) -> list[Finding]:
 
 
 def make_probe_parser(prog: str = "stylegan2 probe"):
-    parser = make_parser(
-        prog,
+    """All options of training, since a run's own config.yaml holds them, and those of the probe."""
+    parser = train_parser(prog)
+    parser.description = (
         "Measure what every layer of a generator, a discriminator and their losses does to signal, gradient "
         "and step size on real images; put variants and theory beside it; say in plain words what is wrong. "
-        "Takes the options of train.py. Exit status: 0 no fault, 1 a fault, 2 bad input.",
+        "Takes the options of train.py. Exit status: 0 no fault, 1 a fault, 2 bad input."
     )
     parser.add_class_arguments(ProbeOptions)
-    parser.add_class_arguments(RunOptions)
-    add_model_options(parser)
     return parser
 
 
