@@ -11,6 +11,7 @@ import torch
 from stylegan2 import Discriminator, Generator, Scalings
 from stylegan2.probing import blocks
 from stylegan2.tools.probe import main
+from stylegan2.training.config import TrainingConfig
 from stylegan2.training.module import StyleGAN2
 
 WHY = (Path(__file__).parent.parent / "docs" / "why.md").read_text()
@@ -27,7 +28,7 @@ def models(**scalings):
         torch.manual_seed(seed)
         shared = {"channel_base": 1024, "channel_max": 64, "scalings": Scalings(**scalings)}
         g = Generator(32, z_dim=128, w_dim=128, mapping_layers=2, **shared)
-        yield StyleGAN2(g, Discriminator(32, **shared), scalings=shared["scalings"])
+        yield StyleGAN2(g, Discriminator(32, **shared), TrainingConfig(scalings=shared["scalings"]))
 
 
 def mean_gain(network, **scalings):
