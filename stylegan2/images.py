@@ -13,7 +13,7 @@ from stylegan2.files import replacing
 
 
 def to_picture(image: Tensor) -> Image.Image:
-    """Convert an image (C, H, W), uint8 or float in the nominal range [-1, 1], to a gray, RGB or RGBA picture."""
+    """Convert (C, H, W), uint8 or float in the nominal range [-1, 1], to a gray, RGB or RGBA picture."""
     array = _uint8(image).permute(1, 2, 0).cpu().numpy()
     return Image.fromarray(np.ascontiguousarray(array[:, :, 0] if array.shape[2] == 1 else array))
 

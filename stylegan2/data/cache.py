@@ -13,8 +13,8 @@ from torch import Tensor
 class SharedCache:
     """A cache with room for n decoded images. The process that decodes an image first stores it.
 
-    The memory is an anonymous mapping that forked processes share. Unlike /dev/shm, it is not limited to 64 MB
-    in containers.
+    The memory is an anonymous mapping that forked processes share. Containers limit /dev/shm to 64 MB, but
+    not such memory.
 
     Args:
         n: Number of images.

@@ -139,10 +139,10 @@ class ImageDataset(Dataset):
     def loader(
         self, batch: int, *, seed: int, rank: int = 0, world_size: int = 1, start: int = 0
     ) -> DataLoader:
-        """Make a loader of endless batches: images uint8 (batch, C, R, R), labels float32 (batch, num_classes).
+        """Make an endless loader of images uint8 (batch, C, R, R) and labels float32 (batch, num_classes).
 
-        The arguments are those of `InfiniteSampler`, which determines the order. The number of workers does not
-        change it.
+        The arguments are those of `InfiniteSampler`, which determines the order. The number of workers does
+        not change it.
         """
         workers = self.options.workers
         if workers is None:
@@ -156,7 +156,7 @@ class ImageDataset(Dataset):
             sampler=InfiniteSampler(
                 len(self), batch=batch, seed=seed, rank=rank, world_size=world_size, start=start
             ),
-            batch_size=None,  # the data set gets each list of indices at once, which is faster than one by one
+            batch_size=None,  # the data set gets whole lists of indices, which is faster than single ones
             num_workers=workers,
             pin_memory=torch.cuda.is_available(),
             **parallel,

@@ -80,7 +80,7 @@ def folder_labels(source: Source, images: Sequence[str], path: str | Path) -> La
 
 
 def json_labels(source: Source, images: Sequence[str], path: str | Path) -> Labels:
-    """Read dataset.json. Its labels are all integers (classes) or all lists of numbers of one length (vectors)."""
+    """Read dataset.json, whose labels are all integers (classes) or all vectors of one length."""
     labels = _read_json(source, path)
     unknown = sorted(labels.keys() - set(images))
     missing = [name for name in images if name not in labels]

@@ -20,8 +20,8 @@ class DataOptions:
     """
 
     path: str = "demo"
-    """Folder or zip of images, or a folder in a zip (photos.zip/cats). "demo" is the set of 1,906 emoji in nine
-    folders that comes with the package."""
+    """Folder or zip of images, or a folder in a zip (photos.zip/cats). "demo" is the set of 1,906 emoji in
+    nine folders that comes with the package."""
 
     resolution: int = 32
     """Height and width to which images are resized: a power of two from 4 to 1024."""

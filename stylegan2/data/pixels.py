@@ -10,5 +10,5 @@ def to_float(images: Tensor) -> Tensor:
 
 
 def to_uint8(images: Tensor) -> Tensor:
-    """Map float in -1..1 to uint8 in 0..255, rounded and clamped, for any shape: the inverse of `to_float`."""
+    """Map float in -1..1 to uint8 in 0..255, rounded and clamped, for any shape. It inverts `to_float`."""
     return ((images.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)

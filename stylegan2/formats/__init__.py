@@ -28,8 +28,8 @@ class Format:
     """Tells from the contents of a file whether it has this format."""
 
     load_generator: Callable[[Mapping[str, Any]], tuple[Generator, dict[str, Any]]]
-    """Makes the generator for sampling from the contents of a file, and returns it with the file's information
-    about it (images, class_names, ...)."""
+    """Makes the generator for sampling from the contents of a file, and returns it with the file's
+    information about it (images, class_names, ...)."""
 
 
 formats: Registry[Format] = Registry("checkpoint format", __name__)

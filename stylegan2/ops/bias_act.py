@@ -37,7 +37,7 @@ activations: dict[str, Activation] = {
     "softplus": Activation(lambda x, _: F.softplus(x, threshold=50)),
     "swish": Activation(lambda x, _: x * torch.sigmoid(x), gain=math.sqrt(2)),
 }
-"""Every activation by name. A new entry works everywhere. The compiled kernels know only the entries above."""
+"""Every activation by name. A new entry works everywhere. Compiled kernels exist only for the ones above."""
 
 
 @replaceable

@@ -88,7 +88,7 @@ def conv2d_resample(
 
 
 def _transposed(weight: Tensor, groups: int) -> Tensor:
-    """Reorder (O, I / groups, kh, kw) to (I, O / groups, kh, kw), as torch's transposed convolution takes it."""
+    """Reorder (O, I / groups, kh, kw) to (I, O / groups, kh, kw), as a transposed convolution takes it."""
     o, i, kh, kw = weight.shape
     if groups == 1:
         return weight.transpose(0, 1)
@@ -100,7 +100,10 @@ def _transposed(weight: Tensor, groups: int) -> Tensor:
 def conv2d(
     x: Tensor, weight: Tensor, stride: int = 1, padding: tuple[int, int] = (0, 0), groups: int = 1
 ) -> Tensor:
-    """Compute `torch.nn.functional.conv2d`: x (N, I, H, W), weight (O, I / groups, kh, kw) -> (N, O, H', W')."""
+    """Compute `torch.nn.functional.conv2d`.
+
+    Shape: x (N, I, H, W), weight (O, I / groups, kh, kw) -> (N, O, H', W').
+    """
     return F.conv2d(x, weight, stride=stride, padding=padding, groups=groups)
 
 

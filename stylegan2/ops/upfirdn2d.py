@@ -155,7 +155,7 @@ def check_upfirdn2d(
     down: int | Sequence[int],
     padding: int | Sequence[int],
 ) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int, int, int]]:
-    """Check the arguments of `upfirdn2d`, and return up, down and padding for each axis. Raises ValueError."""
+    """Check the arguments of `upfirdn2d`, and return up, down and padding by axis. Raises ValueError."""
     if x.ndim != 4:
         raise ValueError(f"expected images (N, C, H, W), got shape {tuple(x.shape)}")
     if filter is not None and filter.ndim not in (1, 2):

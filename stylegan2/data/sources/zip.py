@@ -15,8 +15,8 @@ from stylegan2.errors import InputError
 class Zip:
     """The files of a zip, or of a folder in it such as photos.zip/cats.
 
-    A file's name is its path in the zip. If one top folder holds everything, its name is left out. Each process
-    opens the zip again, because forked processes would share one file position.
+    A file's name is its path in the zip. If one top folder holds everything, its name is left out. Each
+    process opens the zip again, because forked processes would share one file position.
     """
 
     def __init__(self, path: str):
