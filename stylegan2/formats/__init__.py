@@ -75,7 +75,7 @@ def load_generator(path: str | Path) -> tuple[Generator, dict[str, Any]]:
         if format.recognizes(contents):
             generator, about = format.load_generator(contents)
             return generator.eval().requires_grad_(False), about
-    known = "; ".join(format.about for format in formats.values())
+    known = " or ".join(format.about for format in formats.values())
     raise InputError(
         f"Expected {known}, found that {path} is a PyTorch file of another kind. Give another file."
     )
