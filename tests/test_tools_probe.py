@@ -89,7 +89,7 @@ def test_what_a_checkpoint_lacks_is_named():
         (finding,) = checkpoint_findings({"optimizer_states": kept}, [])
         assert "optimizers' state" in finding.text
     (finding,) = checkpoint_findings({}, ["generator_ema.mapping.w_avg", "path_length_mean"])
-    for part in ("running average", "path length's mean", "optimizers' state"):
+    for part in ("generator EMA", "path length's mean", "optimizers' state"):
         assert part in finding.text
 
 
