@@ -164,6 +164,7 @@ class Generator(nn.Module):
         psi: float = 1.0,
         cutoff: int | None = None,
         noise: Noise = "random",
+        w_mean: Tensor | None = None,
     ) -> Tensor:
-        """Latents to images: `synthesis(mapping(z, c, psi, cutoff), noise)`."""
-        return self.synthesis(self.mapping(z, c, psi, cutoff), noise)
+        """Latents to images: `synthesis(mapping(z, c, psi, cutoff, w_mean=w_mean), noise)`."""
+        return self.synthesis(self.mapping(z, c, psi, cutoff, w_mean=w_mean), noise)

@@ -22,12 +22,13 @@ from stylegan2.formats import native
 from stylegan2.metrics.options import MetricOptions
 
 from . import checkpoint
-from .callbacks import LossLogger, Progress, Samples, Snapshots, Stop
+from .callbacks import LossLogger, Progress, Snapshots, Stop
 from .data import TrainingData, check_batch
 from .evaluation import Evaluation
 from .loggers import make_loggers
 from .module import Diverged, StyleGAN2
 from .options import LAST, RUN_FOLDER, RunOptions, is_first_process
+from .samples import Samples
 from .strategy import LeanDDP
 
 
