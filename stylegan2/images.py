@@ -14,7 +14,7 @@ from stylegan2.files import replacing
 
 
 def to_picture(image: Tensor) -> Image.Image:
-    """Convert (C, H, W), uint8 or float in the nominal range [-1, 1], to a picture: gray, RGB or RGBA."""
+    """Convert (C, H, W), uint8 or float in the nominal range [-1, 1], to a gray, RGB or RGBA picture."""
     image = to_uint8(image) if image.is_floating_point() else image
     array = image.permute(1, 2, 0).cpu().numpy()
     return Image.fromarray(np.ascontiguousarray(array[:, :, 0] if array.shape[2] == 1 else array))
@@ -23,7 +23,7 @@ def to_picture(image: Tensor) -> Image.Image:
 def grid(images: Tensor, columns: int) -> Image.Image:
     """Lay out images (N, C, H, W), uint8 or float in [-1, 1], row by row without gaps.
 
-    The rest of the last row stays white.
+    Unused cells of the last row are white.
     """
     return sheet(map(to_picture, images), columns, -(-len(images) // columns))
 
@@ -51,6 +51,6 @@ def enlarged(picture: Image.Image, scale: int) -> Image.Image:
 
 
 def save_png(picture: Image.Image, path: str | Path) -> None:
-    """Write a PNG file. A file of that name is replaced at the end; missing folders are made."""
+    """Write a PNG file atomically. A file of that name is replaced, and missing folders are made."""
     with replacing(path) as temporary:
         picture.save(temporary, format="PNG")
