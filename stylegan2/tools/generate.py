@@ -1,4 +1,4 @@
-"""Images from a checkpoint: a PNG for each seed and label, and all of them in grids."""
+"""`stylegan2 generate`: writes images of a checkpoint, one PNG per seed and label, and grids of them."""
 
 from __future__ import annotations
 
@@ -54,29 +54,28 @@ def generate(
 ) -> None:
     """Generate images from a checkpoint: every seed with every class.
 
-    A seed gives the same image whatever other seeds and classes are asked for.
+    The image of a seed does not depend on the other seeds and classes.
 
     Args:
-        checkpoint: A .ckpt file that training wrote, or a state dictionary with the official names.
-        out: Folder for seed0042.png or seed0042-class3-cats.png, one for each pair, and grid.png.
-        seeds: Numbers and ranges: 0-15,42.
-        psi: Truncation. Below 1 the images vary less and are more typical. 1 changes nothing, 0 gives the mean
-            image.
-        cutoff: Truncate this many of the generator's layers, the coarsest. null: all.
-        center: What truncation goes towards: the mean of w of the image's class or label, or the global
-            running mean over all classes, as in the official code. The same without classes.
-        noise: "const" takes the stored noise, "random" new noise for each seed, "none" leaves noise out.
-        classes: Classes of a conditional network: numbers, ranges and names, such as 0-2,cats. null: all.
-        label: One label vector instead of classes, for a network that was trained with vectors or to mix
-            classes: 0.3,0.7,0.25. Write --label=-1,0.5 if it begins with a minus.
-        grid: Columns x rows of a grid, such as 4x4. More images fill several grids, grid-1.png and so on.
-            null: chosen by the number of images. none: write no grid.
-        scale: Write every pixel as a square of so many pixels a side. null: only grids of small images are
-            enlarged.
+        checkpoint: A .ckpt file that training wrote, or a file with an official state dictionary.
+        out: Folder for the grid and for one file per seed and class, such as seed0042-class3-cats.png.
+        seeds: Numbers and ranges, such as 0-15,42.
+        psi: Truncation. Below 1, images are more typical and vary less. 0 gives the mean image, 1 no truncation.
+        cutoff: Number of rows of ws that truncation changes, from the coarsest on. null: all.
+        center: What truncation goes towards. class uses the mean of w over the image's own class or label,
+            global the running mean of w over all of them, as the official code does.
+        noise: const uses the stored noise, random draws noise from the seed, none adds no noise.
+        classes: Classes of a conditional network, as numbers, ranges and names, such as 0-2,cats. null: all.
+        label: One label vector instead of classes, such as 0.3,0.7,0.25. Write --label=-1,0.5 if the first
+            number is negative.
+        grid: Columns x rows of a grid, such as 4x4. More images fill several grids. null: chosen by the number
+            of images. none: no grid.
+        scale: Enlarges every pixel to a square of so many pixels a side. null: only in grids of small images.
         device: auto, cpu, cuda or cuda:N.
 
     Raises:
-        InputError: An option that does not fit the checkpoint, or a file that cannot be read or written.
+        InputError: The checkpoint cannot be read, the folder cannot be written to, or an option is wrong or does
+            not fit the checkpoint.
     """
     numbers = parse_numbers(seeds, "--seeds")
     _check(psi, cutoff, scale)
@@ -125,19 +124,19 @@ def generate_image(
     noise: Literal["const", "random", "none"] = "const",
     w_mean: Tensor | None = None,
 ) -> Tensor:
-    """The image (C, R, R) of one seed, on the CPU.
+    """The image (C, R, R) of one seed, on the CPU, usually in [-1, 1].
 
-    One at a time, since convolutions of other batch sizes round differently. The latent is that of the
-    official implementation's seed.
+    The latent is the one that the official implementation draws for this seed. Images are generated one at a
+    time, because convolutions round differently for other batch sizes.
 
     Args:
-        network: In evaluation mode.
-        seed: Of the latent, and of random noise.
+        network: The generator.
+        seed: Seed of the latent and of random noise.
         label: (num_classes,).
-        psi: Truncation.
-        cutoff: Truncate this many layers, the coarsest. None: all.
-        noise: As for the network.
-        w_mean: What truncation goes towards. None: the network's `w_avg`.
+        psi: Truncation. 1: none.
+        cutoff: Number of rows of ws that truncation changes. None: all.
+        noise: The noise mode of the generator.
+        w_mean: What truncation goes towards. None: the generator's `w_avg`.
     """
     parameter = next(network.parameters())
     z = torch.from_numpy(np.random.RandomState(seed).randn(1, network.z_dim)).to(parameter)
@@ -151,7 +150,9 @@ def _check(psi: float, cutoff: int | None, scale: int | None) -> None:
     if not math.isfinite(psi):
         raise InputError(f"--psi expects a finite number, found {psi}. 1 is no truncation.")
     if cutoff is not None and cutoff < 0:
-        raise InputError(f"--cutoff expects a number of layers, 0 or more, found {cutoff}. null: all.")
+        raise InputError(
+            f"--cutoff expects a number of layers, 0 or more, found {cutoff}. Leave it out for all layers."
+        )
     if scale is not None and scale < 1:
         raise InputError(f"--scale expects a whole number, 1 or more, found {scale}.")
 
@@ -233,5 +234,5 @@ def _device(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise InputError(f"--device {name} cannot be had here: {error}. Try cpu.") from error
+        raise InputError(f"--device {name} is not available on this machine: {error}. Try cpu.") from error
     return device

@@ -1,4 +1,4 @@
-"""What happens around training: progress, numbers, snapshots, the end."""
+"""Lightning callbacks of a run: progress bar, logging, checkpoints and stopping."""
 
 from __future__ import annotations
 
@@ -18,9 +18,12 @@ from .module import StyleGAN2
 
 
 class Progress(pl.Callback):
-    """One bar over the run's kimg, with the estimate of what remains and the latest losses.
+    """A progress bar over the run's kimg, with the estimated time left and the latest losses.
 
-    It looks at the losses only when it draws them, once a second, since looking waits for the GPU.
+    Reading a loss waits for the GPU. The bar therefore reads them only when it redraws, once per second.
+
+    Args:
+        kimg: Length of the run in thousands of images.
     """
 
     SHORT = {"loss_g": "G", "loss_d": "D", "r1": "R1", "path_length": "PL"}
@@ -64,9 +67,10 @@ class Progress(pl.Callback):
 
 
 class LossLogger(pl.Callback):
-    """Every so many kimg, the speed, and each loss's mean over the iterations that computed it.
+    """Logs one row of numbers every `every_kimg` thousand images.
 
-    Those since the last time; a penalty that none of them computed is left out.
+    A row holds the speed and the mean of each loss over the iterations that computed it since the previous
+    row. A penalty that none of them computed is left out.
     """
 
     def __init__(self, every_kimg: float):
@@ -102,7 +106,10 @@ class LossLogger(pl.Callback):
 
 
 class Snapshots(pl.Callback):
-    """Every so many kimg, and at the end, checkpoints/last.ckpt, with a numbered copy each time."""
+    """Writes last.ckpt every `every_kimg` thousand images and at the end.
+
+    Each write before the end also makes a copy that is named after the kimg.
+    """
 
     def __init__(self, folder: Path, every_kimg: float):
         self.folder, self.every = folder, every_kimg * 1000
@@ -121,9 +128,9 @@ class Snapshots(pl.Callback):
 
 
 class Stop(pl.Callback):
-    """Ends training after so many kimg, or at Ctrl-C or SIGTERM, between two iterations.
+    """Ends training between two iterations, after `kimg` thousand images or at Ctrl-C or SIGTERM.
 
-    A second signal ends it at once.
+    A second signal ends the process immediately.
     """
 
     def __init__(self, kimg: float):
@@ -137,7 +144,9 @@ class Stop(pl.Callback):
     def _handle(self, number: int, frame) -> None:
         self.signal = number
         self._restore()
-        tqdm.write("\nStopping after this iteration and saving; once more to stop at once.")
+        tqdm.write(
+            "\nStopping after this iteration and saving. Send the signal again to stop without saving."
+        )
 
     def _restore(self) -> None:
         while self._handlers:
@@ -153,7 +162,7 @@ class Stop(pl.Callback):
 
 
 def kimg_name(module: StyleGAN2) -> str:
-    """Name of what a run wrote now, which sorts by age: kimg00123.424."""
+    """The base name of a file that a run writes now, such as kimg00123.424. Names sort by age."""
     return f"kimg{module.images / 1000:09.3f}"
 
 
