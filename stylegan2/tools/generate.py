@@ -91,15 +91,14 @@ def generate(
         print(class_table(names), flush=True)
 
     def pictures() -> Iterator[Image.Image]:
-        """Write an image after the other, and give each to the grid that it belongs to."""
-        for label in labels:
+        """Write one image after the other, and yield each for the grid that it belongs to."""
+        for c in labels:
             w_mean = None
             if network.num_classes and center == "class" and psi != 1:
-                w_mean = network.mapping.w_mean(label.vector[None])
+                w_mean = network.mapping.w_mean(c.vector[None])
             for seed in chain(*numbers):
-                image = generate_image(network, seed, label.vector, psi, cutoff, noise, w_mean)
-                picture = to_picture(image)
-                save_png(enlarged(picture, scale or 1), folder / f"seed{seed:04d}{label.suffix}.png")
+                picture = to_picture(generate_image(network, seed, c.vector, psi, cutoff, noise, w_mean))
+                save_png(enlarged(picture, scale or 1), folder / f"seed{seed:04d}{c.suffix}.png")
                 progress.update()
                 yield enlarged(picture, zoom)
 
@@ -158,12 +157,16 @@ def _check(psi: float, cutoff: int | None, scale: int | None) -> None:
 
 
 def _page(text: str | None, count: int, labels: int, side: int) -> tuple[int, int]:
-    """Columns and rows of a grid of `count` images of this side, all seeds of a label after each other.
+    """Columns and rows of a grid, (0, 0) for no grid. The seeds of one label come after each other.
 
-    (0, 0) stands for no grid.
+    Args:
+        text: The option --grid.
+        count: Number of images in all.
+        labels: Number of labels in all.
+        side: Height and width of an image in the grid.
 
     Raises:
-        InputError: The text names no size, or a larger one than programs open.
+        InputError: The option is no size, or larger than programs open.
     """
     if side**2 > PIXELS:
         raise InputError(
@@ -193,7 +196,7 @@ def _page(text: str | None, count: int, labels: int, side: int) -> tuple[int, in
 
 
 def _write_pages(pictures: Iterator[Image.Image], count: int, columns: int, rows: int, folder: Path) -> str:
-    """Write the grids, one after the other, so that one of them is in memory. Says what was written."""
+    """Write the grids one after the other, so that only one is in memory, and say what was written."""
     if not columns:
         for _ in pictures:
             pass

@@ -1,4 +1,4 @@
-"""Sample grids: what the network makes of the same latents and labels, again and again during training."""
+"""Sample grids: images of the same latents and labels, again and again during training."""
 
 from __future__ import annotations
 
@@ -21,10 +21,16 @@ MANY, TALL = 16 * 12, 4096
 
 
 class Samples(pl.Callback):
-    """Every so many kimg a grid of images from the same latents: samples/kimg00123.424.png.
+    """Writes a grid of images from the same latents every `every_kimg` thousand images.
 
-    Beside it reals.png shows training images. Both show the same labels at the same places. These are those
-    of the training images: of every class as many, or of as many classes as fit.
+    Files are named like kimg00123.424.png. reals.png in the same folder shows training images, whose labels the
+    grids have too, each at the same place. Every class has as many images, or as many classes as fit have one.
+
+    Args:
+        folder: Folder for the PNG files.
+        every_kimg: Thousands of images between two grids. 0: only at the start and the end.
+        dataset: Training images.
+        seed: Seed of the latents and of the choice of training images.
     """
 
     def __init__(self, folder: Path, every_kimg: float, dataset: ImageDataset, seed: int):
@@ -68,9 +74,10 @@ class Samples(pl.Callback):
 
 
 def grid_size(resolution: int, classes: int = 0) -> tuple[int, int]:
-    """(columns, rows) of a sample grid: about 1,000 pixels wide, and at most 16 by 12 images.
+    """(columns, rows) of a sample grid about 1,000 pixels wide, with at most 16 columns and 12 rows.
 
-    With classes, every class has rows of its own if it can, and else as many classes as fit have an image.
+    With classes, every class gets rows of its own where they fit. Otherwise there is an image of every class, or
+    of as many as fit.
     """
     columns = min(16, max(4, 1024 // resolution))
     rows = math.ceil(columns * 3 / 4)
@@ -82,10 +89,9 @@ def grid_size(resolution: int, classes: int = 0) -> tuple[int, int]:
 
 
 def balanced_images(dataset: ImageDataset, count: int, random: torch.Generator) -> list[int]:
-    """Rows of the data set (count,), random images: of one class after the other, the same number of each.
+    """Random rows of the data set, `count` of them: class after class, as many of each as of the others.
 
-    With more classes than `count` every so many classes is left out. With fewer images than `count` they come
-    again.
+    If there are more classes than `count`, some are left out evenly. If there are fewer images, they repeat.
     """
     order = torch.randperm(dataset.num_images, generator=random)
     groups = [order]
