@@ -1,10 +1,13 @@
 """Labels of generated images: all pairs of seeds and classes, by number and name; vectors; truncation."""
 
+import re
+import shlex
 from itertools import chain
 
 import numpy as np
 import pytest
 import torch
+from image_sets import noise, write_labels
 from PIL import Image
 
 from stylegan2.__main__ import run
@@ -103,6 +106,25 @@ def test_a_label_vector_is_given_as_numbers(vectors, tmp_path):
     network, _ = load_generator(vectors)
     expected = to_picture(generate_image(network, 3, torch.tensor([0.3, 0.7, 0.25])))
     assert np.array_equal(np.asarray(Image.open(tmp_path / "seed0003-label0.3,0.7,0.25.png")), expected)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_command_that_a_run_with_vectors_prints_at_its_end_works(tmp_path, capsys):
+    for k in range(8):
+        noise(tmp_path / f"data/{k}.png", 8, k)
+    write_labels(tmp_path / "data", [[f"{k}.png", [k / 10, -0.5, 1e-3]] for k in range(8)])
+    (tmp_path / "tiny.yaml").write_text(
+        f"data: {{path: {tmp_path / 'data'}, resolution: 8, classes: labels}}\n"
+        f"runs: {tmp_path / 'runs'}\nname: tiny\nkimg: 0.008\nbatch: 8\naccelerator: cpu\nmodel:\n"
+        "  generator: {z_dim: 8, w_dim: 8, mapping_layers: 2, channel_base: 64, channel_max: 8}\n"
+        "  discriminator: {channel_base: 64, channel_max: 8, mapping_layers: 2}\n",
+        encoding="utf-8",
+    )
+    assert run("train", ["--config", str(tmp_path / "tiny.yaml")], "train.py") == 0
+    (command,) = re.findall(r"^Generate .* generate (.*)$", capsys.readouterr().out, re.M)
+    assert run("generate", shlex.split(command), "generate.py") == 0
+    generated = tmp_path / "runs" / "tiny" / "generated"
+    assert len(list(generated.glob("seed*-label0,-0.5,0.001.png"))) == 16
 
 
 def test_a_label_may_mix_classes_and_begin_with_a_minus(classes, tmp_path):
