@@ -217,12 +217,12 @@ def _writable(out: str) -> Path:
     Raises:
         InputError: There can be no such folder, or nothing can be written into it.
     """
-    folder = Path(out).expanduser()
     try:
+        folder = Path(out).expanduser()
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
-    except (OSError, ValueError) as error:  # ValueError: a name that no system has
+    except (OSError, ValueError, RuntimeError) as error:  # such as a character 0, or no such user's home
         raise InputError(
             f"--out expects a folder that can be written to, found {printable(out)} "
             f"({getattr(error, 'strerror', None) or error}). Name another one."

@@ -152,7 +152,7 @@ def _vector(text: str, width: int) -> Label:
 
 def _class_name(number: int, width: int, names: Sequence[str] | None) -> str:
     digits = f"{number:0{len(str(width - 1))}d}"
-    name = safe_name(names[number]) if names else ""
+    name = safe_name(names[number]) if names and number < len(names) else ""
     return f"{digits}-{name}" if name not in ("", str(number)) else digits
 
 
