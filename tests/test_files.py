@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from stylegan2 import files
 from stylegan2.files import markdown_table, replacing, safe_name, text_table, write_text
 
 
@@ -105,7 +106,9 @@ def test_a_safe_name_is_a_file_name_on_any_system(text, name, tmp_path):
 
 
 def test_a_safe_name_can_be_written_where_file_names_are_ascii():
-    code = "import os; from stylegan2.files import safe_name; print(os.fsencode(safe_name('K\\u00e4se')))"
+    code = "import os, runpy, sys; name = runpy.run_path(sys.argv[1])['safe_name']('K\\u00e4se')"
+    code += "; print(os.fsencode(name))"
     environment = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=True)
+    command = [sys.executable, "-c", code, files.__file__]
+    done = subprocess.run(command, env=environment, capture_output=True, check=True)
     assert done.stdout.strip() == b"b'K_se'"

@@ -97,7 +97,7 @@ def test_checkpoints_open_without_running_code_and_without_configuration(checkpo
         (["--seeds", "0-99999", "--grid", "300x300", "--scale", "16"], "smaller grid"),
         (["--scale", "0"], "--scale"),
         (["--scale", "2000"], "--scale"),
-        (["--psi", "nan"], "--psi"),
+        (["--psi", ".inf"], "--psi"),
         (["--classes", "99"], "classes"),
         (["--cutoff", "-1"], "found -1"),
         (["--device", "cuda:77"], "cuda:77"),

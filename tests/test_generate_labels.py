@@ -28,7 +28,9 @@ def make(path, names, width=3):
     g = Generator(8, num_classes=width, z_dim=8, w_dim=8, mapping_layers=2, channel_base=64)
     z, c = torch.randn(3000, 8), torch.eye(width).repeat(1000, 1)
     g.mapping.w_avg.copy_(g.mapping(z, c, update_w_avg=False)[:, 0].detach().mean(0))
-    state = native.plain(g.config, DiscriminatorConfig(8, num_classes=width, channel_base=64), g.scalings)
+    state = native.plain(
+        g.config, DiscriminatorConfig(resolution=8, num_classes=width, channel_base=64), g.scalings
+    )
     state |= {"samples_from": "generator_ema", "images": 0, "iteration": 0, "class_names": names}
     weights = {f"generator_ema.{name}": value for name, value in g.state_dict().items()}
     torch.save({"state_dict": weights, native.KEY: state}, path)
