@@ -79,7 +79,7 @@ def peak_mb(function: Callable[[], object], device: str) -> float | None:
         return torch.cuda.max_memory_allocated() / 1e6
     if not os.path.exists("/proc/self/clear_refs"):
         return None
-    allocation.give_back()  # what earlier measurements left behind
+    allocation.release_freed_memory()  # what earlier measurements left behind
     Path("/proc/self/clear_refs").write_text("5")
     function()
     status = Path("/proc/self/status").read_text()
