@@ -20,22 +20,25 @@ def accept_any_character() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def exit_status(command: Callable[[], int]) -> int:
-    """Run a command. An error that the user can mend ends it with the message alone.
+def exit_status(command: Callable[[list[str]], int], args: list[str]) -> int:
+    """Run a command. An error that the user can correct is printed without a traceback.
 
     Returns:
         The command's own status. 2: bad input. 1: the disk is full. 130: Ctrl-C. 141: nobody reads the output.
     """
     try:
-        status = command()
+        status = command(args)
         sys.stdout.flush()
         return status
     except InputError as error:
         return _refuse(str(error))
     except ImportError as error:
-        if not isinstance(error, ValueError):  # the parser's refusal of a class path is both
+        if not isinstance(error, ValueError):  # the parser's error for a class path is a subclass of both
             raise
-        return _refuse(f"options are plain values, and no class is imported for one. {error}")
+        return _refuse(
+            "Expected plain values as options, found the path of a class, which is never imported. "
+            f"Give a plain value. {error}"
+        )
     except UnicodeEncodeError as error:
         if error.encoding != sys.getfilesystemencoding() or error.encoding == "utf-8":
             raise

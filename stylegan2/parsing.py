@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn, get_args, get_origin
 
 import yaml
-from jsonargparse import ActionConfigFile, ArgumentParser, Namespace, set_parsing_settings
+from jsonargparse import ActionConfigFile, ArgumentParser, Namespace
 
 from stylegan2.errors import InputError
 
@@ -41,6 +41,9 @@ class Parser(ArgumentParser):
     _file: str = ""
     """The file that is being read."""
 
+    def __init__(self, *args: Any, **options: Any):
+        super().__init__(*args, allow_abbrev=False, **options)
+
     def parse_args(self, args: Sequence[str], *rest: Any, **options: Any) -> Namespace:  # type: ignore[override]
         """Parse a command line. It ends here, with status 0, if it asks for help or for the configuration.
 
@@ -52,10 +55,7 @@ class Parser(ArgumentParser):
         if HELP & set(args):
             self._explain(args)
         config = super().parse_args([arg for arg in args if arg != PRINT], *rest, **options)
-        for action in self._actions:
-            hint = getattr(action, "_typehint", None)
-            if hint is not None and config.get(action.dest, "") is None and not _accepts_null(hint):
-                self.error(f"--{action.dest} expects {_in_words(str(hint))}, found null.")
+        self._refuse_null(config)
         if PRINT in args:
             derived = self.resolve(config)
             if derived:
@@ -75,6 +75,7 @@ class Parser(ArgumentParser):
             config = self.get_defaults()
             for file in files:
                 ConfigFile.lay_over(self, config, "config", file)
+            self._refuse_null(config)
             self.resolve(config)
             for action in self._actions:
                 if action.dest in config and action.dest != "config":
@@ -82,6 +83,13 @@ class Parser(ArgumentParser):
             self.description = f"{self.description} The defaults below are those of {', '.join(files)}."
         self.print_help()
         self.exit()
+
+    def _refuse_null(self, config: Namespace) -> None:
+        """Refuse null where the type has no such value, which jsonargparse does not."""
+        for action in self._actions:
+            hint = getattr(action, "_typehint", None)
+            if hint is not None and config.get(action.dest, "") is None and not _accepts_null(hint):
+                self.error(f"--{action.dest} expects {_in_words(str(hint))}, found null.")
 
     def _written_out(self, args: Sequence[str]) -> list[str]:
         """The arguments, with lists in brackets and switches with their value."""
@@ -219,16 +227,6 @@ def read_yaml(path: Path) -> tuple[str, dict[str, Any]]:
     if options is not None and not isinstance(options, dict):
         raise InputError(f"Expected options such as kimg: 100 in {path}, found {str(options)[:60]!r}.")
     return text, options or {}
-
-
-def make_parser(prog: str, description: str, allow: Sequence[str] = ()) -> Parser:
-    """A parser that imports nothing which a configuration names, but the dataclasses in `allow`."""
-    set_parsing_settings(
-        docstring_parse_attribute_docstrings=True,
-        import_path_denylist=["*"],
-        import_path_allowlist=list(allow),
-    )
-    return Parser(prog=prog, usage=f"{prog} [options]", description=description, allow_abbrev=False)
 
 
 def _alternatives(hint: Any) -> list[Any]:
