@@ -27,6 +27,9 @@ UNITS = {"year": 365.25 * DAY, "day": DAY, "hour": HOUR, "minute": 60.0, "second
 LONG = 3 * DAY
 """A run on a CPU that takes more seconds than this is told what would fit."""
 
+STARTING = 0.03
+"""Seconds in which the host starts the ops of an iteration, about 3,000."""
+
 MUCH = 10e9
 """Checkpoints of more bytes than this come with the advice to keep fewer."""
 
@@ -90,14 +93,24 @@ def training_flops(
 @torch.no_grad()
 def convolution_speed(device: torch.device, seconds: float = 0.1) -> float:
     """Floating-point operations per second of a 3×3 convolution of 64 channels at 32×32, measured now."""
+    wait = torch.cuda.synchronize if device.type == "cuda" else lambda: None
     x, weight = torch.ones(4, 64, 32, 32, device=device), torch.ones(64, 64, 3, 3, device=device)
     flops = 2 * weight.numel() * x[:, 0].numel()
     best, end = math.inf, time.perf_counter() + seconds
     while time.perf_counter() < end or best == math.inf:
+        wait()
         start = time.perf_counter()
         F.conv2d(x, weight, padding=1)
+        wait()
         best = min(best, time.perf_counter() - start)
     return flops / best
+
+
+def training_seconds(model: StyleGAN2, kimg: float, device: torch.device) -> float:
+    """Estimate roughly how long training takes, by the speed of convolutions and by the time to start the ops."""
+    flops = training_flops(model.generator.config, model.discriminator.config, model.regularizers.values())
+    iterations = 1000 * kimg / model.batch
+    return max(1000 * kimg * flops / convolution_speed(device), iterations * STARTING)
 
 
 def time_on_cpu(model: StyleGAN2, kimg: float, speed: float) -> str:
@@ -145,7 +158,7 @@ class MeasuredDuration(pl.Callback):
 def duration(seconds: float) -> str:
     """A time in its largest unit: "2.1 years", "40 minutes"."""
     unit, size = next(((u, s) for u, s in UNITS.items() if seconds >= s), ("second", 1.0))
-    number = f"{seconds / size:.2g}" if seconds / size < 99.5 else f"{seconds / size:,.0f}"
+    number = _two_digits(seconds / size)
     return f"{number} {unit}" + ("" if number == "1" else "s")
 
 
@@ -153,7 +166,14 @@ def images_per_second(rate: float) -> str:
     """A speed of training in a unit in which it is no 0: kimg/s, img/s or s/img."""
     if rate >= 10:
         return f"{rate / 1000:.2g} kimg/s"
-    return f"{rate:.2g} img/s" if rate >= 0.1 else f"{1 / rate:.2g} s/img" if rate > 0 else "? img/s"
+    if rate >= 0.1:
+        return f"{rate:.2g} img/s"
+    return f"{_two_digits(1 / rate)} s/img" if rate > 0 else "? img/s"
+
+
+def _two_digits(x: float) -> str:
+    """A number of two significant digits, or more before the decimal point."""
+    return f"{x:.2g}" if x < 99.5 else f"{x:,.0f}"
 
 
 def _one_digit(x: float) -> float:
@@ -195,4 +215,4 @@ def disk(model: StyleGAN2, options: RunOptions, folder: Path) -> str:
 def _size(number: float) -> str:
     """Bytes as "660 MB"."""
     unit, size = next(((u, s) for u, s in (("GB", 1e9), ("MB", 1e6)) if number >= s), ("kB", 1e3))
-    return f"{number / size:.2g} {unit}" if number < 99.5 * size else f"{number / size:.0f} {unit}"
+    return f"{_two_digits(number / size)} {unit}"
