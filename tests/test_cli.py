@@ -217,7 +217,8 @@ def test_a_path_without_configuration_takes_the_auto_recipe(capsys):
     with pytest.raises(SystemExit):
         run("train", ["--data.path", "photos", "--print_config"], "train.py")
     config = yaml.safe_load(capsys.readouterr().out)
-    assert config["model"]["generator"]["channel_base"] == 16384 and config["model"]["r1"]["gamma"] is None
+    assert config["model"]["generator"]["channel_base"] == 16384
+    assert config["model"]["r1"]["gamma"] == pytest.approx(0.0002 * 256**2 / 32)
 
 
 def test_help_explains_every_field_with_its_default(capsys):

@@ -103,8 +103,8 @@ def test_a_configuration_may_come_from_any_editor(tmp_path, encoding):
 
 
 def test_lists_and_switches_may_be_written_shortly():
-    args = "--loggers wandb,tensorboard --metrics.names=random_frechet --devices 0,2 --model.betas 0,0.9 --data.mirror"
-    config = train_parser().parse_args([*args.split(), "--name", "1e3"])
+    lists = "--loggers wandb,tensorboard --metrics.names=random_frechet --devices 0,2 --model.betas 0,0.9"
+    config = train_parser().parse_args([*lists.split(), "--data.mirror", "--name", "1e3"])
     assert config.loggers == ["wandb", "tensorboard"] and config.metrics.names == ["random_frechet"]
     assert config.devices == [0, 2] and tuple(config.model.betas) == (0, 0.9)
     assert config.data.mirror is True and config.name == "1e3"

@@ -19,6 +19,7 @@ from stylegan2.ablation import plan, run
 from stylegan2.ablation.study import CYCLE, Study, load_study, longest_runs, parse_duration, training_seconds
 from stylegan2.cli import build_data, build_model, select, train_parser, with_default_config
 from stylegan2.errors import InputError
+from stylegan2.parsing import Parser
 from stylegan2.registry import check_choices
 from stylegan2.training.options import RunOptions
 
@@ -90,6 +91,19 @@ class AblationOptions:
             )
 
 
+def make_ablate_parser(prog: str = "stylegan2 ablate") -> Parser:
+    """Make the parser of all options of training and those of a study."""
+    parser = train_parser(prog)
+    parser.description = (
+        "Train the configuration as it is and with one change at a time, with several seeds, and report the "
+        "effect of each change in report.html and report.md. --fields switches scalings off. --field with "
+        "--values tries several values of one constant. All options of training can be given too. The default "
+        "--config is the demo."
+    )
+    parser.add_class_arguments(AblationOptions)
+    return parser
+
+
 def ablate_command(args: list[str], prog: str = "stylegan2 ablate") -> int:
     """Plan or continue a study, run it, and write its report.
 
@@ -100,14 +114,7 @@ def ablate_command(args: list[str], prog: str = "stylegan2 ablate") -> int:
     Raises:
         InputError: The options do not fit together, or the study cannot run.
     """
-    parser = train_parser(prog)
-    parser.description = (
-        "Train the configuration as it is and with one change at a time, with several seeds, and report the "
-        "effect of each change in report.html and report.md. --fields switches scalings off. --field with "
-        "--values tries several values of one constant. All options of training can be given too. The default "
-        "--config is the demo."
-    )
-    parser.add_class_arguments(AblationOptions)
+    parser = make_ablate_parser(prog)
     config = parser.parse_args(with_default_config(args))
     options = AblationOptions(**{f.name: config.pop(f.name) for f in dataclasses.fields(AblationOptions)})
     if options.report_only:
