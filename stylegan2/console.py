@@ -27,9 +27,10 @@ def exit_status(command: Callable[[list[str]], int], args: list[str]) -> int:
         The command's own status. 2: bad input. 1: the disk is full. 130: Ctrl-C. 141: nobody reads the output.
     """
     try:
-        status = command(args)
-        sys.stdout.flush()
-        return status
+        try:
+            return command(args)
+        finally:
+            sys.stdout.flush()
     except InputError as error:
         return _refuse(str(error))
     except ImportError as error:

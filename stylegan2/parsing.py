@@ -78,7 +78,7 @@ class Parser(ArgumentParser):
             self._refuse_null(config)
             self.resolve(config)
             for action in self._actions:
-                if action.dest in config and action.dest != "config":
+                if hasattr(action, "_typehint"):
                     action.default = config[action.dest]
             self.description = f"{self.description} The defaults below are those of {', '.join(files)}."
         self.print_help()

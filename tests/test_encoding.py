@@ -1,12 +1,17 @@
 """Our text files are UTF-8 whatever the system's encoding, and no character ends a command."""
 
 import ast
+import io
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+
+from stylegan2.console import accept_any_character, exit_status
 
 ROOT = Path(__file__).parent.parent
 SOURCES = [
@@ -85,17 +90,52 @@ def test_a_run_and_its_pictures_under_a_foreign_encoding(tmp_path, environment):
     assert status == 0 and (folder / "out" / "grid.png").is_file(), error.decode(errors="replace")
 
 
-SAY = "from stylegan2.console import accept_any_character as a; a(); import sys; print('×²…я\\udcff'); "
-
-
-@pytest.mark.parametrize("encoding", ["cp1251", "cp437", "ascii", "cp932:strict", "utf-8"])
-def test_no_character_ends_a_command(tmp_path, encoding):
-    code = SAY + "print('×я\\udcff', file=sys.stderr)"
-    status, out, error = start(["-c", code], tmp_path, PYTHONIOENCODING=encoding)
-    assert status == 0 and out.strip() and error.strip()
+@pytest.mark.parametrize("encoding", ["cp1251", "cp437", "ascii", "cp932", "utf-8"])
+def test_no_character_ends_a_command(monkeypatch, encoding):
+    for name in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, name, io.TextIOWrapper(io.BytesIO(), encoding=encoding))
+    accept_any_character()
+    for stream in (sys.stdout, sys.stderr):
+        print("32×32, ² … я \udcff", file=stream, flush=True)
+        assert b"\\udcff" in stream.buffer.getvalue()
 
 
 def test_a_process_of_a_study_takes_any_character_too():
     assert "accept_any_character()" in (ROOT / "stylegan2" / "ablation" / "run.py").read_text(
         encoding="utf-8"
     )
+
+
+@pytest.mark.parametrize(
+    "error, status, words",
+    [
+        (PermissionError(13, "Permission denied", "runs"), 2, "Permission denied: runs"),
+        (OSError(28, "No space left on device"), 1, "Make room"),
+        (KeyboardInterrupt(), 130, "Interrupted"),
+        (UnicodeEncodeError("ascii", "ü", 0, 1, "no"), 2, "PYTHONUTF8"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",
+)
+def test_what_the_system_refuses_is_told_without_a_traceback(monkeypatch, capsys, error, status, words):
+    monkeypatch.setattr(sys, "getfilesystemencoding", lambda: "ascii")
+
+    def command(args):
+        raise error
+
+    assert exit_status(command, []) == status
+    assert words in capsys.readouterr().err
+
+
+def test_a_reader_that_stops_reading_ends_a_command_quietly(tmp_path):
+    code = "from stylegan2.__main__ import main; import sys; sys.exit(main(['train', '--help']))"
+    command = f'{sys.executable} -c "{code}" | true; echo ${{PIPESTATUS[0]}}'
+    done = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, encoding="utf-8")
+    assert done.stderr == "" and done.stdout.strip() in ("141", "0")
+
+
+def test_ctrl_c_while_libraries_are_imported_leaves_no_traceback(tmp_path):
+    job = subprocess.Popen([sys.executable, str(ROOT / "train.py")], cwd=tmp_path, stderr=subprocess.PIPE)
+    time.sleep(0.4)
+    job.send_signal(signal.SIGINT)
+    _, error = job.communicate(timeout=60)
+    assert job.returncode != 0 and b"Traceback" not in error
