@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import codecs
 import difflib
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
@@ -15,6 +16,9 @@ import yaml
 from jsonargparse import ActionConfigFile, ArgumentParser, Namespace
 
 from stylegan2.errors import InputError
+
+MOST_VALUES = 10_000
+"""A few lines of YAML can stand for billions of values, which would fill the memory."""
 
 HELP, PRINT = {"-h", "--help"}, "--print_config"
 
@@ -226,7 +230,26 @@ def read_yaml(path: Path) -> tuple[str, dict[str, Any]]:
         raise InputError(f"Expected YAML in {path}, but it cannot be read: {why}") from error
     if options is not None and not isinstance(options, dict):
         raise InputError(f"Expected options such as kimg: 100 in {path}, found {str(options)[:60]!r}.")
+    if _size(options, {}) > MOST_VALUES:
+        raise InputError(
+            f"Expected at most {MOST_VALUES:,} values in {path}, found more by aliases. Write them out."
+        )
     return text, options or {}
+
+
+def _size(value: object, known: dict[int, float]) -> float:
+    """The number of values in nested lists and dictionaries, with those that occur twice counted twice.
+
+    It is infinite for a list within itself. `known` holds the sizes by id.
+    """
+    if not isinstance(value, (list, dict)):
+        return 1
+    if id(value) not in known:
+        known[id(value)] = math.inf
+        known[id(value)] = sum(
+            _size(v, known) for v in (value.values() if isinstance(value, dict) else value)
+        )
+    return known[id(value)]
 
 
 def _alternatives(hint: Any) -> list[Any]:

@@ -78,6 +78,12 @@ def test_a_mistake_in_a_file_is_answered_too(capsys, tmp_path, content, words):
     assert words in error and "<class" not in error and "typing." not in error
 
 
+BOMB = b"a: &a [1, 1, 1]\n" + b"".join(
+    b"%c: &%c [*%c, *%c, *%c]\n" % (i, i, *[i - 1] * 3) for i in range(98, 123)
+)
+"""3^26 values."""
+
+
 @pytest.mark.parametrize(
     "content, words",
     [
@@ -85,6 +91,8 @@ def test_a_mistake_in_a_file_is_answered_too(capsys, tmp_path, content, words):
         (b"- 1", "kimg: 100"),
         (b"a: \xff", "UTF-8"),
         (b"[" * 10000, "cannot be read"),
+        (BOMB, "at most 10,000"),
+        (b"a: &a [*a]", "at most 10,000"),
     ],
 )
 def test_a_file_that_holds_no_options_is_refused(tmp_path, capsys, content, words):
