@@ -76,13 +76,14 @@ class Parser(ArgumentParser):
         files = [value for arg, value in pairs if arg == "--config"]
         files += [arg.partition("=")[2] for arg in args if arg.startswith("--config=")]
         if files:
-            config = self.get_defaults()
-            for file in files:
-                ConfigFile.lay_over(self, config, "config", file)
+            arguments = [part for file in files for part in ("--config", file)]
+            config = super().parse_args(
+                arguments, _skip_validation=True
+            )  # options that are required may be missing
             self._refuse_null(config)
             self.resolve(config)
             for action in self._actions:
-                if hasattr(action, "_typehint"):
+                if hasattr(action, "_typehint") and action.dest in config:
                     action.default = config[action.dest]
             self.description = f"{self.description} The defaults below are those of {', '.join(files)}."
         self.print_help()
@@ -198,7 +199,10 @@ class ConfigFile(ActionConfigFile):
         """
         text, options = read_yaml(Path(path))
         if parser.upgrade(options):
-            text = yaml.safe_dump(options, allow_unicode=True)
+            text = yaml.safe_dump(options)
+        elif not text.isascii():
+            # The parser tries any text as a path, which the system's encoding may lack: write letters as \xe4.
+            text = yaml.serialize(yaml.compose(text), Dumper=yaml.SafeDumper)
         parser._file = path
         try:
             cls.apply_config(parser, config, dest, text if options else "{}")

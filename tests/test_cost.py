@@ -29,7 +29,6 @@ def make_model(resolution=32, **options) -> StyleGAN2:
     return StyleGAN2(generator, discriminator, TrainingConfig(), batch=8)
 
 
-@torch.no_grad()
 def test_convolutions_are_most_of_what_pytorch_counts_for_a_network():
     model = make_model()
     for network, inputs in (

@@ -56,7 +56,11 @@ def test_every_text_file_is_opened_with_an_encoding(path):
 
 def start(args, cwd, **environment):
     """Run one of our commands under an environment; returns its status and what it printed, as bytes."""
-    variables = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"} | environment
+    variables = (
+        os.environ
+        | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "STYLEGAN2_KERNELS": "off"}
+        | environment
+    )
     done = subprocess.run([sys.executable, *map(str, args)], cwd=cwd, env=variables, capture_output=True)
     return done.returncode, done.stdout, done.stderr
 
@@ -72,22 +76,15 @@ model:
 """
 
 
-@pytest.mark.parametrize(
-    "environment", [C_LOCALE, {"PYTHONIOENCODING": "cp1251"}], ids=["C locale", "output in cp1251"]
-)
-def test_a_run_and_its_pictures_under_a_foreign_encoding(tmp_path, environment):
+def test_a_run_in_the_c_locale(tmp_path):
     folder = tmp_path / "größe ²"
     folder.mkdir()
     (folder / "tiny.yaml").write_text(TINY, encoding="utf-8")
     status, out, error = start(
-        [ROOT / "train.py", "--config", "tiny.yaml", "--name", "a"], folder, **environment
+        [ROOT / "train.py", "--config", "tiny.yaml", "--name", "ä"], folder, **C_LOCALE
     )
     assert status == 0, error.decode(errors="replace")
     assert b"\\xd7" in out and b"Finished" in out  # the × of the summary
-    checkpoint = "runs/a/checkpoints/last.ckpt"
-    args = [ROOT / "generate.py", "--checkpoint", checkpoint, "--seeds", "0"]
-    status, _, error = start(args, folder, **environment)
-    assert status == 0 and (folder / "out" / "grid.png").is_file(), error.decode(errors="replace")
 
 
 @pytest.mark.parametrize("encoding", ["cp1251", "cp437", "ascii", "cp932", "utf-8"])
