@@ -1,4 +1,4 @@
-"""Runs the runs of a study, each in its own process and several at once, on this machine or through SLURM."""
+"""Executes the runs of a study, each in its own process and several in parallel, on this machine or by SLURM."""
 
 from __future__ import annotations
 

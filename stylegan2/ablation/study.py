@@ -209,7 +209,7 @@ def load_study(out: Path) -> Study:
     """The study in a folder.
 
     Raises:
-        InputError: There is none.
+        InputError: The folder holds no study.
     """
     if not (out / "study.json").is_file():
         raise InputError(

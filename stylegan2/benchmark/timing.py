@@ -87,7 +87,7 @@ def peak_mb(function: Callable[[], object], device: str) -> float | None:
         return torch.cuda.max_memory_allocated() / 1e6
     if not os.path.exists("/proc/self/clear_refs"):
         return None
-    allocation.give_back()  # memory that earlier measurements have freed
+    allocation.release_freed_memory()  # memory that earlier measurements have freed
     Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
     function()
     status = Path("/proc/self/status").read_text(encoding="utf-8")

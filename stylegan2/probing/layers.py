@@ -133,9 +133,8 @@ def _record(module: nn.Module, args: tuple, kwargs: dict) -> tuple[list[tuple[nn
     entered: list[float | None] = []  # rms of the inputs; a stack, because modules call other modules
 
     def before(layer: nn.Module, args: tuple, kwargs: dict) -> None:
-        first = next(
-            _tensors((args, kwargs)), None
-        )  # measured here, because an in-place module overwrites it
+        first = next(_tensors((args, kwargs)), None)
+        # Measured before the call, because an in-place module overwrites its input.
         entered.append(None if first is None else rms(first))
 
     def after(name: str, layer: nn.Module, kwargs: dict, output: object) -> None:

@@ -148,7 +148,7 @@ def ablate_command(args: list[str], prog: str = "stylegan2 ablate") -> int:
     done = sum(map(study.is_done, study.runs))
     print(
         f"{len(study.variants)} variants × {study.seeds} seeds = {len(study.runs)} runs of "
-        f"{study.kimg:g} kimg, {options.parallel} at once, {where}; {done} done. Folder {study.out}",
+        f"{study.kimg:g} kimg, {options.parallel} in parallel, {where}; {done} done. Folder {study.out}",
         flush=True,
     )
     stopped = run.run_all(study, _engine(study, options), options.parallel)

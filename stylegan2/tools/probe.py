@@ -204,10 +204,9 @@ def make_probe_parser(prog: str = "stylegan2 probe"):
 def probe_command(args: list[str], prog: str = "stylegan2 probe") -> int:
     """Probe the configured networks or a checkpoint: `stylegan2 probe`. Returns the exit status."""
     builder = Builder(make_probe_parser(prog), _checkpoint_config(args))
-    from stylegan2.probing.report import (
-        diagnosis,
-        write_report,
-    )  # here, so that --help need not import matplotlib
+
+    # Imported here, so that --help need not import matplotlib.
+    from stylegan2.probing.report import diagnosis, write_report
 
     options, seed = builder.options, builder.run.seed
     chosen = chosen_ablations(options.variants)
