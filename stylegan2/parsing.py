@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn, get_args, get_origin
 
 import yaml
-from jsonargparse import ActionConfigFile, ArgumentParser, Namespace
+from jsonargparse import ActionConfigFile, ArgumentParser, Namespace  # type: ignore[attr-defined]
 
 from stylegan2.errors import InputError
 
@@ -93,7 +93,8 @@ class Parser(ArgumentParser):
         """Refuse null where the type has no such value, which jsonargparse does not."""
         for action in self._actions:
             hint = getattr(action, "_typehint", None)
-            if hint is not None and config.get(action.dest, "") is None and not _accepts_null(hint):
+            needs_value = hint is not None and action.default is not None and not _accepts_null(hint)
+            if needs_value and config.get(action.dest, "") is None:
                 self.error(f"--{action.dest} expects {_in_words(str(hint))}, found null.")
 
     def _written_out(self, args: Sequence[str]) -> list[str]:
@@ -187,7 +188,7 @@ class Parser(ArgumentParser):
 class ConfigFile(ActionConfigFile):
     """An option that names a YAML file of other options. It is read as UTF-8 on every platform."""
 
-    def __call__(self, parser: Any, cfg: Namespace, values: Any, option_string: str | None = None) -> None:
+    def __call__(self, parser: Any, cfg: Any, values: Any, option_string: str | None = None) -> None:
         self.lay_over(parser, cfg, self.dest, values)
 
     @classmethod

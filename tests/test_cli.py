@@ -228,7 +228,7 @@ def test_help_explains_every_field_with_its_default(capsys):
     text = " ".join(capsys.readouterr().out.split())
     for words in (
         "--model.scalings.residual_gain",
-        "so that their sum keeps its variance",
+        "so that their sum keeps the variance",
         "(type: float, default: 0.7071067811865476)",
         "--model.path_length.normalize_by_image_size",
         "--model.ema EMA",

@@ -3,6 +3,7 @@
 import dataclasses
 import importlib
 import pkgutil
+import re
 from typing import Literal, get_args, get_origin, get_type_hints
 
 import pytest
@@ -131,7 +132,7 @@ def printed(capsys, *args):
 
 def default_in(text, option):
     """The default that a help text gives for an option."""
-    entry = " ".join(text.partition(f"  --{option} ")[2].partition("\n  --")[0].split())
+    entry = " ".join(re.split(r"\n\n|\n  --", text.partition(f"  --{option} ")[2])[0].split())
     return entry.rpartition("default: ")[2].rstrip(")")
 
 

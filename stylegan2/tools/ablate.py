@@ -9,11 +9,12 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
 import yaml
 from jsonargparse import Namespace
+from torch import nn
 
 from stylegan2.ablation import plan, run
 from stylegan2.ablation.study import CYCLE, Study, load_study, longest_runs, parse_duration, training_seconds
@@ -22,9 +23,6 @@ from stylegan2.errors import InputError
 from stylegan2.parsing import Parser
 from stylegan2.registry import check_choices
 from stylegan2.training.options import RunOptions
-
-if TYPE_CHECKING:
-    from stylegan2.training.module import StyleGAN2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,7 +170,7 @@ def _base(config: Namespace) -> str:
     return yaml.safe_dump(dumped, sort_keys=False, allow_unicode=True)
 
 
-def _check_base(parsed: Namespace) -> StyleGAN2:
+def _check_base(parsed: Namespace) -> nn.Module:
     """Build data and networks of the base configuration, so that an error appears before any run starts.
 
     Raises:
@@ -183,7 +181,7 @@ def _check_base(parsed: Namespace) -> StyleGAN2:
     return build_model(parsed, dataset, options.batch, options.batch_per_device)
 
 
-def _check_duration(study: Study, model: StyleGAN2, accelerator: str) -> None:
+def _check_duration(study: Study, model: nn.Module, accelerator: str) -> None:
     """Refuse a study of more than an hour that nobody has confirmed.
 
     Raises:
