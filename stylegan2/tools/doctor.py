@@ -90,6 +90,7 @@ def _version(program: str) -> str | None:
     path = shutil.which(program)
     if path is None:
         return None
-    lines = subprocess.run([path, "--version"], capture_output=True, text=True).stdout.strip().splitlines()
+    done = subprocess.run([path, "--version"], capture_output=True, encoding="utf-8", errors="replace")
+    lines = done.stdout.strip().splitlines()
     release = [line for line in lines if "release" in line] or lines[:1]
     return f"{' '.join(release)} ({path})"
