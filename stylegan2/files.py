@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+LEFTOVER = re.compile(r"\..+\.\d+\.\d+\.tmp")
+"""The names that `replacing` writes under: the file's, the process's and the thread's."""
 
 
 @contextmanager
@@ -31,6 +35,16 @@ def replacing(path: str | Path) -> Iterator[Path]:
         _flush_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: str | Path) -> None:
+    """Remove the temporary files that a killed process left in a folder and below.
+
+    To be called while no other process writes there.
+    """
+    for path in Path(folder).rglob(".*.tmp"):
+        if LEFTOVER.fullmatch(path.name) and path.is_file():
+            path.unlink(missing_ok=True)
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from stylegan2.errors import InputError
 from stylegan2.networks.generator import Generator
 from stylegan2.registry import Registry
+
+from .tensors import described, read_tensors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,27 +34,6 @@ class Format:
 formats: Registry[Format] = Registry("checkpoint format", __name__)
 
 
-def read_tensors(path: str | Path) -> dict[str, Any]:
-    """The contents of a PyTorch file, with `weights_only=True`.
-
-    Raises:
-        InputError: No such file, or not one that holds a dictionary of plain data and tensors.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(
-            f"Expected a checkpoint at {path}, found no such file. Give the path of a .ckpt file."
-        )
-    try:
-        contents = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever a file that is no checkpoint makes of the unpickler
-        raise InputError(
-            f"{path} cannot be read as a checkpoint ({type(error).__name__}). Give a file that training "
-            "wrote, such as runs/NAME/checkpoints/last.ckpt."
-        ) from error
-    return contents if isinstance(contents, dict) else {}
-
-
 def load_generator(path: str | Path) -> tuple[Generator, dict[str, Any]]:
     """The generator samples are drawn from (of a run: the running average), for evaluation, on the CPU.
 
@@ -62,12 +41,13 @@ def load_generator(path: str | Path) -> tuple[Generator, dict[str, Any]]:
         The network, and what the file says of it: images, iteration and class_names, where it does.
 
     Raises:
-        InputError: No such file, or none of a known format.
+        InputError: No such file, or a damaged one, or none of a known format.
     """
     contents = read_tensors(path)
     for format in formats.values():
         if format.recognizes(contents):
-            generator, about = format.load_generator(contents)
+            with described(path, format.about):
+                generator, about = format.load_generator(contents)
             return generator.eval().requires_grad_(False), about
     known = "; ".join(format.about for format in formats.values())
     raise InputError(f"{path} is a PyTorch file, but none of a known format ({known}). Give another file.")

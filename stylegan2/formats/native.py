@@ -12,17 +12,20 @@ from stylegan2.networks.config import DiscriminatorConfig, GeneratorConfig
 from stylegan2.networks.generator import Generator
 from stylegan2.networks.scalings import AUTO_CLAMP, Scalings
 
-from . import Format, formats, read_tensors
+from . import Format, formats
+from .tensors import described, read_tensors
 
 KEY = "stylegan2"
 """The entry of a checkpoint that says what it holds."""
+
+ABOUT = "a checkpoint that training wrote"
 
 
 def read(path: str | Path) -> dict[str, Any]:
     """A checkpoint of this package, in its present form.
 
     Raises:
-        InputError: No such file, or not a checkpoint of this package.
+        InputError: No such file, or a damaged one, or not a checkpoint of this package.
     """
     checkpoint = read_tensors(path)
     if not is_native(checkpoint):
@@ -30,7 +33,13 @@ def read(path: str | Path) -> dict[str, Any]:
             f"{path} is a PyTorch file, but not a checkpoint of this package. Give a file that training "
             "wrote, such as runs/NAME/checkpoints/last.ckpt."
         )
-    upgrade(checkpoint)
+    with described(path, ABOUT):
+        upgrade(checkpoint)
+        configs(checkpoint[KEY])
+        if not isinstance(checkpoint["state_dict"], dict):
+            raise TypeError("state_dict is no dictionary")
+        if not all(type(checkpoint[KEY][counter]) is int for counter in ("iteration", "images")):
+            raise TypeError("the counters are no integers")
     return checkpoint
 
 
@@ -108,6 +117,4 @@ def clamp_since_0_2(clamp: float | None, blocks: str) -> str | float | None:
     )
 
 
-formats.register("native")(
-    Format(about="a checkpoint that training wrote", recognizes=is_native, load_generator=load_generator)
-)
+formats.register("native")(Format(about=ABOUT, recognizes=is_native, load_generator=load_generator))

@@ -155,10 +155,9 @@ def _checkpoint_config(args: list[str]) -> list[str]:
 
 def load(model: StyleGAN2, path: str) -> list[Finding]:
     """Load a checkpoint into the model; returns what it lacks."""
-    from stylegan2.training.checkpoint import check_same
+    from stylegan2.training.checkpoint import read_matching
 
-    contents = native.read(path)
-    check_same(path, model)
+    contents = read_matching(path, model)
     missing, _ = model.load_state_dict(contents["state_dict"], strict=False)
     if any(not name.startswith(("generator_ema.", "path_length_mean")) for name in missing):
         raise InputError(f"{path} lacks {', '.join(missing[:3])}. Give a checkpoint that training wrote.")

@@ -1,4 +1,4 @@
-"""What happens around training: progress, numbers, sample grids, snapshots, the end."""
+"""What happens around training: progress, numbers, sample grids, the end."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tqdm import tqdm
 from stylegan2.data import ImageDataset
 from stylegan2.images import grid, save_png
 
-from . import checkpoint, distributed
+from . import distributed
 from .loggers import CSVLogger, log_image
 from .module import StyleGAN2
 
@@ -70,29 +70,38 @@ class Progress(pl.Callback):
 class LossLogger(pl.Callback):
     """Every so many kimg, the speed, and each loss's mean over the iterations that computed it.
 
-    Those since the last time; a penalty that none of them computed is left out.
+    Those since the last time; a penalty that none of them computed is left out. Checkpoints hold what has been
+    collected, so that a resumed run writes the rows of an uninterrupted one.
     """
 
     def __init__(self, every_kimg: float):
         self.every = every_kimg * 1000
-        self._sums: dict[str, list[Tensor]] = defaultdict(list)
+        self._values: dict[str, list[Tensor]] = defaultdict(list)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return {name: torch.stack(values) for name, values in self._values.items()}
+
+    def load_state_dict(self, state_dict: dict[str, Tensor]) -> None:
+        for name, values in state_dict.items():
+            self._values[name] = list(values)
 
     def on_train_start(self, trainer: pl.Trainer, module: StyleGAN2) -> None:
+        for values in self._values.values():
+            values[:] = [value.to(module.device) for value in values]
         for logger in trainer.loggers:
             if isinstance(logger, CSVLogger) and trainer.is_global_zero:
                 logger.forget_after(module.images / 1000)
-        self._begin(module)
+        self._start_clock(module)
 
-    def _begin(self, module: StyleGAN2) -> None:
-        self._sums.clear()
+    def _start_clock(self, module: StyleGAN2) -> None:
         self._time, self._images = time.perf_counter(), module.images
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: StyleGAN2, *_) -> None:
         for name, value in module.losses.items():
-            self._sums[name].append(value)
-        if _passed(module, self.every):
+            self._values[name].append(value)
+        if passed(module, self.every):
             module.check_finite()
-            values = {name: torch.stack(values).mean().item() for name, values in self._sums.items()}
+            values = {name: torch.stack(values).mean().item() for name, values in self._values.items()}
             seconds = time.perf_counter() - self._time
             for regularizer in module.regularizers.values():
                 values |= {name: getattr(module, name).item() for name in regularizer.state}
@@ -102,7 +111,8 @@ class LossLogger(pl.Callback):
             head = {"kimg": module.images / 1000, "iteration": module.iteration}
             for logger in trainer.loggers:
                 logger.log_metrics(head | values, step=module.images)
-            self._begin(module)
+            self._values.clear()
+            self._start_clock(module)
 
 
 class Samples(pl.Callback):
@@ -139,7 +149,7 @@ class Samples(pl.Callback):
             self._write(trainer, module)
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: StyleGAN2, *_) -> None:
-        if trainer.is_global_zero and _passed(module, self.every):
+        if trainer.is_global_zero and passed(module, self.every):
             self._write(trainer, module)
 
     def on_train_end(self, trainer: pl.Trainer, module: StyleGAN2) -> None:
@@ -161,25 +171,6 @@ class Samples(pl.Callback):
         image = grid(torch.cat(images), self._columns)
         save_png(image, self.path(module))
         log_image(trainer.loggers, "samples", image, module.images)
-
-
-class Snapshots(pl.Callback):
-    """Every so many kimg, and at the end, checkpoints/last.ckpt, with a numbered copy each time."""
-
-    def __init__(self, folder: Path, every_kimg: float):
-        self.folder, self.every = folder, every_kimg * 1000
-
-    def on_train_batch_end(self, trainer: pl.Trainer, module: StyleGAN2, *_) -> None:
-        if _passed(module, self.every):
-            self.write(trainer, module, numbered=True)
-
-    def on_train_end(self, trainer: pl.Trainer, module: StyleGAN2) -> None:
-        self.write(trainer, module, numbered=False)
-
-    def write(self, trainer: pl.Trainer, module: StyleGAN2, numbered: bool) -> None:
-        module.check_finite()
-        also = self.folder / f"{kimg_name(module)}.ckpt" if numbered else None
-        checkpoint.save(trainer, self.folder / "last.ckpt", also)
 
 
 class Stop(pl.Callback):
@@ -225,6 +216,6 @@ def grid_size(resolution: int) -> tuple[int, int]:
     return columns, math.ceil(columns * 3 / 4)
 
 
-def _passed(module: StyleGAN2, every: float) -> bool:
+def passed(module: StyleGAN2, every: float) -> bool:
     """Whether the latest iteration crossed a multiple of `every` images."""
     return every > 0 and module.images // every > (module.images - module.batch) // every

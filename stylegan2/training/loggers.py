@@ -50,7 +50,7 @@ class CSVLogger(Logger):
             if is_new:
                 writer.writeheader()
                 writer.writerows(rows)
-            writer.writerow({key: f"{value:.6g}" for key, value in metrics.items()})
+            writer.writerow({key: _text(key, value) for key, value in metrics.items()})
 
     def forget_after(self, kimg: float) -> None:
         """Drop the rows after a checkpoint, which resuming from it will write again."""
@@ -60,6 +60,11 @@ class CSVLogger(Logger):
                 writer = csv.DictWriter(file, list(rows[0]))
                 writer.writeheader()
                 writer.writerows(rows)
+
+
+def _text(column: str, value: float) -> str:
+    """Six digits; more for what counts, so that rows and checkpoints of one moment are found by it."""
+    return f"{value:.{12 if column in ('kimg', 'iteration') else 6}g}"
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:

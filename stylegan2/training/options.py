@@ -36,7 +36,11 @@ class RunOptions:
     """Of weights, latents and the order of the images."""
 
     snapshot_kimg: float = 200
-    """A checkpoint every so many thousand images. 0: only at the end."""
+    """A numbered checkpoint every so many thousand images. 0: only last.ckpt, at the start and the end."""
+
+    keep: int | None = 5
+    """How many of the newest numbered checkpoints stay, beside the best one by the first of metrics.names and
+    beside last.ckpt. null: all."""
 
     sample_kimg: float = 50
     """A sample grid every so many thousand images. 0: only at the start and the end."""
@@ -65,6 +69,11 @@ class RunOptions:
         for name in ("snapshot_kimg", "sample_kimg", "seed"):
             if getattr(self, name) < 0:
                 raise InputError(f"Expected {name} of 0 or more, found {getattr(self, name)}.")
+        if self.keep is not None and self.keep < 1:
+            raise InputError(
+                f"Expected keep of 1 or more, or null for all, found {self.keep}. snapshot_kimg 0 writes no "
+                "numbered checkpoints."
+            )
 
 
 RUN_FOLDER = "STYLEGAN2_RUN_FOLDER"

@@ -17,17 +17,18 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from stylegan2.data import ImageDataset
 from stylegan2.errors import InputError
-from stylegan2.files import write_text
+from stylegan2.files import remove_leftovers, write_text
 from stylegan2.formats import native
 from stylegan2.metrics.options import MetricOptions
 
 from . import checkpoint
-from .callbacks import LossLogger, Progress, Samples, Snapshots, Stop
+from .callbacks import LossLogger, Progress, Samples, Stop
 from .data import TrainingData, check_batch
 from .evaluation import Evaluation
 from .loggers import make_loggers
 from .module import Diverged, StyleGAN2
 from .options import LAST, RUN_FOLDER, RunOptions, is_first_process
+from .snapshots import Snapshots
 from .strategy import LeanDDP
 
 
@@ -57,8 +58,7 @@ def train(
     """
     resumed = folder / LAST if options.ckpt_path == "last" else options.ckpt_path
     if resumed is not None:
-        checkpoint.check_same(resumed, model)
-        done = native.read(resumed)[native.KEY]["images"] / 1000
+        done = checkpoint.read_resumable(resumed, model)[native.KEY]["images"] / 1000
         if done >= options.kimg:
             raise InputError(f"{resumed} has seen {done:g} kimg already. Set --kimg above that to go on.")
     stop = Stop(options.kimg)
@@ -71,7 +71,9 @@ def train(
         Progress(options.kimg),
         stop,
         samples,
-        Snapshots(folder / "checkpoints", options.snapshot_kimg),
+        Snapshots(
+            folder / "checkpoints", options.snapshot_kimg, options.keep, next(iter(metrics.names), None)
+        ),
         Evaluation(metrics, dataset),
     ]
     _quiet()
@@ -83,6 +85,7 @@ def train(
         (folder / part).mkdir(parents=True, exist_ok=True)
     os.environ[RUN_FOLDER] = str(folder)
     if is_first_process():
+        remove_leftovers(folder)
         write_text(folder / "config.yaml", config)
         print(_summary(model, dataset, folder, trainer), flush=True)
     torch.manual_seed(options.seed + 1000 * int(os.environ.get("LOCAL_RANK", 0)))
