@@ -1,6 +1,6 @@
-"""What a checkpoint holds beside Lightning's own state: counters, settings of the networks, random state.
+"""What a checkpoint holds besides Lightning's own state: counters, network settings and random state.
 
-Everything is plain data and tensors, so files open with `weights_only=True` and run nobody's code.
+Everything is plain data and tensors, so a file opens with `weights_only=True` and cannot run code.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ class CheckpointFiles(CheckpointIO):
 
 
 class CheckpointState(pl.Callback):
-    """Puts counters, random state, and what networks and data are into checkpoints, and takes them out again.
+    """Saves counters, random state, and the settings of networks and data in checkpoints, and restores them.
 
-    For a trainer that takes its images from `TrainingData`.
+    The trainer must take its images from `TrainingData`.
     """
 
     def __init__(self) -> None:
@@ -72,7 +72,8 @@ class CheckpointState(pl.Callback):
     def on_load_checkpoint(self, trainer: pl.Trainer, module: StyleGAN2, checkpoint: dict[str, Any]) -> None:
         state, data = checkpoint[KEY], trainer.datamodule
         module.iteration, module.images = state["iteration"], state["images"]
-        # With another number of processes than before, or another seed, there is no state to go on from.
+        # Random states are saved per process. If the number of processes differs, none of them fits. Another
+        # seed asks for other random numbers.
         same = len(state["random"]) == trainer.world_size and state.get("seed", data.seed) == data.seed
         self._random = state["random"][trainer.global_rank] if same else None
         before = state.get("data", data.identity)
@@ -86,7 +87,7 @@ class CheckpointState(pl.Callback):
     def on_train_batch_start(
         self, trainer: pl.Trainer, module: StyleGAN2, batch: object, batch_idx: int
     ) -> None:
-        # Only here: setting up the data loader draws random numbers too.
+        # Not earlier, because setting up the data loader draws random numbers.
         if self._random is not None:
             torch.set_rng_state(self._random["cpu"])
             if "cuda" in self._random and module.device.type == "cuda":
@@ -95,7 +96,7 @@ class CheckpointState(pl.Callback):
 
 
 def settings(module: StyleGAN2) -> dict[str, Any]:
-    """What the networks were built from, as plain data."""
+    """The configuration of both networks and their scalings, as plain data."""
     generator, discriminator = module.generator.config, module.discriminator.config
     return native.plain(generator, discriminator, module.config.scalings) | {
         "samples_from": "generator_ema" if module.config.ema else "generator"
@@ -114,9 +115,14 @@ def _told(data: Mapping[str, Any]) -> str:
 
 
 def save(trainer: pl.Trainer, path: Path, also: Path | None = None) -> None:
-    """Write a checkpoint if all its numbers are finite. Until it is complete, the one before stays.
+    """Write a checkpoint if all its numbers are finite. A crash cannot damage the old one.
 
-    To be called in every process. `also` gets a copy.
+    Call this in every process.
+
+    Args:
+        trainer: The trainer whose state is saved.
+        path: The file to write.
+        also: A second file, which gets a copy.
 
     Raises:
         Diverged: A weight, a buffer or a number of an optimizer's state is not finite. Nothing is written.
@@ -171,7 +177,7 @@ def read_matching(path: str | Path, module: StyleGAN2) -> dict[str, Any]:
         differing.append(f"  ema: {'on' if module.config.ema is None else 'off'} in the checkpoint")
     if differing:
         raise InputError(
-            f"{path} holds other networks than the configuration describes:\n" + "\n".join(differing) + "\n"
+            f"The networks in {path} differ from the configuration:\n" + "\n".join(differing) + "\n"
             "Resume with the run's own config.yaml, or train from the start under another --name."
         )
     classes = list(state.get("class_names", module.class_names))
