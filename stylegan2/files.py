@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 LEFTOVER = re.compile(r"\..+\.\d+\.\d+\.tmp")
-"""The names that `replacing` writes under: the file's, the process's and the thread's."""
+"""Temporary names that `replacing` uses. They contain the file's name and the ids of process and thread."""
 
 
 @contextmanager
@@ -39,9 +39,9 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 
 def remove_leftovers(folder: str | Path) -> None:
-    """Remove the temporary files that a killed process left in a folder and below.
+    """Remove the temporary files of `replacing` that a killed process left in a folder or below it.
 
-    To be called while no other process writes there.
+    Call this only while no other process writes there.
     """
     for path in Path(folder).rglob(".*.tmp"):
         if LEFTOVER.fullmatch(path.name) and path.is_file():

@@ -151,7 +151,9 @@ def test_other_images_on_resuming_are_told(saved, tmp_path, capsys):
     assert "warning" not in capsys.readouterr().err
     before = {"path": "photos", "images": 1234, "digest": "other"}
     fit(make_model(), 2, resume=altered(saved, tmp_path, lambda c: c["stylegan2"].update(data=before)))
-    assert "1,234 images of 'photos' then, 1,906 images of 'demo' now" in capsys.readouterr().err
+    assert (
+        "1,234 images of 'photos'. Training continues on 1,906 images of 'demo'." in capsys.readouterr().err
+    )
 
 
 def test_a_checkpoint_without_seed_and_data_still_resumes(saved, tmp_path):

@@ -184,7 +184,7 @@ def test_damage_is_told_by_every_command_that_loads(train, tmp_path, capsys):
     for command, args in commands:
         assert run(command, args, f"{command}.py") == 2
         error = capsys.readouterr().err
-        assert f"{last} as it was written, found it damaged" in error and "kimg00000.064.ckpt" in error
+        assert f"{last} is damaged" in error and "kimg00000.064.ckpt" in error
     assert sorted(folder.rglob("*")) == before and not (tmp_path / "out").exists()
 
 

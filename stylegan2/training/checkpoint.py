@@ -27,9 +27,9 @@ from .module import Diverged, StyleGAN2
 
 
 class CheckpointFiles(CheckpointIO):
-    """Lets Lightning write checkpoints beside their target and check them at reading.
+    """Makes Lightning write checkpoints atomically and verify them when it reads them.
 
-    Its own way goes through the system's temporary folder, flushes nothing to the disk and checks nothing.
+    Lightning's default writes to the system's temporary folder first, and neither flushes nor verifies.
     """
 
     def save_checkpoint(
@@ -57,7 +57,7 @@ class CheckpointState(pl.Callback):
 
     def setup(self, trainer: pl.Trainer, module: StyleGAN2, stage: str) -> None:
         trainer.strategy.checkpoint_io = CheckpointFiles()
-        trainer.datamodule.identity  # noqa: B018 (computed now, while the images are as they were checked)
+        trainer.datamodule.identity  # noqa: B018 (computed before training, while the files are as checked)
 
     def on_save_checkpoint(self, trainer: pl.Trainer, module: StyleGAN2, checkpoint: dict[str, Any]) -> None:
         checkpoint[KEY] = settings(module) | {
@@ -79,8 +79,8 @@ class CheckpointState(pl.Callback):
         before = state.get("data", data.identity)
         if before["digest"] != data.identity["digest"] and trainer.is_global_zero:
             print(
-                f"warning: the images are not those that the checkpoint was trained on: {_told(before)} then, "
-                f"{_told(data.identity)} now. Training goes on with the images of now.",
+                f"warning: the checkpoint was trained on other images: {_summary(before)}. Training continues on "
+                f"{_summary(data.identity)}.",
                 file=sys.stderr,
             )
 
@@ -110,7 +110,7 @@ def _random_state(device: torch.device) -> dict[str, Tensor]:
     return state
 
 
-def _told(data: Mapping[str, Any]) -> str:
+def _summary(data: Mapping[str, Any]) -> str:
     return f"{data['images']:,} images of {data['path']!r}"
 
 
@@ -141,7 +141,7 @@ def save(trainer: pl.Trainer, path: Path, also: Path | None = None) -> None:
 
 
 def not_finite(tree: object) -> list[str]:
-    """The dotted names of the tensors in nested dictionaries and lists that hold NaN or infinity."""
+    """Dotted names of the tensors in nested dictionaries and lists that hold NaN or infinity."""
     found = [(name, tensor) for name, tensor in _tensors(tree, "") if tensor.is_floating_point()]
     if not found:
         return []
@@ -158,10 +158,10 @@ def _tensors(tree: object, name: str) -> Iterator[tuple[str, Tensor]]:
 
 
 def read_matching(path: str | Path, module: StyleGAN2) -> dict[str, Any]:
-    """A checkpoint's contents, if its networks and classes are the module's.
+    """Read a checkpoint whose networks and classes are those of the module.
 
     Raises:
-        InputError: They are not; names each difference with both values.
+        InputError: They differ. The message lists each difference with both values.
     """
     contents = native.read(path)
     state, ours = contents[KEY], settings(module)
@@ -183,18 +183,18 @@ def read_matching(path: str | Path, module: StyleGAN2) -> dict[str, Any]:
     classes = list(state.get("class_names", module.class_names))
     if classes != module.class_names:
         raise InputError(
-            f"{path} was trained on other classes than those of the data:\n"
+            f"The classes in {path} differ from those of the data:\n"
             f"  in the checkpoint: {classes}\n  in the data: {module.class_names}\n"
-            "Give the class folders the names that they had, or train from the start under another --name."
+            "Restore the names of the class folders, or train from the start under another --name."
         )
     return contents
 
 
 def read_resumable(path: str | Path, module: StyleGAN2) -> dict[str, Any]:
-    """A checkpoint's contents, if training can go on from it with this module.
+    """Read a checkpoint from which the training of a module can continue.
 
     Raises:
-        InputError: It cannot: the networks or classes differ, something is missing, or a number is not finite.
+        InputError: The networks or classes differ, something is missing, or a number is not finite.
     """
     contents = read_matching(path, module)
     with described(path, "all that resuming needs"):
@@ -205,7 +205,7 @@ def read_resumable(path: str | Path, module: StyleGAN2) -> dict[str, Any]:
         wrong = sorted(name for name, _ in set(shapes[0].items()) ^ set(shapes[1].items()))
         if wrong:
             raise InputError(
-                f"{path} and the configuration differ in what training keeps: {', '.join(dict.fromkeys(wrong))}. "
+                f"The tensors in {path} differ from the configuration: {', '.join(dict.fromkeys(wrong))}. "
                 "Resume with the run's own config.yaml, or train from the start under another --name."
             )
         states = contents["optimizer_states"]
@@ -216,7 +216,7 @@ def read_resumable(path: str | Path, module: StyleGAN2) -> dict[str, Any]:
     if bad:
         other = newest_sound(Path(path))
         raise InputError(
-            f"Expected finite numbers in {path}, found NaN or infinity in {', '.join(bad[:3])}: the run had "
-            f"diverged when it was written. Give an earlier checkpoint{f', such as {other}' if other else ''}."
+            f"Expected finite numbers in {path}, found NaN or infinity in {', '.join(bad[:3])}: it was written "
+            f"after the run diverged. Give an earlier checkpoint{f', such as {other}' if other else ''}."
         )
     return contents

@@ -29,16 +29,16 @@ class TrainingData(pl.LightningDataModule):
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        """What a checkpoint remembers of the images: the path, their number, and a digest that tells sets apart.
+        """What a checkpoint stores about the images: path, number of images, and a digest.
 
-        The digest is over the names of all images, and over the files and labels of 16 of them.
+        The digest covers the names of all images, and the files and labels of 16 of them.
         """
         data = self.dataset
         digest = hashlib.blake2b(digest_size=16)
         for name in data.names:
             digest.update(name.encode("utf-8", "surrogateescape") + b"\0")
         for row in range(0, data.num_images, -(-data.num_images // 16)):
-            with suppress(Exception):  # a file that has gone since the start makes another set
+            with suppress(Exception):  # a file that can no longer be read changes the digest
                 digest.update(data.source.read(data.names[row]))
             digest.update(data.labels([row]).numpy().tobytes())
         return {"path": data.options.path, "images": data.num_images, "digest": digest.hexdigest()}

@@ -64,7 +64,7 @@ class CSVLogger(Logger):
 
 
 def _text(column: str, value: float) -> str:
-    """Six digits; more for what counts, so that rows and checkpoints of one moment are found by it."""
+    """Format a number to six digits. Counters get more, so that they match the counters of checkpoints."""
     return f"{value:.{12 if column in ('kimg', 'iteration') else 6}g}"
 
 

@@ -272,7 +272,7 @@ class StyleGAN2(pl.LightningModule):
 
 
 def _keep_settings(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> dict[str, Any]:
-    """Of a state to load, the moments alone: step size and decay rates stay as they are configured now."""
+    """Keep the learning rate and betas of the configuration when an optimizer's state is loaded."""
     groups = [
         saved | {name: value for name, value in ours.items() if name != "params"}
         for saved, ours in zip(state["param_groups"], optimizer.param_groups)

@@ -1,4 +1,4 @@
-"""When checkpoints are written, and which of them stay."""
+"""The callback that writes checkpoints and removes old ones."""
 
 from __future__ import annotations
 
@@ -17,16 +17,17 @@ from .module import StyleGAN2
 
 
 class Snapshots(pl.Callback):
-    """Writes checkpoints/last.ckpt at the start, every so many kimg and at the end; in between with a numbered
-    copy, of which the newest stay, and the best by a metric.
+    """Writes last.ckpt at the start, every `every_kimg` thousand images and at the end.
 
-    Only numbered checkpoints that this run wrote, as its checkpoints remember, are ever removed.
+    Each write between start and end also makes a copy that is named after the kimg. Of these copies the newest
+    are kept, and the best one by a metric. Checkpoints list the copies that the run made, and no other files
+    are ever removed.
 
     Args:
         folder: The folder of checkpoints.
-        every_kimg: Thousands of images between two checkpoints. 0: only at the start and the end.
-        keep: How many of the newest numbered checkpoints stay. None: all.
-        metric: Name of the metric whose lowest value marks the best one. None: there is no best one.
+        every_kimg: Thousands of images between two numbered checkpoints. 0: none.
+        keep: How many of the newest numbered checkpoints are kept. None: all.
+        metric: Name of the metric whose lowest value marks the best checkpoint. None: none is the best.
     """
 
     def __init__(self, folder: Path, every_kimg: float, keep: int | None = None, metric: str | None = None):
@@ -47,7 +48,7 @@ class Snapshots(pl.Callback):
     def on_train_batch_start(
         self, trainer: pl.Trainer, module: StyleGAN2, batch: object, batch_idx: int
     ) -> None:
-        # Only here: setting up the data loader draws random numbers, which a resumed run does not draw again.
+        # Not in on_train_start: setting up the data loader after it draws random numbers.
         if not self._has_last:
             self._write(trainer, module)
 
@@ -78,7 +79,7 @@ class Snapshots(pl.Callback):
         self._numbered = [path.name for path in there if path.is_file()]
 
     def _best(self, paths: list[Path]) -> Path | None:
-        """The one at whose kimg metrics.csv has the metric's lowest value."""
+        """The checkpoint with the lowest value of the metric in metrics.csv."""
         column = f"metric_{self.metric}"
         rows = [row for row in read_csv(self.last.parent.parent / "metrics.csv") if row.get(column)]
         values = {
