@@ -211,7 +211,9 @@ def read_resumable(path: str | Path, module: StyleGAN2) -> dict[str, Any]:
         states = contents["optimizer_states"]
         if len(states) != 2 or not all({"state", "param_groups"} <= set(state) for state in states):
             raise TypeError("expected the states of two optimizers")
-        contents["loops"], contents["lr_schedulers"], contents[KEY]["random"]
+        for name in ("loops", "lr_schedulers", "callbacks", "pytorch-lightning_version"):
+            contents[name]  # noqa: B018 (the KeyError names what is missing)
+        contents[KEY]["random"]  # noqa: B018
     bad = not_finite({"state_dict": contents["state_dict"], "optimizer_states": states})
     if bad:
         other = newest_sound(Path(path))
