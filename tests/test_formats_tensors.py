@@ -111,6 +111,15 @@ def test_a_file_of_pytorchs_older_format_still_loads(tmp_path, contents):
     assert equal(read_tensors(tmp_path / "old.pt"), contents)
 
 
+def test_a_file_that_was_written_without_checksums_still_loads(tmp_path, contents):
+    torch.serialization.set_crc32_options(False)
+    try:
+        torch.save(contents, tmp_path / "a.pt")
+    finally:
+        torch.serialization.set_crc32_options(True)
+    assert equal(read_tensors(tmp_path / "a.pt"), contents)
+
+
 def test_what_cannot_be_written_leaves_the_old_file_and_says_so(tmp_path, contents):
     """The limit on the size of a file stands for a full disk."""
     write_tensors({"old": torch.zeros(3)}, tmp_path / "a.ckpt")
