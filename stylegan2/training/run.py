@@ -17,18 +17,19 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from stylegan2.data import ImageDataset
 from stylegan2.errors import InputError
-from stylegan2.files import write_text
+from stylegan2.files import remove_leftovers, write_text
 from stylegan2.formats import native
 from stylegan2.metrics.options import MetricOptions
 
 from . import checkpoint, cost
-from .callbacks import LossLogger, Progress, Snapshots, Stop
+from .callbacks import LossLogger, Progress, Stop
 from .data import TrainingData, check_batch
 from .evaluation import Evaluation
 from .loggers import make_loggers
 from .module import Diverged, StyleGAN2
 from .options import LAST, RUN_FOLDER, RunOptions, is_first_process
 from .samples import Samples
+from .snapshots import Snapshots
 from .strategy import LeanDDP
 
 
@@ -59,8 +60,7 @@ def train(
     resumed = folder / LAST if options.ckpt_path == "last" else options.ckpt_path
     done = 0.0
     if resumed is not None:
-        checkpoint.check_same(resumed, model)
-        done = native.read(resumed)[native.KEY]["images"] / 1000
+        done = checkpoint.read_resumable(resumed, model)[native.KEY]["images"] / 1000
         if done >= options.kimg:
             raise InputError(
                 f"Expected --kimg above the {done:g} kimg of {resumed}, found {options.kimg:g}. Set a larger "
@@ -78,7 +78,9 @@ def train(
         cost.MeasuredDuration(options.kimg),
         stop,
         samples,
-        Snapshots(folder / "checkpoints", options.snapshot_kimg),
+        Snapshots(
+            folder / "checkpoints", options.snapshot_kimg, options.keep, next(iter(metrics.names), None)
+        ),
         Evaluation(metrics, dataset),
     ]
     _quiet()
@@ -90,6 +92,7 @@ def train(
         (folder / part).mkdir(parents=True, exist_ok=True)
     os.environ[RUN_FOLDER] = str(folder)
     if is_first_process():
+        remove_leftovers(folder)
         write_text(folder / "config.yaml", config)
         print(_summary(model, dataset, folder, trainer))
         print(cost.describe(model, options, trainer.strategy.root_device, folder, done), flush=True)
