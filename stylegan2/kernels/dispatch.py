@@ -21,7 +21,12 @@ _FASTER_IN_PYTORCH = {"cpu": ("tanh", "elu", "selu", "softplus")}
 
 
 def usable(x: Tensor, *others: Tensor | None) -> bool:
-    """Whether the kernels take these tensors; asking builds them if it must."""
+    """Whether the kernels take these tensors; asking builds them if it must.
+
+    A program that is exported or traced holds the definitions, so that it runs where our kernels are not.
+    """
+    if torch.compiler.is_exporting() or torch.jit.is_tracing():
+        return False
     if x.dtype not in library.DTYPES or x.layout != torch.strided:
         return False
     for other in others:

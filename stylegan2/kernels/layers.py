@@ -11,7 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from stylegan2.ops import conv2d_resample
+from stylegan2.ops import conv2d_resample, outside_autocast
 
 from .dispatch import bias_act
 from .weight_cache import cached
@@ -49,8 +49,10 @@ def modulated_conv2d(
             # range.
             weight = cached(_normalized, weight)
             styles = styles / styles.abs().amax(dim=1, keepdim=True)
-        scale = torch.rsqrt(styles.square() @ cached(_power, weight) + 1e-8)
-    if len(x) == 1 and 4 * weight.numel() < x.numel():  # a single sample: the kernel, if that is less work
+        scale = _demodulation(weight, styles)
+    if (
+        x.shape[0] == 1 and 4 * weight.numel() < x.numel()
+    ):  # a single sample: the kernel, if that is less work
         weight = weight * styles[0, :, None, None]
     else:
         x = x * styles.to(x.dtype)[:, :, None, None]
@@ -59,6 +61,12 @@ def modulated_conv2d(
     if normalize is not None:
         x = normalize(x)
     return bias_act(x, bias, activation, gain=gain, clamp=clamp, scale=scale, noise=noise, inplace=True)
+
+
+@outside_autocast
+def _demodulation(weight: Tensor, styles: Tensor) -> Tensor:
+    """`stylegan2.networks.layers.demodulation_coefficients`: the sums over a kernel's pixels are cached."""
+    return torch.rsqrt(styles.square() @ cached(_power, weight) + 1e-8)
 
 
 def _normalized(weight: Tensor) -> Tensor:

@@ -38,7 +38,7 @@ def pays(stride: int, kernel: Sequence[int], like: Tensor, batch: int, height: i
     """Whether it convolves tensors like this to outputs of this size, and is the faster way to."""
     if like.device.type != "cpu" or like.layout != torch.strided or (stride, like.dtype) not in LEAST:
         return False
-    if torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu"):
+    if torch.compiler.is_compiling() or torch.jit.is_tracing() or torch.is_autocast_enabled("cpu"):
         return False
     if like.dtype == torch.bfloat16 and not _slow_in_bfloat16():
         return False
@@ -70,7 +70,7 @@ def grad_input(y: Tensor, weight: Tensor, stride: int, padding: int, size: Seque
 def grad_weight(x: Tensor, y: Tensor, stride: int, padding: int) -> Tensor:
     """`conv2d`'s derivative with respect to the weight, (O, I, 3, 3)."""
     o, i = y.shape[1], x.shape[1]
-    panels, tiles = -(-o // 64) * -(-i // 64), len(y) * -(-y.shape[2] // 4) * -(-y.shape[3] // 4)
+    panels, tiles = -(-o // 64) * -(-i // 64), y.shape[0] * -(-y.shape[2] // 4) * -(-y.shape[3] // 4)
     # Ranges of tiles enough for many threads, whose number does not count: sums are the same for any.
     parts = max(1, min(-(-32 // panels), tiles // 48))
     parts = torch.empty(parts, o, 3, 3, i, dtype=torch.float32, device=x.device)

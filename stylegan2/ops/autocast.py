@@ -1,0 +1,31 @@
+"""Which functions `torch.autocast` leaves alone: those that compute in the types of their arguments."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+import torch
+from torch import Tensor
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def outside_autocast(function: Callable[P, R]) -> Callable[P, R]:
+    """Have a function compute in the types of its arguments, within `torch.autocast` too.
+
+    Autocast then lowers the precision of convolutions alone. Latents, styles, lengths of kernels, images and
+    logits need more digits than bfloat16 has.
+    """
+
+    @functools.wraps(function)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        device = next((value.device.type for value in args if isinstance(value, Tensor)), "cpu")
+        if not torch.is_autocast_enabled(device):
+            return function(*args, **kwargs)
+        with torch.autocast(device, enabled=False):
+            return function(*args, **kwargs)
+
+    return wrapped
