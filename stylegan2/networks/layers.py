@@ -319,7 +319,8 @@ def minibatch_stddev(x: Tensor, group: int | None = 4, channels: int = 1) -> Ten
 
     Args:
         x: (N, C, H, W).
-        group: Size G of a group, at most N. None: the whole batch.
+        group: Size G of a group, at most N. None: the whole batch. A dynamic batch (`torch.export`) must be
+            a multiple of it, for example 4 * torch.export.Dim("groups").
         channels: How many channels to append; divides C.
 
     Returns:
@@ -333,7 +334,8 @@ def minibatch_stddev(x: Tensor, group: int | None = 4, channels: int = 1) -> Ten
     if n % g or c % channels:
         raise ValueError(
             f"minibatch stddev splits {n} samples into groups of {g} and {c} features into {channels} parts: "
-            "both must divide evenly. Choose a batch that is a multiple of minibatch_group"
+            "both must divide evenly. Choose a batch that is a multiple of minibatch_group, or minibatch_group "
+            "null for any batch"
         )
     y = x.reshape(g, n // g, channels, c // channels, h, w)
     y = (y - y.mean(dim=0)).square().mean(dim=0)

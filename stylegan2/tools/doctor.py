@@ -11,6 +11,7 @@ import torch
 from stylegan2.benchmark.clock import medians
 from stylegan2.benchmark.ops import OpCase, op_cases
 from stylegan2.kernels import build, cache
+from stylegan2.kernels.compiler import BuildError
 
 TOLERANCE = {torch.float32: 1e-5, torch.float16: 2e-2, torch.bfloat16: 1e-1}
 
@@ -49,7 +50,7 @@ def _examine(device: str) -> list[str]:
         is_built = cache.find(what.name) is not None
         folder = build.build(what)
         build._loaded[device] = True
-    except build.BuildError as error:
+    except BuildError as error:
         return [f"No kernels for {device}: {error}"]
     seconds = cache.report(folder)["seconds"]
     print(f"  {folder}: {'found' if is_built else 'built now'}, build time {seconds} s")
