@@ -22,10 +22,10 @@ def outside_autocast(function: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(function)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
-        device = next((value.device.type for value in args if isinstance(value, Tensor)), "cpu")
-        if not torch.is_autocast_enabled(device):
-            return function(*args, **kwargs)
-        with torch.autocast(device, enabled=False):
-            return function(*args, **kwargs)
+        for value in (*args, *kwargs.values()):
+            if isinstance(value, Tensor) and torch.is_autocast_enabled(value.device.type):
+                with torch.autocast(value.device.type, enabled=False):
+                    return function(*args, **kwargs)
+        return function(*args, **kwargs)
 
     return wrapped
