@@ -214,7 +214,7 @@ def test_a_folder_of_someone_else_among_the_temporary_files_is_not_trusted(fresh
     monkeypatch.setattr(cache.tempfile, "gettempdir", lambda: str(fresh))
     (fresh / f"stylegan2-{os.getuid()}").mkdir()
     (fresh / f"stylegan2-{os.getuid()}").chmod(0o777)
-    with pytest.warns(UserWarning, match="someone else"):
+    with pytest.warns(UserWarning, match="other users"):
         assert not build.available("cpu")
 
 

@@ -1,7 +1,7 @@
-"""Builds and loads the kernels in `csrc`, on first use: seconds once, then from a cache folder.
+"""Builds the kernels in `csrc` on first use, and loads them. Later processes load them from a cache folder.
 
-`STYLEGAN2_KERNELS` says what happens when that is impossible: `auto` (the default) warns once and leaves the
-work to the PyTorch reference, `require` raises, `off` never tries. See docs/kernels.md.
+The environment variable `STYLEGAN2_KERNELS` says what happens if this fails. `auto` (the default) warns once
+and uses the PyTorch reference, `require` raises an error, and `off` builds nothing. See docs/kernels.md.
 """
 
 from __future__ import annotations
@@ -30,16 +30,22 @@ _mutex = threading.Lock()
 
 @dataclass(frozen=True)
 class Build:
-    """One library: what it is made from, which decides its name."""
+    """What one library is built from. This determines its name."""
 
     device: str  # cpu or cuda
     sources: tuple[Path, ...]
-    architectures: tuple[str, ...]  # of the GPUs
-    name: str  # of its folder in the cache folder
+    architectures: tuple[str, ...]  # compute capabilities of the GPUs ("9.0", ...)
+    name: str  # name of its folder in the cache folder
 
 
 def available(device: str) -> bool:
-    """Whether there are kernels for a device type ("cpu", "cuda"); the first call builds and loads them."""
+    """Return whether there are kernels for a device type ("cpu", "cuda"). The first call builds and loads them.
+
+    Raises:
+        BuildError: They cannot be built or loaded, and STYLEGAN2_KERNELS is "require".
+        WrongResultError: Their results are wrong, and STYLEGAN2_KERNELS is "require".
+        InputError: STYLEGAN2_KERNELS has an unknown value.
+    """
     if device not in _loaded:
         with _mutex:
             if device not in _loaded:
@@ -47,17 +53,17 @@ def available(device: str) -> bool:
     return _loaded[device]
 
 
-# What torch.compiler.assume_constant_result does, without importing the compiler: called while tracing, not
-# traced.
+# This does what torch.compiler.assume_constant_result does, without importing the compiler: while tracing,
+# the function is called rather than traced.
 available._dynamo_marked_constant = True
 
 
 def mode() -> str:
-    """auto, require or off, from STYLEGAN2_KERNELS."""
+    """Return "auto", "require" or "off" from the environment variable STYLEGAN2_KERNELS."""
     value = os.environ.get("STYLEGAN2_KERNELS", "auto") or "auto"
     if value not in ("auto", "require", "off"):
         raise InputError(
-            f"STYLEGAN2_KERNELS must be auto, require or off, not {value!r}. "
+            f"Expected STYLEGAN2_KERNELS to be auto, require or off, found {value!r}. "
             "Unset it to use the kernels where possible."
         )
     return value
@@ -68,38 +74,39 @@ def _load(device: str) -> bool:
         return False
     try:
         folder = build(plan(device))
-        if device == "cuda":  # no test of ours has seen this very GPU, driver and compiler
+        if device == "cuda":  # our tests did not run with this combination of GPU, driver and compiler
             self_check.check(device, folder)
     except (BuildError, self_check.WrongResultError) as error:
         if mode() == "require":
             raise
         warnings.warn(
-            f"Kernels for {device} are not in use, the slower PyTorch reference is: {error} "
-            "(STYLEGAN2_KERNELS=off silences this.)",
+            f"The slower PyTorch reference is used instead of the kernels for {device}: {error} "
+            "(STYLEGAN2_KERNELS=off turns this warning off.)",
             stacklevel=4,
         )
         return False
     if device == "cpu":
-        allocation.keep()
+        allocation.keep_freed_memory()
     return True
 
 
 def plan(device: str, architectures: tuple[str, ...] | None = None) -> Build:
-    """What to build for a device type. `architectures` ("9.0", ...): None means the GPUs here.
+    """Determine what to build for a device type.
 
-    The compilers do not count, so that a library that was built is used where there are none.
+    The compilers do not matter, so that a library that was built is also used where there are none.
+
+    Args:
+        device: "cpu" or "cuda".
+        architectures: Compute capabilities ("9.0", ...). None means those of the GPUs of this machine.
     """
-    suffix, made_for = (
-        ".cpp",
-        [platform.machine(), _processor()],
-    )  # it holds instructions of this very processor
+    suffix, target = ".cpp", [platform.machine(), _processor()]  # for -march=native
     if device == "cuda":
         if architectures is None:
             capabilities = {torch.cuda.get_device_capability(i) for i in range(torch.cuda.device_count())}
             architectures = tuple(f"{major}.{minor}" for major, minor in sorted(capabilities))
-        suffix, made_for = ".cu", [str(torch.version.cuda), *architectures]
+        suffix, target = ".cu", [str(torch.version.cuda), *architectures]
     state = hashlib.sha256()
-    for part in [torch.__version__, *made_for, *compiler.FLAGS[device]]:
+    for part in [torch.__version__, *target, *compiler.FLAGS[device]]:
         state.update(f"{part}\0".encode())
     for path in sorted(SOURCES.iterdir()):
         if path.suffix in (".h", suffix):
@@ -109,12 +116,15 @@ def plan(device: str, architectures: tuple[str, ...] | None = None) -> Build:
 
 
 def build(what: Build) -> Path:
-    """Load the library, after building it unless it lies in the cache. Returns its folder.
+    """Load the library, and build it before if it is not in the cache.
+
+    Returns:
+        The folder of the library.
 
     Raises:
-        BuildError: It cannot be built or loaded.
+        BuildError: The library cannot be built or loaded.
     """
-    folder = cache.find(what.name)  # first of all, so that a finished cache may be read-only
+    folder = cache.find(what.name)  # this comes first, so that the cache folder may be read-only
     if folder is None:
         folder, is_loaded = cache.make(what.name, lambda folder: _compile(what, folder))
         if is_loaded:
@@ -131,7 +141,7 @@ def _compile(what: Build, folder: Path) -> dict:
 
 
 def _processor() -> str:
-    """The processor's instruction sets, on which -march=native depends."""
+    """Return the list of the processor's instruction sets, on which -march=native depends."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith(("flags", "Features")):

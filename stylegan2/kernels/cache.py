@@ -1,7 +1,7 @@
-"""Where built libraries are kept: each in a folder of its own, beside a report that says what its bytes are.
+"""The cache of built libraries. Each lies in its own folder, with a report that holds its checksum.
 
-A library is used only if it is what its report says. A library that was deleted, cut off or half written is
-built again.
+A library is loaded only if its checksum is right. A library that was deleted, truncated or changed is built
+again.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from .compiler import BuildError
 
 LIBRARY, REPORT = "library.so", "report.json"
 LOCK_LIMIT = 600.0
-"""Seconds that a process waits for another one that is building the same library."""
+"""How long a process waits for another one that is building the same library, in seconds."""
 
 
 def folders() -> list[Path]:
-    """The folders that may hold libraries, the preferred one first.
+    """Return the folders that may hold libraries, the preferred one first.
 
-    `STYLEGAN2_CACHE` is the only one if it is set. Otherwise there are `stylegan2` in the user's cache folder and,
-    for users who cannot write there, a folder of their own among the system's temporary files.
+    If `STYLEGAN2_CACHE` is set, it is the only one. Otherwise the first is `stylegan2` in the user's cache
+    folder. The second, for users who cannot write there, is a private folder among the temporary files.
     """
     if folder := os.environ.get("STYLEGAN2_CACHE"):
         return [Path(folder).expanduser()]
     found = []
-    with contextlib.suppress(RuntimeError):  # a user without a home
+    with contextlib.suppress(RuntimeError):  # the user may have no home folder
         found.append(Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "stylegan2")
     if temporary := _temporary_folder():
         found.append(temporary)
@@ -43,33 +43,33 @@ def folders() -> list[Path]:
 
 
 def _temporary_folder() -> Path | None:
-    with contextlib.suppress(OSError, AttributeError):  # no temporary files; a system without user numbers
+    with contextlib.suppress(OSError, AttributeError):  # no folder for temporary files, or no user id
         return Path(tempfile.gettempdir()) / f"stylegan2-{os.getuid()}"
     return None
 
 
 def find(name: str) -> Path | None:
-    """The folder of a library that was built before and is whole."""
+    """Return the folder of a library that was built before and is intact, or None."""
     return next(
-        (folder / name for folder in folders() if _is_ours(folder) and _is_whole(folder / name)), None
+        (folder / name for folder in folders() if _is_private(folder) and _is_intact(folder / name)), None
     )
 
 
 def report(folder: Path) -> dict[str, Any]:
-    """What is known of a finished library: seconds, compiler, flags."""
+    """Read how a library was built (seconds, compiler, flags)."""
     contents: dict[str, Any] = json.loads((folder / REPORT).read_text(encoding="utf-8"))
     return contents
 
 
 def make(name: str, build: Callable[[Path], dict[str, Any]]) -> tuple[Path, bool]:
-    """Build a library unless another process does, in the first folder that can be written.
+    """Build a library in the first folder that can be written, or wait for the process that is building it.
 
     Args:
-        name: Of the library's folder, in the cache folder.
-        build: Puts the library into the folder that it is given, and returns the report.
+        name: Name of the library's folder in the cache folder.
+        build: Builds the library in the folder that it gets, and returns the report.
 
     Returns:
-        The library's folder, and whether `build` was called for it.
+        The folder of the library, and whether this process built it.
 
     Raises:
         BuildError: No folder can be written, or another process takes too long.
@@ -79,10 +79,10 @@ def make(name: str, build: Callable[[Path], dict[str, Any]]) -> tuple[Path, bool
         try:
             _create(folder)
             with _lock(folder / f"{name}.lock"):
-                if _is_whole(folder / name):
+                if _is_intact(folder / name):
                     return folder / name, False
                 if problems:
-                    _say(f"{problems[0]}. The kernels are kept in {folder}, which may not last.")
+                    _say(f"{problems[0]}. The kernels are kept in {folder} instead.")
                 _build_apart(folder, name, build)
                 return folder / name, True
         except OSError as error:
@@ -91,21 +91,21 @@ def make(name: str, build: Callable[[Path], dict[str, Any]]) -> tuple[Path, bool
 
 
 def _build_apart(cache: Path, name: str, build: Callable[[Path], dict[str, Any]]) -> None:
-    """Build in another folder and move it into place whole: a killed build leaves nothing in the way."""
+    """Build in a temporary folder, and then rename it, so that a killed build does no harm."""
     for stale in cache.glob(f".{name}-*"):
         shutil.rmtree(stale, ignore_errors=True)
-    folder = cache / f".{name}-{uuid.uuid4().hex}"  # unlike mkdtemp's, readable by whom the user lets read
+    folder = cache / f".{name}-{uuid.uuid4().hex}"  # unlike mkdtemp's, it obeys the umask
     folder.mkdir()
     try:
         contents = build(folder) | {"sha256": _digest(folder / LIBRARY)}
         (folder / REPORT).write_text(json.dumps(contents, indent=1), encoding="utf-8")
-        shutil.rmtree(cache / name, ignore_errors=True)  # what is there is not whole
+        shutil.rmtree(cache / name, ignore_errors=True)  # what is there is not intact
         folder.rename(cache / name)
     finally:
-        shutil.rmtree(folder, ignore_errors=True)  # gone already after success
+        shutil.rmtree(folder, ignore_errors=True)  # after success it has been renamed
 
 
-def _is_whole(folder: Path) -> bool:
+def _is_intact(folder: Path) -> bool:
     try:
         return bool(report(folder)["sha256"] == _digest(folder / LIBRARY))
     except (OSError, ValueError, KeyError, TypeError):
@@ -120,8 +120,8 @@ def _create(folder: Path) -> None:
     if _is_temporary(folder):
         with contextlib.suppress(FileExistsError):
             folder.mkdir(mode=0o700)
-        if not _is_ours(folder):
-            raise PermissionError(0, "it belongs to someone else")
+        if not _is_private(folder):
+            raise PermissionError(0, "other users can write it")
     else:
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -130,8 +130,8 @@ def _is_temporary(folder: Path) -> bool:
     return folder == _temporary_folder() and not os.environ.get("STYLEGAN2_CACHE")
 
 
-def _is_ours(folder: Path) -> bool:
-    """Whether nobody else can have put a library there; asked among the temporary files, where anyone can."""
+def _is_private(folder: Path) -> bool:
+    """Return whether no other user can have put a library there. All users can write temporary files."""
     if not _is_temporary(folder):
         return True
     try:
@@ -148,11 +148,11 @@ def _is_ours(folder: Path) -> bool:
 
 @contextlib.contextmanager
 def _lock(path: Path) -> Iterator[None]:
-    """A lock that the operating system frees when its owner dies, however that happens."""
+    """Hold a file lock, which the operating system releases when the process ends in any way."""
     try:
         import fcntl
     except ImportError as error:
-        raise BuildError("they are built on Linux and macOS only. Set STYLEGAN2_KERNELS=off.") from error
+        raise BuildError("they can be built only on Linux and macOS. Set STYLEGAN2_KERNELS=off.") from error
     started, said = time.monotonic(), False
     with open(path, "a+", encoding="utf-8") as file:
         while True:

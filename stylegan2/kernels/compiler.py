@@ -1,4 +1,4 @@
-"""Compiles the sources in `csrc`: flags, the CUDA toolkit that fits PyTorch and the GPUs, errors in words."""
+"""Compiles the sources in `csrc` and finds the CUDA toolkit. Errors name the cause and what to do."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FLAGS = {
 
 
 class BuildError(RuntimeError):
-    """The kernels cannot be had: the message names the cause and the remedy."""
+    """The kernels cannot be built or loaded. The message names the cause and what to do."""
 
 
 def compile(
@@ -35,11 +35,11 @@ def compile(
     Args:
         device: cpu or cuda.
         sources: C++ or CUDA files.
-        architectures: Of the GPUs ("9.0", ...).
-        library: The file to make, in a folder of its own.
+        architectures: Compute capabilities of the GPUs ("9.0", ...).
+        library: The file to create. Its folder holds nothing else.
 
     Returns:
-        What was used, and the seconds that it took.
+        The seconds that it took, the compiler and the flags.
 
     Raises:
         BuildError: A compiler is missing or fails.
@@ -54,7 +54,7 @@ def compile(
         flags += architecture_flags(architectures)
     with _environment(device) as cpp_extension:
         if not cpp_extension.is_ninja_available():
-            raise BuildError("there is no ninja. Install it: pip install ninja.")
+            raise BuildError("there is no ninja. Install it with `pip install ninja`.")
         try:
             cpp_extension.load(
                 f"stylegan2_{device}",
@@ -66,7 +66,7 @@ def compile(
             )
         except (RuntimeError, OSError, ValueError, subprocess.SubprocessError) as error:
             raise BuildError(_message(device, str(error))) from error
-    (made,) = library.parent.glob("*.so")  # torch numbers the libraries that a process builds
+    (made,) = library.parent.glob("*.so")  # PyTorch may add a number to the name
     made.rename(library)
     report = {
         "seconds": round(time.perf_counter() - started, 1),
@@ -81,14 +81,14 @@ def _message(device: str, output: str) -> str:
     lines = [line.strip() for line in output.splitlines() if re.search(r"\berror\b|fatal|not found", line)]
     return (
         f"compiling them failed: {(lines or [output.strip()])[0][:400]} "
-        f"Mend the compiler (CXX{', CUDA_HOME' if device == 'cuda' else ''}); "
+        f"Repair the compiler, or set CXX{' or CUDA_HOME' if device == 'cuda' else ''} to another one. "
         "`stylegan2 doctor` shows what was found."
     )
 
 
 @contextlib.contextmanager
 def _environment(device: str) -> Iterator[Any]:
-    """torch.utils.cpp_extension, quiet, with the real CUDA folder and this environment's ninja."""
+    """Yield torch.utils.cpp_extension with the real CUDA folder, this environment's ninja and no log."""
     saved = {name: os.environ.get(name) for name in ("PATH", "CUDA_HOME")}
     logger = logging.getLogger("torch.utils.cpp_extension")
     level = logger.level
@@ -113,7 +113,7 @@ def _environment(device: str) -> Iterator[Any]:
 
 
 def cuda_home() -> Path:
-    """The CUDA toolkit's folder, also where the `nvcc` on the path is a link to the real one or a script."""
+    """Find the folder of the CUDA toolkit, even if the `nvcc` on the path is a link or a script."""
     if home := os.environ.get("CUDA_HOME") or os.environ.get("CUDA_PATH"):
         nvcc = Path(home) / "bin" / "nvcc"
     else:
@@ -129,16 +129,19 @@ def cuda_home() -> Path:
 
 
 def architecture_flags(architectures: Sequence[str]) -> list[str]:
-    """Code for exactly these GPUs; for a GPU newer than nvcc, its newest intermediate code."""
+    """Return the flags of nvcc for the given architectures.
+
+    A GPU that is newer than nvcc gets nvcc's newest intermediate code (PTX).
+    """
     nvcc = str(cuda_home() / "bin" / "nvcc")
     if torch.version.cuda is None:
-        raise BuildError("this PyTorch was built without CUDA. Install one with CUDA.")
+        raise BuildError("this PyTorch was built without CUDA. Install a build with CUDA.")
     wanted = torch.version.cuda.split(".")[0]
     release = re.search(r"release (\d+)\.(\d+)", _run(nvcc, "--version"))
     if release and release[1] != wanted:  # minor versions are compatible
         raise BuildError(
-            f"nvcc is of CUDA {release[1]}.{release[2]}, PyTorch of CUDA {torch.version.cuda}. "
-            f"Install the CUDA toolkit {wanted}, or set CUDA_HOME to it."
+            f"nvcc is of CUDA {release[1]}.{release[2]}, but PyTorch of CUDA {torch.version.cuda}. "
+            f"Install the CUDA toolkit {wanted}, or set CUDA_HOME to its folder."
         )
     known = sorted(int(n) for n in set(re.findall(r"compute_(\d+)\b", _run(nvcc, "--list-gpu-arch"))))
     flags = []
@@ -148,7 +151,9 @@ def architecture_flags(architectures: Sequence[str]) -> list[str]:
         elif number > known[-1]:
             flags.append(f"-gencode=arch=compute_{known[-1]},code=compute_{known[-1]}")
         else:
-            raise BuildError(f"this nvcc has no architecture {number / 10}. Install an older CUDA toolkit.")
+            raise BuildError(
+                f"this nvcc does not support the GPU architecture {number / 10}. Install an older CUDA toolkit."
+            )
     return flags
 
 

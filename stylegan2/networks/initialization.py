@@ -1,7 +1,7 @@
-"""Initial values: every tensor of a network comes from a random stream of its own, by its name and one seed.
+"""The initial values of networks. Each tensor is drawn from its own random stream.
 
-What a layer draws therefore does not depend on which other layers there are. Two networks of the same seed that
-differ in one layer start from equal weights everywhere else, so that an ablation compares like with like.
+The name of the tensor and the seed of the network determine the stream. Two networks of the same seed that differ in
+one layer therefore start from equal values of all other weights, and an ablation can compare them in pairs.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ class _Request(NamedTuple):
 
 
 _requests: ContextVar[list[_Request] | None] = ContextVar("requests", default=None)
-"""What the network under construction has still to draw. None: no network is under construction."""
+"""What remains to be drawn for the network under construction. None if there is no such network."""
 
 
 def draw(layer: nn.Module, then: Callable[[], None] | None = None, **std: float) -> None:
-    """Draw tensors of a layer from N(0, std²), each with its own standard deviation.
+    """Fill tensors of a layer with values from N(0, std²).
 
-    A layer that is built alone draws at once, from PyTorch's global random state. Within `drawn_by_name` the
-    values come at the end of the block, when every layer has its name.
+    A layer that is built on its own gets them immediately, from PyTorch's global random state. Within
+    `drawn_by_name` it gets them at the end of the block, when the names of all layers are known.
 
     Args:
-        layer: Has the tensors as attributes. Their contents so far do not count.
-        then: Called when the tensors have their values, for whatever depends on them.
-        **std: The standard deviation of each tensor, by its attribute's name.
+        layer: Module whose attributes the tensors are.
+        then: Called after the tensors have their values. It creates what depends on them.
+        **std: Standard deviation of each tensor, by the name of the attribute.
     """
     request, requests = _Request(layer, std, then), _requests.get()
     if requests is None:
@@ -46,9 +46,10 @@ def draw(layer: nn.Module, then: Callable[[], None] | None = None, **std: float)
 
 @contextmanager
 def drawn_by_name(network: nn.Module) -> Iterator[None]:
-    """Build the layers of a network within this block; at its end each of them gets its initial values.
+    """Build the layers of a network within this block. They get their initial values at its end.
 
-    The seed is a single number out of PyTorch's global random state, whatever the network is made of.
+    The seed of the network is one number from PyTorch's global random state. The number of layers does not
+    change that state.
     """
     seed = int(torch.randint(2**63 - 1, (), device="cpu"))
     requests: list[_Request] = []

@@ -1,4 +1,4 @@
-"""Which functions `torch.autocast` leaves alone: those that compute in the types of their arguments."""
+"""A decorator for functions that `torch.autocast` does not change."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ R = TypeVar("R")
 
 
 def outside_autocast(function: Callable[P, R]) -> Callable[P, R]:
-    """Have a function compute in the types of its arguments, within `torch.autocast` too.
+    """Make a function compute in the types of its arguments, even within `torch.autocast`.
 
-    Autocast then lowers the precision of convolutions alone. Latents, styles, lengths of kernels, images and
-    logits need more digits than bfloat16 has.
+    Latents, styles, demodulation, images and logits need more digits than bfloat16 has. Autocast therefore lowers
+    the precision of convolutions alone.
     """
 
     @functools.wraps(function)
