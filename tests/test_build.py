@@ -140,14 +140,19 @@ def delete(library):
     library.unlink()
 
 
+def replace(library, data):
+    library.unlink()  # this process may have the old file in its memory
+    library.write_bytes(data)
+
+
 def cut_off(library):
-    os.truncate(library, library.stat().st_size // 2)
+    replace(library, library.read_bytes()[: library.stat().st_size // 2])
 
 
 def flip_a_bit(library):
     data = bytearray(library.read_bytes())
     data[len(data) // 2] ^= 1
-    library.write_bytes(data)
+    replace(library, data)
 
 
 def lose_the_report(library):
