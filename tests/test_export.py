@@ -57,9 +57,9 @@ def test_an_exported_program_holds_definitions_alone_and_loads_again(way):
 
 def test_an_exported_discriminator_takes_any_batch_that_its_groups_divide(way):
     d = Discriminator(16, **SMALL).eval()
-    batch = 4 * torch.export.Dim("groups", min=1, max=64)
+    batch = 4 * torch.export.Dim("groups", min=2, max=64)
     program = torch.export.export(d, (torch.randn(8, 3, 16, 16),), dynamic_shapes=({0: batch},))
-    for n in (4, 12):
+    for n in (8, 12):
         images = torch.randn(n, 3, 16, 16)
         torch.testing.assert_close(program.module()(images), d(images), rtol=1e-4, atol=1e-5)
 
