@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from stylegan2.errors import InputError
+from stylegan2.registry import check_choices
 
 LoggerName = Literal["wandb", "tensorboard"]
 
@@ -65,6 +66,7 @@ class RunOptions:
     """Number of devices, or a list of their indices. auto: all GPUs, or one CPU process."""
 
     def __post_init__(self) -> None:
+        check_choices(self)
         for name in ("kimg", "log_kimg", "batch"):
             if getattr(self, name) <= 0:
                 raise InputError(
