@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections import defaultdict
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -12,8 +13,20 @@ from torch import Tensor
 from tqdm import tqdm
 
 from . import distributed
+from .cost import images_per_second
 from .loggers import CSVLogger
 from .module import StyleGAN2
+
+
+class Bar(tqdm):
+    """A progress bar in kimg, whose `speed` and `done` are no 0 in slow training."""
+
+    @property
+    def format_dict(self) -> dict[str, Any]:
+        values = super().format_dict
+        rate = values["rate"] or (values["n"] - (values["initial"] or 0)) / max(values["elapsed"], 1e-9)
+        done = f"{values['n']:.1f}" if values["n"] >= 10 else f"{values['n']:.3g}"
+        return values | {"speed": images_per_second(1000 * rate), "done": done}
 
 
 class Progress(pl.Callback):
@@ -34,13 +47,13 @@ class Progress(pl.Callback):
         self._drawn = 0.0
 
     def on_train_start(self, trainer: pl.Trainer, module: StyleGAN2) -> None:
-        self.bar = tqdm(
+        self.bar = Bar(
             total=self.kimg,
             initial=module.images / 1000,
             unit="kimg",
             disable=not trainer.is_global_zero,
-            bar_format="{desc}{percentage:3.0f}% |{bar}| {n:.1f}/{total:.6g} kimg [{elapsed}<{remaining}, "
-            "{rate_noinv_fmt}{postfix}]",
+            bar_format="{desc}{percentage:3.0f}% |{bar}| {done}/{total:.6g} kimg [{elapsed}<{remaining}, "
+            "{speed}{postfix}]",
             mininterval=1.0,
             smoothing=0.1,
         )

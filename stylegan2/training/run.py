@@ -21,7 +21,7 @@ from stylegan2.files import remove_leftovers, write_text
 from stylegan2.formats import native
 from stylegan2.metrics.options import MetricOptions
 
-from . import checkpoint
+from . import checkpoint, cost
 from .callbacks import LossLogger, Progress, Stop
 from .data import TrainingData, check_batch
 from .evaluation import Evaluation
@@ -58,6 +58,7 @@ def train(
         InputError: The model, the options and the checkpoint do not fit together. Nothing has been written.
     """
     resumed = folder / LAST if options.ckpt_path == "last" else options.ckpt_path
+    done = 0.0
     if resumed is not None:
         done = checkpoint.read_resumable(resumed, model)[native.KEY]["images"] / 1000
         if done >= options.kimg:
@@ -74,6 +75,7 @@ def train(
         checkpoint.CheckpointState(),
         LossLogger(options.log_kimg),
         Progress(options.kimg),
+        cost.MeasuredDuration(options.kimg),
         stop,
         samples,
         Snapshots(
@@ -92,7 +94,8 @@ def train(
     if is_first_process():
         remove_leftovers(folder)
         write_text(folder / "config.yaml", config)
-        print(_summary(model, dataset, folder, trainer), flush=True)
+        print(_summary(model, dataset, folder, trainer))
+        print(cost.describe(model, options, trainer.strategy.root_device, folder, done), flush=True)
     torch.manual_seed(options.seed + 1000 * int(os.environ.get("LOCAL_RANK", 0)))
     try:
         trainer.fit(
