@@ -23,7 +23,9 @@ from tqdm import tqdm
 
 from stylegan2.ablation.study import Result, Run, Signal, Study, load_study
 from stylegan2.cli import build_data, build_model, select, train_parser
+from stylegan2.console import accept_any_character
 from stylegan2.data import ImageDataset, to_float
+from stylegan2.data.checking import usable_cpus
 from stylegan2.errors import InputError
 from stylegan2.formats import native
 from stylegan2.training.options import LAST, RunOptions
@@ -49,7 +51,7 @@ def run_one(out: str, name: str) -> int:
     log = study.log(run)
     log.parent.mkdir(parents=True, exist_ok=True)
     with (
-        log.open("a", buffering=1) as file,
+        log.open("a", buffering=1, encoding="utf-8", errors="backslashreplace") as file,
         contextlib.redirect_stdout(file),
         contextlib.redirect_stderr(file),
     ):
@@ -150,7 +152,7 @@ def _result(study: Study, run: Run, signal: Signal, diverged: bool) -> Result:
         return Result(status="finished", kimg=study.kimg, curve=curve, signal=signal)
     said = re.findall(
         r"^Stopped at (iteration .*?\(([\d.]+) kimg\).*? is NaN or infinite)",
-        study.log(run).read_text(),
+        study.log(run).read_text(encoding="utf-8"),
         re.M,
     )
     why, kimg = said[-1] if said else ("a loss is NaN or infinite", "0")
@@ -183,7 +185,7 @@ def processes(study: Study, parallel: int) -> Engine:
     def start(run: Run, slot: int) -> Job:
         env = dict(os.environ)
         if parallel > 1:
-            cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+            cores = usable_cpus()
             env.setdefault("OMP_NUM_THREADS", str(max(cores // parallel, 1)))
             if torch.cuda.device_count() > 1:
                 env.setdefault("CUDA_VISIBLE_DEVICES", str(slot % torch.cuda.device_count()))
@@ -321,4 +323,5 @@ def _stop_signals() -> Iterator[list[int]]:
 
 
 if __name__ == "__main__":
+    accept_any_character()
     sys.exit(run_one(*sys.argv[1:]))
