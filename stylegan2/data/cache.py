@@ -10,11 +10,18 @@ import torch
 from torch import Tensor
 
 
+def shared_zeros(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+    """Zeros that forked processes share.
+
+    The memory is anonymous, so containers do not limit it to 64 MB, as they do /dev/shm.
+    """
+    count = math.prod(shape)
+    memory = mmap.mmap(-1, max(1, count * dtype.itemsize))
+    return torch.frombuffer(memory, dtype=dtype, count=count).view(*shape) if count else torch.zeros(shape)
+
+
 class SharedCache:
     """Room for n decoded images, filled by whichever process decodes one first.
-
-    The memory is anonymous and shared with forked processes. Containers do not limit it to 64 MB, as they do
-    /dev/shm.
 
     Args:
         n: Number of images.
@@ -22,8 +29,8 @@ class SharedCache:
     """
 
     def __init__(self, n: int, shape: Sequence[int]):
-        self.images = torch.frombuffer(mmap.mmap(-1, self.size(n, shape)), dtype=torch.uint8).view(n, *shape)
-        self.filled = torch.frombuffer(mmap.mmap(-1, n), dtype=torch.bool)
+        self.images = shared_zeros((n, *shape), torch.uint8)
+        self.filled = shared_zeros((n,), torch.bool)
 
     @staticmethod
     def size(n: int, shape: Sequence[int]) -> int:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import cache
 from multiprocessing.pool import ThreadPool
+from pathlib import Path
 
 from tqdm import tqdm
 
@@ -43,9 +46,22 @@ def listing(lines: Sequence[str], limit: int = 20) -> str:
 
 def reason(error: Exception) -> str:
     """An exception's message on one short line."""
-    return " ".join(str(error).split())[:120] or type(error).__name__
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return " ".join(text.split())[:120] or type(error).__name__
 
 
 def usable_cpus() -> int:
     """CPUs that this process may use. In a container these can be fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@cache
+def usable_memory() -> int:
+    """Bytes of memory that this process may use: the machine's, or what its container is limited to."""
+    sizes = []
+    with suppress(AttributeError, ValueError, OSError):  # Windows has no sysconf
+        sizes.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    for limit in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        with suppress(OSError, ValueError):  # there is no such file, or it says "max"
+            sizes.append(int(Path(limit).read_text(encoding="ascii")))
+    return min(sizes, default=8 * 10**9)

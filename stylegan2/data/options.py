@@ -16,12 +16,12 @@ class DataOptions:
     """The images to train on.
 
     Raises:
-        InputError: `resolution`, `channels`, `classes` or `unreadable` is none of the values below.
+        InputError: One of the options is none of the values below.
     """
 
     path: str = "demo"
     """Folder or zip of images, or a folder in a zip (photos.zip/cats). "demo" stands for the 1,906 emoji that
-    come with the package, in nine folders."""
+    come with the package, in nine folders, and demo:smileys-emotion for one of these."""
 
     resolution: int = 32
     """Height and width to which images are resized: a power of two from 4 to 1024."""
@@ -36,7 +36,12 @@ class DataOptions:
     """Train on the horizontally flipped images too."""
 
     unreadable: Literal["refuse", "skip"] = "refuse"
-    """What happens when files are unreadable. "refuse" stops, "skip" goes on without them."""
+    """What happens when files are unreadable. "refuse" stops, "skip" goes on without them. While training, up to
+    1 % of the images may become unreadable, or half of them with "skip"."""
+
+    max_pixels: int | None = None
+    """The largest image that is read. By default it is one that half of the memory can decode, at 16 bytes a
+    pixel."""
 
     workers: int | None = None
     """Processes that decode images. By default there are none if all images are in memory, and otherwise one
@@ -57,3 +62,9 @@ class DataOptions:
                 f"Expected 1 (gray), 3 (RGB) or 4 (RGBA) channels, found {self.channels}. Set one of these."
             )
         check_choices(self)
+        for name, least in (("workers", 0), ("cache_gb", 0), ("max_pixels", 1)):
+            value = getattr(self, name)
+            if value is not None and not value >= least:
+                raise InputError(
+                    f"Expected data.{name} of {least} or more, found {value}. Set such a number."
+                )

@@ -12,6 +12,7 @@ from typing import Literal
 from tqdm import tqdm
 
 from stylegan2.data import ImageData, ImageDataset
+from stylegan2.data.names import printable
 from stylegan2.errors import InputError
 from stylegan2.files import replacing
 from stylegan2.images import to_picture
@@ -24,6 +25,7 @@ def pack(
     channels: Literal[1, 3, 4] = 3,
     classes: Literal["none", "folders", "labels"] = "none",
     unreadable: Literal["refuse", "skip"] = "refuse",
+    max_pixels: int | None = None,
 ) -> None:
     """Write a folder or zip of images as a zip of PNGs, converted as training would convert them.
 
@@ -36,6 +38,7 @@ def pack(
         channels: 1 gives gray images, 3 RGB, 4 RGBA.
         classes: "folders" makes a class of each top-level folder, "labels" reads the source's dataset.json.
         unreadable: What happens when files are unreadable. "refuse" stops, "skip" goes on without them.
+        max_pixels: The largest image that is read. By default it is one that half of the memory can decode.
 
     Raises:
         InputError: `source` is no usable data set, or `out` is the source or cannot be a file.
@@ -45,7 +48,9 @@ def pack(
         raise InputError(
             f"Expected the name of a zip to write, in an existing folder, found {out}. Name another file."
         )
-    data = ImageData(source, resolution, channels, classes, unreadable=unreadable, cache_gb=0)
+    data = ImageData(
+        source, resolution, channels, classes, unreadable=unreadable, max_pixels=max_pixels, cache_gb=0
+    )
     dataset = data.open()
     names = _png_names(dataset.names)
     with replacing(target) as temporary, zipfile.ZipFile(temporary, "w") as packed, ThreadPool() as pool:
@@ -62,11 +67,12 @@ def pack(
 def _png(dataset: ImageDataset, row: int) -> bytes:
     """An image of the data set as the content of a PNG file."""
     buffer = io.BytesIO()
-    to_picture(dataset[row][0]).save(buffer, "PNG", optimize=True)
+    to_picture(dataset.read(row)).save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
 
 
 def _png_names(names: list[str]) -> list[str]:
     """Names that end in .png instead of what they ended in, or after it if that would make two alike."""
+    names = list(map(printable, names))
     stems = [str(PurePosixPath(name).with_suffix("")) for name in names]
     return [f"{stem}.png" for stem in (stems if len(set(stems)) == len(names) else names)]

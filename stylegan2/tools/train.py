@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import torch
 
 from stylegan2.cli import build_data, build_model, select, train_parser, with_default_config
+from stylegan2.data.sources.demo import Demo
 from stylegan2.training.options import RunOptions, is_first_process, run_folder
 
 
@@ -34,4 +36,7 @@ def train_command(args: list[str], prog: str = "train.py") -> int:
 
 def _run_name(path: str) -> str:
     """What a run on these images is called unless it is given a name."""
-    return "demo" if Path(path).parts[:1] == ("demo",) else Path(path).stem or "run"
+    if Demo.takes(path):
+        return "demo"
+    whole = Path(os.path.abspath(os.path.expanduser(path)))  # the name of .. is that of the folder it is
+    return (whole.stem if whole.suffix.lower() == ".zip" else whole.name) or "run"

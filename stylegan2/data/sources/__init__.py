@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
+from stylegan2.data.names import to_bytes
 from stylegan2.errors import InputError
 from stylegan2.registry import Registry
 
@@ -21,7 +22,8 @@ class Source(Protocol):
     names: Sequence[str]
     """Names of all files, with "/" between folders. Other files than images may be among them; dataset.json
     is where labels are looked for. The data set keeps the order of the names, which must be the same at every
-    start."""
+    start. A source may also have `left_out` and `unreadable`: dicts from what it does not offer to the reason.
+    The first are told, the second are unreadable files to the data set."""
 
     def __init__(self, path: str): ...
 
@@ -47,7 +49,7 @@ def open_source(path: str | Path) -> Source:
     Raises:
         InputError: No source takes it, or it is damaged.
     """
-    path = os.path.expanduser(path)
+    path = os.fsdecode(to_bytes(os.path.expanduser(path)))  # so that a locale without ü opens für.zip
     for name in sorted(sources, key=lambda name: name in GENERAL):
         if sources[name].takes(path):
             return sources[name](path)
@@ -57,8 +59,3 @@ def open_source(path: str | Path) -> Source:
             f"{Path.cwd()}."
         )
     raise InputError(f"Expected a folder or a zip of images, found the file {path}. Name its folder instead.")
-
-
-def visible(name: str) -> bool:
-    """Whether a file or folder is data: neither hidden nor a shadow entry that macOS puts into its zips."""
-    return not name.startswith(".") and name != "__MACOSX"
