@@ -91,6 +91,8 @@ def decode(data: bytes, resolution: int, channels: int, max_pixels: int | None =
 
 def _decode(data: bytes, resolution: int, channels: int, max_pixels: int | None) -> np.ndarray:
     with _open(data) as image:
+        if image.format == "PNG":
+            _open(data).verify()  # the checksums of all chunks, which reading the pixels passes over
         pixels = image.width * image.height
         limit = max_pixels or usable_memory() // 2 // BYTES_PER_PIXEL
         if pixels > limit:

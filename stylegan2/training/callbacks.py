@@ -14,6 +14,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from stylegan2.data import ImageDataset
+from stylegan2.errors import InputError
 from stylegan2.images import grid, save_png
 
 from . import checkpoint, distributed
@@ -175,6 +176,11 @@ class Snapshots(pl.Callback):
 
     def on_train_end(self, trainer: pl.Trainer, module: StyleGAN2) -> None:
         self.write(trainer, module, numbered=False)
+
+    def on_exception(self, trainer: pl.Trainer, module: StyleGAN2, exception: BaseException) -> None:
+        """The data have ended, between two iterations. Other processes may still be in theirs."""
+        if isinstance(exception, InputError) and trainer.world_size == 1:
+            self.write(trainer, module, numbered=False)
 
     def write(self, trainer: pl.Trainer, module: StyleGAN2, numbered: bool) -> None:
         module.check_finite()
