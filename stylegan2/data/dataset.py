@@ -230,6 +230,8 @@ def _images(source: Source, path: str) -> list[str]:
     names = [name for name in source.names if name.lower().endswith(EXTENSIONS)]
     if not names:
         found = _kinds(source.names) or "no files"
+        if closed := getattr(source, "unreadable", {}):
+            found += f", and {len(closed)} folders that cannot be read"
         raise InputError(
             f"Expected images ({' '.join(EXTENSIONS)}) in {path}, found {found}. Check the path, or convert "
             "the images."

@@ -169,8 +169,10 @@ class Snapshots(pl.Callback):
 
     def __init__(self, folder: Path, every_kimg: float):
         self.folder, self.every = folder, every_kimg * 1000
+        self._begun = False
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: StyleGAN2, *_) -> None:
+        self._begun = True
         if _passed(module, self.every):
             self.write(trainer, module, numbered=True)
 
@@ -179,7 +181,7 @@ class Snapshots(pl.Callback):
 
     def on_exception(self, trainer: pl.Trainer, module: StyleGAN2, exception: BaseException) -> None:
         """The data have ended, between two iterations. Other processes may still be in theirs."""
-        if isinstance(exception, InputError) and trainer.world_size == 1:
+        if isinstance(exception, InputError) and self._begun and trainer.world_size == 1:
             self.write(trainer, module, numbered=False)
 
     def write(self, trainer: pl.Trainer, module: StyleGAN2, numbered: bool) -> None:

@@ -60,8 +60,10 @@ class Folder:
             else:
                 below = links.pop(0)
                 real = os.path.realpath(os.path.join(self.root, below))
-                if real in seen or home.startswith(os.path.join(real, b"")):
-                    self.left_out[from_bytes(below)] = "a link to a folder that is found without it"
+                around = home.startswith(os.path.join(real, b""))
+                if around or real in seen:
+                    what = "a folder around the data" if around else "a folder that is found without it"
+                    self.left_out[from_bytes(below)] = f"a link to {what}"
                     continue
                 seen.add(real)
             for name, kind in self._entries(below):
