@@ -172,11 +172,11 @@ class ImageDataset(Dataset):
         closed = getattr(self.source, "unreadable", {})
         if not problems and not closed:
             return
-        found = f"{len(problems)} of {self.num_images} images in {path} cannot be read"
-        if closed:
-            found += f", nor can {len(closed)} folders"
+        what = [f"{len(problems)} of {self.num_images} images"] if problems else []
+        what += [f"{len(closed)} folders"] if closed else []
         lines = [f"{name}/: {why}" for name, why in closed.items()]
-        found += f":\n{listing([*lines, *(f'{self.names[row]}: {why}' for row, why in problems.items())])}"
+        lines += [f"{self.names[row]}: {why}" for row, why in problems.items()]
+        found = f"{' and '.join(what)} in {path} cannot be read:\n{listing(lines)}"
         if self.options.unreadable == "refuse" or len(problems) == self.num_images:
             advice = "Replace or remove them, or set unreadable=skip."
             raise InputError(f"Expected readable images, found that {found}\n{advice}")
