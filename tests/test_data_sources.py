@@ -222,7 +222,7 @@ def test_closed_folders_are_refused_or_skipped_and_told(tmp_path, monkeypatch):
         return real(path)
 
     monkeypatch.setattr(os, "scandir", scandir)
-    with pytest.raises(InputError, match="1 folders:\n  closed/: Permission denied"):
+    with pytest.raises(InputError, match="1 folders in .* cannot be read:\n  closed/: Permission denied"):
         images_of(tmp_path).scan(progress=False)
     with pytest.warns(UserWarning, match="closed/: Permission denied"):
         images_of(tmp_path, unreadable="skip").scan(progress=False)
