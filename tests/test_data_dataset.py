@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from image_sets import images_of, make_two_classes, save, zipped
+from image_sets import images_of, make_two_classes, noise, save, zipped
 
 from stylegan2.errors import InputError
 
@@ -60,16 +60,17 @@ def test_images_are_lost_up_to_a_share_and_then_training_ends(tmp_path):
             dataset[0]
 
 
+@pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("workers", [0, 2])
-def test_a_zip_spoilt_while_training_ends_with_one_message(two_classes, workers):
-    path = zipped(two_classes)
-    dataset = images_of(path, 8, cache_gb=0, workers=workers)
-    dataset.scan(progress=False)
-    batches = iter(dataset.loader(2, seed=0))
+def test_a_zip_spoilt_while_training_ends_with_one_message(tmp_path, workers):
+    for k in range(6):
+        noise(tmp_path / f"set/{k}.png", 64, k)
+    path = zipped(tmp_path / "set")
+    batches = iter(images_of(path, 8, cache_gb=0, workers=workers).loader(2, seed=0))
     next(batches)
-    path.write_bytes(b"\0" * path.stat().st_size)
-    with pytest.warns(UserWarning), pytest.raises(InputError, match="^Expected at most 1 of 6 images"):
-        list(itertools.islice(itertools.chain([dataset[[0]]] if not workers else [], batches), 60))
+    path.write_bytes(bytes(path.stat().st_size))
+    with pytest.raises(InputError, match="^Expected at most 1 of 6 images"):
+        list(itertools.islice(batches, 60))
 
 
 @pytest.mark.parametrize("form", [lambda path: path, zipped])

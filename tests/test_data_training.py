@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import pytorch_lightning as pl
 import torch
-from image_sets import make_two_classes, zipped
+from image_sets import make_two_classes, noise, zipped
 
 from stylegan2.__main__ import run
 from stylegan2.training.callbacks import Progress
@@ -58,7 +58,9 @@ def test_a_run_goes_on_without_an_image_that_is_spoilt(tmp_path, monkeypatch, wo
 def test_a_run_whose_zip_is_spoilt_ends_with_a_checkpoint_and_a_message(
     tmp_path, monkeypatch, capsys, workers
 ):
-    path = zipped(make_two_classes(tmp_path / "set"))
+    for k in range(6):
+        noise(tmp_path / f"set/{k}.png", 64, k)
+    path = zipped(tmp_path / "set")
     Spoiler(monkeypatch, lambda: path.write_bytes(bytes(path.stat().st_size)))
     assert train(tmp_path, path, "--data.workers", workers) == 2
     assert 8 <= images(tmp_path) < 800
