@@ -1,4 +1,4 @@
-"""The images as a data set: decoded, labeled, checked, kept in memory if they fit, and served in batches."""
+"""The data set: it decodes, labels and checks images, caches them if they fit, and serves batches."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ from stylegan2.data.sources import Source, open_source
 from stylegan2.errors import InputError
 
 MAY_BE_LOST = {"refuse": 0.01, "skip": 0.5}
-"""The share of images that may become unreadable while training, by `DataOptions.unreadable`. One always may."""
+"""The share of images that may become unreadable during training, by `DataOptions.unreadable`. One always may."""
 
 
 class ImageDataset(Dataset):
-    """The images and labels that options describe. `ImageData.open` makes one and checks it.
+    """The images and labels that `options` describe. `ImageData.open` makes a data set and checks it.
 
-    Item i is (image uint8 (C, R, R), label float32 (num_classes,)). The label is one-hot, the vector of
-    dataset.json, or of width 0. A list of N indices gives one batch, with a leading N. With `mirror`, item
-    i + num_images is item i flipped horizontally. In place of an image that has become unreadable comes the
-    next one that is readable, with its label.
+    Item i is (image, label): uint8 (C, R, R) in 0..255, and float32 (num_classes,). The label is a one-hot
+    vector, a vector from dataset.json, or a vector of width 0. A list of N indices gives a batch with a
+    leading dimension N. With `mirror`, item i + num_images is item i flipped horizontally. The next readable
+    image, with its label, replaces one that has become unreadable since the check.
 
     Raises:
-        InputError: The path or the labels are not as the options say, or there are no images.
+        InputError: The path or the labels do not fit the options, or there are no images.
     """
 
     def __init__(self, options: DataOptions):
@@ -51,7 +51,7 @@ class ImageDataset(Dataset):
 
     @property
     def num_images(self) -> int:
-        """Images, without the flipped ones."""
+        """The number of images, without the flipped ones."""
         return len(self.names)
 
     @property
@@ -61,24 +61,24 @@ class ImageDataset(Dataset):
 
     @property
     def class_names(self) -> list[str]:
-        """Names of the classes by number. The list is empty without classes."""
+        """The names of the classes, in the order of their numbers. Without classes, the list is empty."""
         return list(self._labels.class_names)
 
     @property
     def class_table(self) -> str:
-        """Which number is which class, as text of a few lines: 0 cats, 1 dogs. Empty without named classes."""
+        """Numbers and names of the classes as text, such as "0 cats, 1 dogs". Without named classes, it is empty."""
         names = [f"{k} {name}" for k, name in enumerate(self.class_names) if name != str(k)]
         more = f", ... and {len(names) - 200} more in this order" if len(names) > 200 else ""
         return textwrap.fill(", ".join(names[:200]) + more, 100, break_long_words=False)
 
     @property
     def num_lost(self) -> int:
-        """Images that have become unreadable since they were looked at."""
+        """The number of images that have become unreadable since the check."""
         return int(self._lost.sum())
 
     @property
     def in_memory(self) -> bool:
-        """Whether every image has been decoded and kept."""
+        """Whether the cache holds every image."""
         return self._cache is not None and self._cache.full
 
     def __len__(self) -> int:
@@ -90,7 +90,7 @@ class ImageDataset(Dataset):
             return images[0], labels[0]
         index = torch.tensor(index)
         if len(index) and not (index.min() >= 0 and index.max() < len(self)):
-            raise IndexError(f"indices {index.tolist()} outside 0..{len(self) - 1}")
+            raise IndexError(f"expected indices in 0..{len(self) - 1}, got {index.tolist()}")
         images, rows = self._images(index % self.num_images)
         if self.options.mirror:
             flipped = index >= self.num_images
@@ -98,11 +98,11 @@ class ImageDataset(Dataset):
         return images, self.labels(rows)
 
     def labels(self, index: Tensor | Sequence[int]) -> Tensor:
-        """The labels alone: indices (N,) to float32 (N, num_classes)."""
+        """Return the labels of indices (N,), as float32 (N, num_classes), without reading images."""
         return self._labels[torch.as_tensor(index) % self.num_images]
 
     def read(self, row: int) -> Tensor:
-        """Decode one image: uint8 (C, R, R).
+        """Decode one image into uint8 (C, R, R).
 
         Raises:
             InputError: It is unreadable.
@@ -117,7 +117,7 @@ class ImageDataset(Dataset):
             ) from error
 
     def _images(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Rows (n,) to a new uint8 (n, C, R, R), out of the cache where there is one, and the rows of these."""
+        """Return the images of rows (n,) as a new uint8 (n, C, R, R), and the rows of the images that it has."""
         if self._cache is None:
             images, found = zip(*map(self._readable, rows.tolist()))
             return torch.stack(images), torch.tensor(found)
@@ -127,7 +127,7 @@ class ImageDataset(Dataset):
         return self._cache.images[rows], rows
 
     def _readable(self, row: int) -> tuple[Tensor, int]:
-        """The image of a row, or of the next row whose image is readable, and the number of that row."""
+        """Return the image of a row, or of the next row that is readable, and the number of that row."""
         for other in chain(range(row, self.num_images), range(row)):
             if not self._lost[other]:
                 try:
@@ -137,7 +137,7 @@ class ImageDataset(Dataset):
         raise InputError(f"Expected a readable image in {self.options.path}, found none. Check the disk.")
 
     def _lose(self, row: int, error: InputError) -> None:
-        """Go on without an image, or not if there are too many of these."""
+        """Continue without an image. Raises InputError if too many images are lost."""
         self._lost[row] = True
         limit = max(1, int(MAY_BE_LOST[self.options.unreadable] * self.num_images))
         if self.num_lost > limit:
@@ -153,12 +153,12 @@ class ImageDataset(Dataset):
         )
 
     def scan(self, progress: bool = True) -> None:
-        """Decode every file before training, and keep the images if there is a cache. Warn of what is left out.
+        """Decode every file before training, and fill the cache if there is one. Warn of files that are left out.
 
-        With `unreadable` "skip", unreadable files and their labels are dropped with a warning.
+        If `options.unreadable` is "skip", unreadable files and their labels are dropped with a warning.
 
         Raises:
-            InputError: Files are unreadable and `unreadable` is "refuse", or nothing else is left.
+            InputError: Some files are unreadable and `unreadable` is "refuse", or all files are unreadable.
         """
 
         def look_at(row: int) -> None:
@@ -180,11 +180,11 @@ class ImageDataset(Dataset):
         if self.options.unreadable == "refuse" or len(problems) == self.num_images:
             advice = "Replace or remove them, or set unreadable=skip."
             raise InputError(f"Expected readable images, found that {found}\n{advice}")
-        warnings.warn(f"Going on without them: {found}")
+        warnings.warn(f"Unreadable images are skipped. {found}")
         self._keep([row for row in range(self.num_images) if row not in problems])
 
     def _tell_left_out(self) -> None:
-        """Warn of files that are not used: those of other types, and what the source has left out."""
+        """Warn of files that are not used: files of other types, and what the source has left out."""
         images = set(self.names)
         others = [name for name in self.source.names if name not in images and name != "dataset.json"]
         lines = [f"{name or '.'}: {why}" for name, why in getattr(self.source, "left_out", {}).items()]
@@ -198,13 +198,14 @@ class ImageDataset(Dataset):
         if self.num_images < minimum:
             raise InputError(
                 f"Expected at least {minimum} images in {self.options.path}, found {self.num_images}. "
-                "Add images, or ask for fewer (a smaller batch, for example)."
+                "Add images, or choose options that need fewer, such as a smaller batch."
             )
 
     def loader(self, batch: int, *, seed: int, rank: int = 0, world_size: int = 1, start: int = 0) -> Loader:
-        """Batches without end: images uint8 (batch, C, R, R), labels float32 (batch, num_classes).
+        """Make an endless loader of images uint8 (batch, C, R, R) and labels float32 (batch, num_classes).
 
-        The arguments are those of `InfiniteSampler`, which alone decides the order, whatever the workers.
+        The arguments are those of `InfiniteSampler`, which determines the order. The number of workers does
+        not change it.
         """
         workers = self.options.workers
         if workers is None:
@@ -222,11 +223,11 @@ class ImageDataset(Dataset):
             self._cache.keep(rows)
 
     def __getstate__(self) -> dict:
-        return self.__dict__ | {"_cache": None}  # a pickled copy decodes for itself
+        return self.__dict__ | {"_cache": None}  # a pickled copy decodes images itself
 
 
 def _images(source: Source, path: str) -> list[str]:
-    """Names of the images of a source. Raises InputError if there are none."""
+    """Return the names of the images of a source. Raises InputError if there are none."""
     names = [name for name in source.names if name.lower().endswith(EXTENSIONS)]
     if not names:
         found = _kinds(source.names) or "no files"

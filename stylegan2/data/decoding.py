@@ -1,7 +1,7 @@
-"""From the content of an image file to pixels.
+"""Decoding of image files.
 
-PIL decodes and resizes. torchvision would resize tensors by bicubic filters only, drop transparency, refuse
-BMP files, and compute every pixel of a JPEG before it shrinks the image.
+PIL decodes and resizes. torchvision would resize tensors with bicubic filters at best, drop transparency,
+refuse BMP files, and decode every pixel of a JPEG before resizing it.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ FORMATS = {
     "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
     "JPEG2000": (".jp2", ".j2k"),
 }
-"""Names that PIL gives to formats, and their extensions. It tries no other decoder, whatever a file calls itself."""
+"""Formats by PIL's names, with their extensions. PIL tries only these decoders, whatever a file's extension."""
 if find_spec("PIL.AvifImagePlugin"):  # from Pillow 11.3 on
     FORMATS["AVIF"] = (".avif",)
 EXTENSIONS = tuple(extension for extensions in FORMATS.values() for extension in extensions)
 
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
-"""PIL's name for so many channels."""
+"""PIL's mode for each number of channels."""
 
 REDUCING_GAP = 3.0
-"""Cheap box filters shrink an image to this many times its final size, and Lanczos does the rest. From 3 on,
-the result is as good as with Lanczos alone."""
+"""A fast box filter first shrinks an image to no less than this multiple of its final size, and a Lanczos
+filter does the rest. From 3 on, the result is as good as with the Lanczos filter alone."""
 
 BYTES_PER_PIXEL = 16
 """Memory for decoding: the image as it is, as RGBA, over white, and as RGB, with four bytes each."""
@@ -65,16 +65,17 @@ _pixel_limit = threading.Lock()
 def decode(data: bytes, resolution: int, channels: int, max_pixels: int | None = None) -> np.ndarray:
     """Decode an image file into uint8 (channels, resolution, resolution), range 0..255.
 
-    The image is turned upright (EXIF) and converted to sRGB (ICC) if these parts of the file can be read.
-    Transparency shows white unless alpha is kept. The center square is resized: JPEG's own scaling and a box
-    filter shrink it to no less than 3 times the final size, and Lanczos with antialiasing does the rest, on
-    colors premultiplied by alpha. Of several pictures in a file it is the first.
+    The image is turned upright as its EXIF data says, and converted to sRGB as its ICC profile says. Either
+    is ignored if it is broken. Transparent pixels become white unless alpha is kept. The center square is then
+    resized. JPEG's own scaling and a box filter shrink it to no less than 3 times the final size, and an
+    antialiased Lanczos filter does the rest, on colors premultiplied by alpha. If a file holds several
+    pictures, the first is decoded.
 
     Args:
         data: Content of the file.
         resolution: Height and width of the result.
         channels: 1, 3 or 4.
-        max_pixels: The largest image that is decoded. By default it is one that half of the memory holds.
+        max_pixels: The largest image that is decoded. By default it is limited by half of the memory.
 
     Raises:
         Exception: The file is unreadable, truncated or too large. PIL raises about a dozen kinds.
@@ -111,7 +112,7 @@ def _decode(data: bytes, resolution: int, channels: int, max_pixels: int | None)
 
 
 def _open(data: bytes) -> Image.Image:
-    """Open an image of any size. PIL's own limit is for the whole process, so it is lifted for this moment only."""
+    """Open an image of any size. PIL's own limit applies to the whole process, so it is lifted only briefly."""
     with _pixel_limit:
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
@@ -121,7 +122,7 @@ def _open(data: bytes) -> Image.Image:
 
 
 def _upright(pixels: Image.Image, file: Image.Image) -> Image.Image:
-    """Turn pixels as the EXIF data of their file says. If these are broken, the pixels stay as they are."""
+    """Turn the pixels upright as the EXIF data of their file says. Broken EXIF data is ignored."""
     try:
         turn = TURNS.get(file.getexif().get(0x0112))
     except Exception:  # PIL raises half a dozen kinds for broken EXIF or XMP
@@ -130,11 +131,11 @@ def _upright(pixels: Image.Image, file: Image.Image) -> Image.Image:
 
 
 def _with_alpha(image: Image.Image, data: bytes) -> Image.Image:
-    """The image with 8 bits a channel, and as LA or RGBA if anything in it may be transparent."""
+    """Convert an image to 8 bits per channel, and to LA or RGBA if it may have transparent pixels."""
     key = image.info.get("transparency")
     if image.mode == "F" or (image.mode == "I" and image.getextrema()[1] > 65535):
         raise ValueError("32 bits per channel are too many, convert the image to 8 or 16")
-    if image.mode.startswith("I"):  # 16-bit gray, which PIL's own conversion would clip at 255
+    if image.mode.startswith("I"):  # 16-bit gray, whose values PIL's own conversion would clip at 255
         values = np.clip(np.asarray(image, dtype=np.int64), 0, 65535)
         gray = Image.fromarray(((values + 128) // 257).astype(np.uint8))
         return gray if key is None else _transparent(gray, values == key)
@@ -146,18 +147,18 @@ def _with_alpha(image: Image.Image, data: bytes) -> Image.Image:
 
 
 def _transparent(image: Image.Image, where: np.ndarray) -> Image.Image:
-    """The image as LA or RGBA, transparent where the mask (H, W) says so."""
+    """Make the pixels of a mask (H, W) transparent, in an image of mode LA or RGBA."""
     image = image.convert("RGB" if image.mode == "RGB" else "L")
     image.putalpha(Image.fromarray(np.where(where, 0, 255).astype(np.uint8)))
     return image
 
 
 def _png_key(data: bytes, image: Image.Image, key: int | tuple[int, int, int]) -> np.ndarray:
-    """Where a PNG of 1, 2, 4 or 16 bits has its transparent color, which PIL would compare with 8 bits."""
+    """Find the transparent color of a PNG of 1, 2, 4 or 16 bits, as a mask (H, W). PIL would compare 8 bits."""
     bits = data[24]
     if isinstance(key, int):
         return np.asarray(image.convert("L")) == min(key, 2**bits - 1) * 255 // (2**bits - 1)
-    with _open(data) as low:  # once more, for the lower eight bits
+    with _open(data) as low:  # decoded once more for the lower eight bits
         low.tile = [(*tuple(low.tile[0])[:3], "RGB;16L")]
         low.load()
         values = np.asarray(image).astype(np.uint16) << 8 | np.asarray(low)
@@ -165,7 +166,7 @@ def _png_key(data: bytes, image: Image.Image, key: int | tuple[int, int, int]) -
 
 
 def _flat(image: Image.Image, mode: str) -> Image.Image:
-    """The image in the mode asked for. Transparency shows white unless that mode has alpha."""
+    """Convert an image to a mode. Transparent pixels become white unless that mode has alpha."""
     if image.mode in ("LA", "RGBA") and mode != "RGBA":
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)

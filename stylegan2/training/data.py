@@ -1,4 +1,4 @@
-"""The images of a run as Lightning takes them, and what a batch must be for training to split it."""
+"""The data module that feeds Lightning, and the check that a batch can be split evenly."""
 
 from __future__ import annotations
 
@@ -10,7 +10,13 @@ from stylegan2.errors import InputError
 
 
 class TrainingData(pl.LightningDataModule):
-    """The images in the order of one seed, from where the module's image counter stands."""
+    """Batches of images in the order of one seed, starting at the training module's image counter.
+
+    Args:
+        dataset: Images and labels.
+        batch: Images per iteration, over all processes.
+        seed: Seed of the order.
+    """
 
     def __init__(self, dataset: ImageDataset, batch: int, seed: int):
         super().__init__()
@@ -28,27 +34,27 @@ class TrainingData(pl.LightningDataModule):
 
 
 def check_batch(batch: int, batch_per_device: int | None, processes: int, group: int | None) -> None:
-    """Refuse, before anything starts, a batch that cannot be split evenly.
+    """Check that a batch divides evenly into processes, micro-batches and minibatch-stddev groups.
 
     Args:
-        batch: Images in an iteration, over all processes.
-        batch_per_device: Images in a micro-batch. None: all of a process's share.
+        batch: Images per iteration, over all processes.
+        batch_per_device: Images per micro-batch. None: one micro-batch per process.
         processes: Number of processes.
-        group: Samples in a group of the minibatch stddev; None: all.
+        group: Samples per group of the minibatch stddev. None: no groups, or one group of all samples.
 
     Raises:
-        InputError: It cannot.
+        InputError: It does not. The message says what to change.
     """
     size = batch_per_device or batch // processes
     if batch < 1 or size < 1 or batch % (processes * size):
         raise InputError(
-            f"batch is {batch}, to be split over {processes} process{'es' if processes > 1 else ''} in "
-            f"micro-batches of batch_per_device {size}: it must divide evenly. Set batch to a multiple of "
+            f"Expected a batch that {processes} process{'es' if processes > 1 else ''} can split evenly into "
+            f"micro-batches of {size} images (batch_per_device), found batch {batch}. Set batch to a multiple of "
             f"{processes * max(size, 1)}."
         )
     if group is not None and size > group and size % group:
         raise InputError(
-            f"each device takes {size} images at once, which minibatch-stddev groups of {group} do not "
-            f"divide. Set batch_per_device to a multiple of {group}, or model.discriminator.minibatch_group "
-            f"to a divisor of {size}."
+            f"Expected micro-batches that divide into minibatch-stddev groups of {group} images, found "
+            f"micro-batches of {size}. Set batch_per_device to a multiple of {group}, or "
+            f"model.discriminator.minibatch_group to a divisor of {size}."
         )

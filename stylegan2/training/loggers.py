@@ -1,4 +1,4 @@
-"""Where a run's numbers go: metrics.csv always, wandb and TensorBoard by choice."""
+"""Loggers of a run: metrics.csv always, wandb and TensorBoard on request."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ from .options import LoggerName
 
 
 class CSVLogger(Logger):
-    """Appends a row of numbers for each call to one file, and keeps the rows of the run it resumes.
+    """Appends one row of numbers per call to a CSV file, and keeps the rows that are already there.
 
-    A number that a call does not give is left empty. Lightning's own starts the file anew at every start.
+    A column that a call does not give stays empty in its row. Lightning's own CSVLogger cannot be used,
+    because it overwrites the file when a run is resumed.
     """
 
     def __init__(self, path: Path):
@@ -38,7 +39,7 @@ class CSVLogger(Logger):
 
     @rank_zero_only
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
-        """Nothing: config.yaml holds them."""
+        """Does nothing, because config.yaml holds the options."""
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
@@ -53,7 +54,7 @@ class CSVLogger(Logger):
             writer.writerow({key: f"{value:.6g}" for key, value in metrics.items()})
 
     def forget_after(self, kimg: float) -> None:
-        """Drop the rows after a checkpoint, which resuming from it will write again."""
+        """Remove the rows after `kimg`, because a run that resumes there writes them again."""
         rows = [row for row in read_csv(self.path) if float(row["kimg"]) <= kimg + 1e-6]
         with replacing(self.path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
             if rows:
@@ -63,7 +64,7 @@ class CSVLogger(Logger):
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
-    """The rows of a metrics.csv; none if there is no such file."""
+    """The rows of a metrics.csv, or an empty list if the file does not exist."""
     if not path.is_file():
         return []
     with path.open(newline="", encoding="utf-8") as file:
@@ -71,7 +72,7 @@ def read_csv(path: Path) -> list[dict[str, str]]:
 
 
 def make_loggers(names: list[LoggerName], folder: Path) -> list[Logger]:
-    """The CSV logger and those named, writing below the run's folder.
+    """The CSV logger and the named loggers. All write below the run's folder.
 
     Raises:
         InputError: A logger's package is not installed.
@@ -82,7 +83,7 @@ def make_loggers(names: list[LoggerName], folder: Path) -> list[Logger]:
     if "tensorboard" in names:
         if not importlib.util.find_spec("tensorboard"):
             raise InputError(
-                "loggers names tensorboard, but the package is not installed. "
+                "--loggers tensorboard needs the package tensorboard, which is not installed. "
                 'Install it: pip install "stylegan2[tensorboard]"'
             )
         loggers.append(TensorBoardLogger(str(folder), name="tensorboard", version=""))
@@ -90,7 +91,7 @@ def make_loggers(names: list[LoggerName], folder: Path) -> list[Logger]:
 
 
 def log_image(loggers: list[Logger], name: str, image: Image.Image, step: int) -> None:
-    """Show a picture where a logger can."""
+    """Log an image with every logger that supports images."""
     for logger in loggers:
         if isinstance(logger, WandbLogger):
             logger.log_image(name, [image], step=step)

@@ -1,4 +1,4 @@
-"""What a run is, beside its data and its model: its length, its folder, what it leaves behind."""
+"""The options of a run besides its data and its model: its folder, its length, its output and its devices."""
 
 from __future__ import annotations
 
@@ -14,47 +14,51 @@ LoggerName = Literal["wandb", "tensorboard"]
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """What a run is, beside its data and its model."""
+    """The options of a run besides its data and its model.
+
+    Raises:
+        InputError: A number is out of range.
+    """
 
     name: str | None = None
-    """Folder below `runs` to write to. null: after the data, numbered if it exists."""
+    """Folder of this run, below `runs`. null: the name of the data, with a number if that folder exists."""
 
     runs: str = "runs"
-    """Folder of all runs."""
+    """Folder that holds the folders of all runs."""
 
     kimg: float = 25000
-    """Length of training, in thousands of images shown to the discriminator."""
+    """Length of training, in thousands of real images shown to the discriminator."""
 
     batch: int = 32
-    """Images in an iteration, over all devices."""
+    """Images per iteration, over all devices."""
 
     batch_per_device: int | None = None
-    """Images in a micro-batch, which a device takes at once; the gradients of its micro-batches add up. null:
-    all of its share."""
+    """Images per micro-batch, which a device processes at once. The gradients of its micro-batches are averaged.
+    null: one micro-batch per device."""
 
     seed: int = 0
-    """Of weights, latents and the order of the images."""
+    """Seed of weights, latents and the order of the images."""
 
     snapshot_kimg: float = 200
-    """A checkpoint every so many thousand images. 0: only at the end."""
+    """Thousands of images between two checkpoints. 0: only at the end."""
 
     sample_kimg: float = 50
-    """A sample grid every so many thousand images. 0: only at the start and the end."""
+    """Thousands of images between two sample grids. 0: only at the start and the end."""
 
     log_kimg: float = 4
-    """A row of numbers every so many thousand images."""
+    """Thousands of images between two rows of metrics.csv."""
 
     loggers: list[LoggerName] = field(default_factory=list)
-    """wandb and tensorboard, besides metrics.csv. With WANDB_MODE=offline wandb needs no account."""
+    """Loggers besides metrics.csv: wandb, tensorboard. With WANDB_MODE=offline wandb needs no account."""
 
     ckpt_path: str | None = None
-    """Checkpoint to go on from; "last": the run's own. null: start anew."""
+    """Checkpoint to resume from. "last" is the newest checkpoint of this run. null: train from the start."""
 
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
-    """What to train on."""
+    """Hardware to train on. auto: the GPU if there is one, else the CPU."""
 
     devices: int | list[int] | Literal["auto"] = "auto"
-    """How many devices, or which. auto: all GPUs, or one CPU process."""
+    """Number of devices, or a list of their indices. auto: all GPUs, or one CPU process."""
 
     def __post_init__(self) -> None:
         for name in ("kimg", "log_kimg", "batch"):
@@ -64,20 +68,25 @@ class RunOptions:
                 )
         for name in ("snapshot_kimg", "sample_kimg", "seed"):
             if getattr(self, name) < 0:
-                raise InputError(f"Expected {name} of 0 or more, found {getattr(self, name)}.")
+                raise InputError(
+                    f"Expected {name} of 0 or more, found {getattr(self, name)}. Set a number that is not negative."
+                )
 
 
 RUN_FOLDER = "STYLEGAN2_RUN_FOLDER"
-"""Tells the processes that training starts which folder the first one took."""
+"""Environment variable that tells the processes started by training which folder the first one chose."""
 
 LAST = Path("checkpoints") / "last.ckpt"
 
 
 def run_folder(options: RunOptions, default: str) -> Path:
-    """The folder of a run: the named one; else the next free one after `default`, or to resume the latest.
+    """The folder of a run.
+
+    A run with a name uses the folder of that name. Without a name, a new run takes the first free folder of
+    `default`, `default`-2, `default`-3 and so on, and a resumed run takes the last of them that exists.
 
     Raises:
-        InputError: A new run would write over an old one, or there is none to resume.
+        InputError: A new run would overwrite an old one, or there is no run to resume.
     """
     if os.environ.get(RUN_FOLDER):
         return Path(os.environ[RUN_FOLDER])
@@ -90,16 +99,17 @@ def run_folder(options: RunOptions, default: str) -> Path:
         folder = runs / options.name
     if resumes and not (folder / LAST).is_file():
         raise InputError(
-            f"--ckpt_path last expects {folder / LAST}, found no such file. Give the run's --name, or the "
+            f"--ckpt_path last expects {folder / LAST}, but there is no such file. Give the run's --name or the "
             "path of a checkpoint, or leave --ckpt_path out to train from the start."
         )
     if not resumes and folder.exists() and any(folder.iterdir()):
         raise InputError(
-            f"{folder} already holds a run. Go on with it by --ckpt_path last, or choose another --name."
+            f"Expected a new or empty folder, but {folder} already holds a run. Resume it with --ckpt_path last, "
+            "or choose another --name."
         )
     return folder
 
 
 def is_first_process() -> bool:
-    """Whether this is the process the user started, and not one that training started beside it."""
+    """Whether this is the process that the user started, and not one that training started."""
     return int(os.environ.get("LOCAL_RANK", 0)) == 0 and int(os.environ.get("NODE_RANK", 0)) == 0

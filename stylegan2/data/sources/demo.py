@@ -1,4 +1,4 @@
-"""The emoji that come with the package."""
+"""The demo data set, which comes with the package."""
 
 import os
 from pathlib import Path
@@ -11,9 +11,9 @@ ARCHIVE = Path(__file__).parents[2] / "assets" / "demo.zip"
 
 @sources.register("demo")
 class Demo(Zip):
-    """1,906 emoji in nine folders, one of them demo:smileys-emotion. A folder of the user's own is ./demo.
+    """1,906 emoji in nine folders, such as demo:smileys-emotion. The path ./demo is a user's own folder.
 
-    Where there is no such path, demo/smileys-emotion is demo:smileys-emotion.
+    If the path demo/smileys-emotion does not exist, it means demo:smileys-emotion.
     """
 
     def __init__(self, path: str):

@@ -13,13 +13,13 @@ from stylegan2.errors import InputError
 
 @sources.register("folder")
 class Folder:
-    """The files below a folder, however deep. A file's name is its path from that folder.
+    """All files below a folder, at any depth. A file's name is its path relative to that folder.
 
-    Links are followed, and each real file is there once: a link to a folder or file that is found without it,
-    or to a folder around the data set, is left out. The folders of training runs are left out too.
+    Links are followed, and each real file is listed once. A link is left out if it leads to a file or folder
+    that is found without it, or to a parent of the data set. The folders of training runs are left out too.
 
     Raises:
-        InputError: The folder cannot be read, or it is that of a training run.
+        InputError: The folder cannot be read, or it is the folder of a training run.
     """
 
     def __init__(self, path: str):

@@ -15,11 +15,11 @@ from stylegan2.errors import InputError
 
 @sources.register("zip")
 class Zip:
-    r"""The files of a zip, or of a folder in it: photos.zip/cats.
+    r"""The files of a zip, or of a folder in it such as photos.zip/cats.
 
-    A file's name is its path in the zip, without the top folder if a single one holds everything. Zips that
-    Windows made hold \ for /, others ./ in front. Each process opens the zip for itself, because forked ones
-    would share one file position.
+    A file's name is its path in the zip. If one top folder holds everything, its name is left out. Zips from
+    Windows may have \ instead of /, and others ./ in front of names. Each process opens the zip again, because
+    forked processes would share one file position.
 
     Raises:
         InputError: The zip cannot be read.
@@ -32,8 +32,8 @@ class Zip:
             infos = self._open().infolist()
         except Exception as error:  # zipfile raises half a dozen kinds for damaged files
             raise InputError(
-                f"Expected an intact zip, found that {self.path} cannot be read ({reason(error)}). Copy or pack "
-                "it again."
+                f"Expected an intact zip, found that {self.path} cannot be read ({reason(error)}). Copy it "
+                "again, or create it again."
             ) from error
         stored = {
             plain(_name(info)): info.filename for info in infos if not info.filename.endswith(("/", "\\"))
@@ -76,7 +76,7 @@ def _name(info: zipfile.ZipInfo) -> str:
 
 
 def _split(path: str) -> tuple[Path, str]:
-    """ "photos.zip/cats" as photos.zip and "cats". Any other path is itself, with nothing inside."""
+    """Split "photos.zip/cats" into photos.zip and "cats". The second part of any other path is empty."""
     whole = Path(path)
     if not whole.exists():
         for archive in whole.parents:
@@ -86,6 +86,6 @@ def _split(path: str) -> tuple[Path, str]:
 
 
 def _single_top(names: list[str]) -> str:
-    """The top folder that holds all files, with a slash, or nothing."""
+    """Return the top folder that holds all files, with a slash, or an empty string if there is none."""
     tops = {name.partition("/")[0] if "/" in name else "" for name in names}
     return f"{tops.pop()}/" if len(tops) == 1 and "" not in tops else ""
