@@ -36,7 +36,7 @@ def test_names_are_utf8_and_other_bytes_are_kept():
     for raw in ("größe".encode(), b"gr\xf6\xdfe"):
         assert to_bytes(from_bytes(raw)) == raw
     assert printable(from_bytes(b"gr\xf6\xdfe")) == r"gr\xf6\xdfe"
-    assert printable("größe") == "größe"
+    assert printable("größe") == "größe" and printable("a\n\x1b[2J\u202eb") == r"a\n\x1b[2J\u202eb"
 
 
 def test_spellings_of_one_path_are_alike():

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from stylegan2.data.names import printable
+
 
 def find_problems(check: Callable[[int], None], rows: int, title: str, progress: bool) -> dict[int, str]:
     """Call `check` with every number from 0 to rows-1, in one thread per CPU.
@@ -41,7 +43,7 @@ def find_problems(check: Callable[[int], None], rows: int, title: str, progress:
 def listing(lines: Sequence[str], limit: int = 20) -> str:
     """Indent the first `limit` lines, and say how many more there are."""
     more = [f"... and {len(lines) - limit} more"] if len(lines) > limit else []
-    return "\n".join(f"  {line}" for line in [*lines[:limit], *more])
+    return "\n".join(f"  {printable(line)}" for line in [*lines[:limit], *more])
 
 
 def reason(error: Exception) -> str:

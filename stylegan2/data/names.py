@@ -27,12 +27,12 @@ SYSTEM = frozenset(
 
 
 def visible(name: str) -> bool:
-    """Whether the name of a file or folder is that of data: neither hidden nor put there by a system."""
+    """Return whether a file or folder is neither hidden nor put beside the data by a system."""
     return not name.startswith(".") and name.casefold() not in SYSTEM
 
 
 def in_natural_order(names: Iterable[str]) -> list[str]:
-    """Names in the order in which people count: 2 before 10. Names without digits keep the order of text."""
+    """Sort names so that numbers in them count as numbers: 2 before 10. Other names are sorted as text."""
 
     def key(name: str) -> tuple[list[str | tuple[int, str]], str]:
         parts: list[str | tuple[int, str]] = list(re.split("([0-9]+)", name))
@@ -45,7 +45,7 @@ def in_natural_order(names: Iterable[str]) -> list[str]:
 
 
 def from_bytes(name: bytes) -> str:
-    """The name of a file as text: UTF-8, whatever the locale. Other bytes are kept as surrogates."""
+    """Decode the name of a file as UTF-8, whatever the locale. Other bytes become surrogates."""
     return name.decode("utf-8", "surrogateescape")
 
 
@@ -55,15 +55,16 @@ def to_bytes(name: str) -> bytes:
 
 
 def printable(name: str) -> str:
-    r"""A name that can be written to any UTF-8 file: bytes that are not UTF-8 become \xe9."""
-    return to_bytes(name).decode("utf-8", "backslashreplace")
+    r"""Spell out what a terminal or a UTF-8 file cannot show, such as \xe9 for a byte that is not UTF-8."""
+    text = to_bytes(name).decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def plain(name: str) -> str:
-    r"""A path as the data set spells it: / for \, without ./ and without empty parts."""
+    r"""Spell a path as the data set does: with / instead of \, without ./ and without empty parts."""
     return "/".join(part for part in name.replace("\\", "/").split("/") if part not in ("", "."))
 
 
 def alike(name: str) -> str:
-    """The same text for all spellings of one path. Some systems write é as two characters, others as one."""
+    """Return the same text for all spellings of one path. Some systems write é as two characters."""
     return unicodedata.normalize("NFC", plain(name))

@@ -12,7 +12,7 @@ from typing import Literal
 from tqdm import tqdm
 
 from stylegan2.data import ImageData, ImageDataset
-from stylegan2.data.names import printable
+from stylegan2.data.names import to_bytes
 from stylegan2.errors import InputError
 from stylegan2.files import replacing
 from stylegan2.images import to_picture
@@ -75,6 +75,7 @@ def _png(dataset: ImageDataset, row: int) -> bytes:
 
 def _png_names(names: list[str]) -> list[str]:
     """The names with their suffix replaced by .png, or with .png appended if two would otherwise be equal."""
-    names = list(map(printable, names))
+    # A zip holds UTF-8 alone, and \ in it would be read as /.
+    names = [to_bytes(name).decode("utf-8", "replace").replace("\\", "_") for name in names]
     stems = [str(PurePosixPath(name).with_suffix("")) for name in names]
     return [f"{stem}.png" for stem in (stems if len(set(stems)) == len(names) else names)]
