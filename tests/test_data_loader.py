@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from image_sets import images_of, make_two_classes
+from torch.utils.data import DataLoader
 
 from stylegan2.data import loader as loader_module
 from stylegan2.errors import InputError
@@ -43,10 +44,11 @@ def test_batches_do_not_pass_through_shared_files(two_classes, monkeypatch):
 
 
 def test_a_dead_worker_ends_the_iteration_between_two_batches(two_classes):
-    handler, before = signal.getsignal(signal.SIGCHLD), set(children())
+    others = DataLoader([0], num_workers=1, persistent_workers=True)
+    next(iter(others))  # since then, the death of a process of ours would raise in any line
+    before = set(children())
     batches = iter(images_of(two_classes, cache_gb=0, workers=2).loader(2, seed=0))
     next(batches)
-    assert signal.getsignal(signal.SIGCHLD) == handler
     start = time.monotonic()
     for pid in set(children()) - before:
         os.kill(pid, signal.SIGKILL)

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
+from torch.utils.data._utils import signal_handling
 
 from stylegan2.data.cache import shared_zeros
 from stylegan2.errors import InputError
@@ -151,6 +152,8 @@ def _own_signals() -> Iterator[None]:
         yield
         return
     before = signal.getsignal(signal.SIGCHLD)
+    if getattr(before, "__module__", None) == signal_handling.__name__:  # of another loader
+        before = signal.SIG_DFL
     try:
         yield
     finally:
