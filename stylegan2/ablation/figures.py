@@ -16,7 +16,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from PIL import Image
 
 from stylegan2.ablation.plan import DEFAULT
@@ -28,6 +28,7 @@ COLORS = {
     "needed": "#c0392b",
     "helps": "#e08e0b",
     "no detectable effect": "#5d7783",
+    "undecided": "#8d7b52",
     "better without": "#2471a3",
     "not known": "#b8c0c2",
     "control": INK,
@@ -160,33 +161,51 @@ def tile(path: Path, side: int, columns: int, rows: int) -> Image.Image:
     return sheet.crop((0, 0, min(columns * side, sheet.width), min(rows * side, sheet.height)))
 
 
-def sample_grids(summary: Summary) -> list[tuple[str, Path, str]]:
-    """(label, file, verdict) of the training images and of the latest sample grid of each variant with seed 0.
+@dataclass(frozen=True, kw_only=True)
+class SampleGrids:
+    """The sample grids of a run over training, or the training images."""
 
-    All sample grids use the same latents. The verdict of the training images is "".
-    """
+    label: str
+    files: dict[float, Path]
+    """Files by kimg, in the order of training. There is at least one."""
+    row: Row | None = None
+    """None: the training images."""
+
+
+def sample_grids(summary: Summary) -> list[SampleGrids]:
+    """The training images, and the sample grids of each variant with seed 0. All grids use the same latents."""
 
     def folder(name: str) -> Path:
         return summary.study.folder(Run(variant=name, seed=0)) / "samples"
 
-    reals = folder(DEFAULT) / "reals.png"
-    latest = [(row, sorted(folder(row.variant.name).glob("kimg*"))[-1:]) for row in summary.rows]
-    shown = [(label(row), path, row.verdict) for row, paths in latest for path in paths]
-    return ([("training images", reals, "")] if reals.is_file() else []) + shown
+    found = []
+    if (reals := folder(DEFAULT) / "reals.png").is_file():
+        found.append(SampleGrids(label="training images", files={0.0: reals}))
+    for row in summary.rows:
+        files = {
+            float(p.stem.removeprefix("kimg")): p for p in sorted(folder(row.variant.name).glob("kimg*.png"))
+        }
+        if files:
+            found.append(SampleGrids(label=label(row), files=files, row=row))
+    return found
 
 
 def gallery(summary: Summary) -> Figure | None:
     """Samples from the same latents.
 
-    The samples are from seed 0, at the end of training or the last ones before it diverged.
+    The samples are from seed 0, at the end of training or the last ones before it diverged. The verdicts are on the
+    distances of all seeds, which single pictures can contradict.
     """
     shown = sample_grids(summary)
     if not shown:
         return None
     figure, panels = _panels(len(shown), height=1.72)
-    for axes, (name, path, verdict) in zip(panels, shown):
+    for axes, grids in zip(panels, shown):
+        path = list(grids.files.values())[-1]
         axes.imshow(tile(path, summary.base["data"]["resolution"], 6, 3), interpolation="nearest")
-        axes.set_title(_wrapped(name), fontsize=8, color=COLORS.get(verdict, INK))
+        axes.set_title(
+            _wrapped(grids.label), fontsize=8, color=COLORS[grids.row.verdict] if grids.row else INK
+        )
         axes.set_axis_off()
     return figure
 
@@ -309,10 +328,15 @@ def _lines_beside_default(
 
 
 def _plain_numbers(axis: Axis) -> None:
-    """Label a log axis without exponents, such as 200, 500, 1000. Long axes have only powers of ten."""
+    """Label a log axis without exponents, such as 200, 500, 1000. Every axis gets at least two ticks.
+
+    Long axes have only powers of ten. Short ones, such as 1.1 to 1.4, have equal steps.
+    """
     low, high = axis.get_view_interval()
-    few = low > 0 and high / low < 300
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,), numticks=12))
+    locator = LogLocator(subs=(1, 2, 5) if low > 0 and high / low < 300 else (1,), numticks=12)
+    if sum(low <= tick <= high for tick in locator.tick_values(max(low, 1e-300), high)) < 3:
+        locator = MaxNLocator(nbins=5)
+    axis.set_major_locator(locator)
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_locator(NullLocator())
 

@@ -12,13 +12,15 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from stylegan2.ablation.figures import COLORS, Picture, draw, sample_grids, tile
-from stylegan2.ablation.statistics import METHOD, Row, Summary, summarize
+from stylegan2.ablation.figures import COLORS, Picture, SampleGrids, draw, sample_grids, tile
+from stylegan2.ablation.statistics import METHOD, UNDETECTED, Row, Summary, summarize
 from stylegan2.ablation.study import Study
 from stylegan2.files import markdown_table, write_text
 from stylegan2.metrics import metrics
 
 STYLE = Path(__file__).parent.parent / "assets" / "report.css"
+MAX_WIDTH = 800
+"""Width in pixels above which the page reduces sample grids."""
 NUMBERS = (
     "R1 and path length are the last logged values. Time is the training time per run. "
     "All three are means over seeds."
@@ -69,14 +71,14 @@ def sweep_conclusion(summary: Summary) -> str:
     if best is summary.default:
         text = f"The default, {name} = {default:.4g}, is the best of the values tried."
     else:
-        chance = best.verdict == "no detectable effect"
+        chance = best.verdict in UNDETECTED
         text = (
             f"The best of the values tried is {name} = {best.variant.value}: its quality distance is "
             f"{best.comparison.ratio:.2f} times that of the default, {default:.4g}, "
             f"{'which may be chance at this budget' if chance else 'and the test confirms it'} "
             f"(p = {best.comparison.p:.2g} after correction)."
         )
-    alike = [row is summary.default or row.verdict == "no detectable effect" for _, row in pairs]
+    alike = [row is summary.default or row.verdict in UNDETECTED for _, row in pairs]
     low = high = [row for _, row in pairs].index(summary.default)
     while low > 0 and alike[low - 1]:
         low -= 1
@@ -214,17 +216,56 @@ def _table(summary: Summary) -> str:
 
 
 def _cards(summary: Summary) -> str:
-    """The gallery as separate PNG images, which stay sharp when the page is scaled."""
-    cards = []
-    for name, path, verdict in sample_grids(summary):
-        file = io.BytesIO()
-        tile(path, summary.base["data"]["resolution"], 6, 4).save(file, format="PNG")
-        source = f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
-        caption = f"<b>{_text(name)}</b>{_badge(verdict) if verdict else ''}"
-        cards.append(
-            f'<div class="card"><img alt="{html.escape(name)}" src="{source}"><p>{caption}</p></div>'
-        )
-    return f'<div class="cards">{"".join(cards)}</div>'
+    """The gallery, with a button for each time and cards that a click enlarges. It needs no script.
+
+    A card shows the last image of a run that ended early at all later times.
+    """
+    grids = sample_grids(summary)
+    times = sorted({kimg for grid in grids for kimg in grid.files})
+    rules = "".join(
+        f"#time{i}:checked~.cards .time{i}{{display:block}}#time{i}:checked+label{{background:#fff;font-weight:600}}"
+        for i in range(len(times))
+    )
+    buttons = "".join(
+        f'<input type="radio" name="time" id="time{i}"{" checked" if i == len(times) - 1 else ""}>'
+        f'<label for="time{i}">{kimg:g} kimg</label>'
+        for i, kimg in enumerate(times)
+    )
+    cards = "".join(_card(grid, times, summary.base["data"]["resolution"]) for grid in grids)
+    return f'<style>{rules}</style><div class="times">{buttons}<div class="cards">{cards}</div></div>'
+
+
+def _card(grid: SampleGrids, times: list[float], side: int) -> str:
+    classes: dict[float, list[str]] = {}
+    for i, time in enumerate(times):
+        latest = max((kimg for kimg in grid.files if kimg <= time), default=min(grid.files))
+        classes.setdefault(latest, []).append(f"time{i}")
+    images = "".join(
+        f'<img class="{" ".join(names)}" alt="{html.escape(grid.label)}" src="{_data_url(grid.files[kimg], side)}">'
+        for kimg, names in classes.items()
+    )
+    verdict = _badge(grid.row.verdict) if grid.row else ""
+    c = grid.row.comparison if grid.row else None
+    measured = (
+        f"<small>distance × {c.ratio:.2f}{_interval(c.low, c.high)}</small>"
+        if c and math.isfinite(c.ratio)
+        else ""
+    )
+    return (
+        f'<div class="card"><label><input type="checkbox" aria-label="Enlarge">{images}</label>'
+        f"<p><b>{_text(grid.label)}</b><span>{verdict} {measured}</span></p></div>"
+    )
+
+
+def _data_url(path: Path, side: int) -> str:
+    """The upper left of a sample grid as a data URL. Large ones are reduced, so that the page stays small."""
+    file, image = io.BytesIO(), tile(path, side, 6, 4)
+    if image.width > MAX_WIDTH:
+        image.thumbnail((MAX_WIDTH, MAX_WIDTH))
+        image.save(file, format="JPEG", quality=90)
+        return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
+    image.save(file, format="PNG")
+    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
 def _svg(figure: Figure) -> str:

@@ -24,6 +24,7 @@ from tqdm import tqdm
 from stylegan2.ablation.study import Result, Run, Signal, Study, load_study
 from stylegan2.cli import build_data, build_model, select, train_parser
 from stylegan2.data import ImageDataset, to_float
+from stylegan2.data.checking import usable_cpus
 from stylegan2.errors import InputError
 from stylegan2.formats import native
 from stylegan2.training.options import LAST, RunOptions
@@ -183,7 +184,7 @@ def processes(study: Study, parallel: int) -> Engine:
     def start(run: Run, slot: int) -> Job:
         env = dict(os.environ)
         if parallel > 1:
-            cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+            cores = usable_cpus()
             env.setdefault("OMP_NUM_THREADS", str(max(cores // parallel, 1)))
             if torch.cuda.device_count() > 1:
                 env.setdefault("CUDA_VISIBLE_DEVICES", str(slot % torch.cuda.device_count()))

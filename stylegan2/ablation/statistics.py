@@ -25,7 +25,9 @@ ALPHA = 0.05
 LARGE = 2.0
 """Smallest factor on the quality distance for the verdict "needed". A smaller factor gives "helps"."""
 
-Verdict = Literal["needed", "helps", "no detectable effect", "better without", "not known"]
+Verdict = Literal["needed", "helps", "no detectable effect", "undecided", "better without", "not known"]
+UNDETECTED = ("no detectable effect", "undecided")
+"""Verdicts without a significant difference. They differ in what the interval excludes."""
 
 METHOD = (
     "Verdicts compare the logarithm of the quality distance with the control's, paired over seeds, by "
@@ -34,7 +36,9 @@ METHOD = (
     "variance, variant + seed). “Needed”: a run without it diverged, or the distance is at least "
     f"{LARGE:g} times as large and significantly larger. “Helps”: the distance is significantly larger. “Better "
     "without”: it is significantly smaller. Intervals are 95 % intervals without correction. “No detectable "
-    "effect” at this budget does not prove that there is none."
+    f"effect”: the difference is not significant, and its interval excludes a factor of {LARGE:g} in both "
+    f"directions. “Undecided”: the difference is not significant, but a factor of {LARGE:g} is possible. More seeds "
+    "or longer runs can decide it."
 )
 
 
@@ -114,7 +118,7 @@ def judge(
     half = float(stats.t.ppf(1 - ALPHA / 2, freedom)) * error
     p_values = holm([2 * float(stats.t.sf(abs(d) / error, freedom)) for d in differences.values()])
     for (name, d), p in zip(differences.items(), p_values):
-        verdict: Verdict = "no detectable effect"
+        verdict: Verdict = "no detectable effect" if abs(d) + half < math.log(LARGE) else "undecided"
         if p < ALPHA:
             verdict = "better without" if d < 0 else "needed" if math.exp(d) >= LARGE else "helps"
         comparisons[name] = Comparison(

@@ -166,12 +166,13 @@ class Generator(nn.Module):
         psi: float = 1.0,
         cutoff: int | None = None,
         noise: Noise = "random",
+        w_mean: Tensor | None = None,
     ) -> Tensor:
         """Map latents z (N, z_dim) and labels c (N, num_classes) to images in the nominal range [-1, 1].
 
-        The result is `synthesis(mapping(z, c, psi, cutoff), noise)`.
+        The result is `synthesis(mapping(z, c, psi, cutoff, w_mean=w_mean), noise)`.
 
         Raises:
             ValueError: z or c is missing or has the wrong width, or the kind of noise is unknown.
         """
-        return self.synthesis(self.mapping(z, c, psi, cutoff), noise)
+        return self.synthesis(self.mapping(z, c, psi, cutoff, w_mean=w_mean), noise)

@@ -32,10 +32,14 @@ KEY_NUMBERS = {
 
 CURVES = {
     "rms": "rms of activations",
-    "gradient": "rms of the gradient of the loss with respect to activations",
+    "gradient": "norm of the gradient of the loss with respect to activations",
     "step": "Adam's first step, relative to the weights",
 }
-"""The fields of a `Row` that are plotted over depth, and their titles."""
+"""The fields of a `Row` that are plotted over depth, and their titles.
+
+The gradient is plotted as a norm, its rms times √(number of values). Through a layer that preserves the gradient, the
+norm stays the same, while the rms is smaller for an output with more pixels or channels.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,7 +218,10 @@ def _over_resolution(lengths: Sequence[Mapping]):
 
 def _curve(p, key: str) -> dict[str, float]:
     """Values by layer, without affine layers (their outputs are styles) and values a log scale cannot show."""
-    values = {row.name: getattr(row, key) for row in p.layers if not row.name.endswith(".affine")}
+    rows = [row for row in p.layers if not row.name.endswith(".affine")]
+    values = {row.name: getattr(row, key) for row in rows}
+    if key == "gradient":
+        values = {row.name: row.gradient and row.gradient * math.sqrt(math.prod(row.shape)) for row in rows}
     return {name: v for name, v in values.items() if v is not None and math.isfinite(v) and v > 0}
 
 

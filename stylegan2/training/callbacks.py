@@ -1,8 +1,7 @@
-"""Lightning callbacks of a run: progress bar, logging, sample grids, checkpoints and stopping."""
+"""Lightning callbacks of a run: progress bar, logging, checkpoints and stopping."""
 
 from __future__ import annotations
 
-import math
 import signal
 import time
 from collections import defaultdict
@@ -13,12 +12,10 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from stylegan2.data import ImageDataset
 from stylegan2.errors import InputError
-from stylegan2.images import grid, save_png
 
 from . import checkpoint, distributed
-from .loggers import CSVLogger, log_image
+from .loggers import CSVLogger
 from .module import StyleGAN2
 
 
@@ -95,7 +92,7 @@ class LossLogger(pl.Callback):
     def on_train_batch_end(self, trainer: pl.Trainer, module: StyleGAN2, *_) -> None:
         for name, value in module.losses.items():
             self._sums[name].append(value)
-        if _passed(module, self.every):
+        if passed(module, self.every):
             module.check_finite()
             values = {name: torch.stack(values).mean().item() for name, values in self._sums.items()}
             seconds = time.perf_counter() - self._time
@@ -110,72 +107,6 @@ class LossLogger(pl.Callback):
             self._begin(module)
 
 
-class Samples(pl.Callback):
-    """Writes a grid of images from the same latents every `every_kimg` thousand images.
-
-    Files are named like kimg00123.424.png. If the network has classes, each row of the grid shows one class.
-    reals.png in the same folder shows training images.
-
-    Args:
-        folder: Folder for the PNG files.
-        every_kimg: Thousands of images between two grids. 0: only at the start and the end.
-        dataset: Training images.
-        seed: Seed of the latents and of the choice of training images.
-        psi: Truncation.
-    """
-
-    def __init__(self, folder: Path, every_kimg: float, dataset: ImageDataset, seed: int, psi: float = 1.0):
-        self.folder, self.every, self.dataset, self.seed, self.psi = (
-            folder,
-            every_kimg * 1000,
-            dataset,
-            seed,
-            psi,
-        )
-
-    def on_train_start(self, trainer: pl.Trainer, module: StyleGAN2) -> None:
-        if not trainer.is_global_zero:
-            return
-        g = module.generator
-        columns, rows = grid_size(g.resolution)
-        random = torch.Generator().manual_seed(self.seed)
-        self._z = torch.randn(columns * rows, g.z_dim, generator=random)
-        picked = torch.randperm(self.dataset.num_images, generator=random)[: columns * rows].tolist()
-        reals, labels = self.dataset[picked]
-        if g.num_classes == labels.shape[1] and g.num_classes:
-            self._c = torch.eye(g.num_classes)[torch.arange(len(self._z)) // columns % g.num_classes]
-        else:
-            self._c = torch.zeros(len(self._z), g.num_classes)
-        self._columns = columns
-        save_png(grid(reals, columns), self.folder / "reals.png")
-        if module.images == 0:
-            self._write(trainer, module)
-
-    def on_train_batch_end(self, trainer: pl.Trainer, module: StyleGAN2, *_) -> None:
-        if trainer.is_global_zero and _passed(module, self.every):
-            self._write(trainer, module)
-
-    def on_train_end(self, trainer: pl.Trainer, module: StyleGAN2) -> None:
-        if trainer.is_global_zero:
-            self._write(trainer, module)
-
-    def path(self, module: StyleGAN2) -> Path:
-        return self.folder / f"{kimg_name(module)}.png"
-
-    @torch.no_grad()
-    def _write(self, trainer: pl.Trainer, module: StyleGAN2) -> None:
-        network, images = module.sampling_generator, []
-        training = network.training
-        network.eval()
-        for z, c in zip(self._z.split(16), self._c.split(16)):
-            z, c = z.to(module.device, module.dtype), c.to(module.device, module.dtype)
-            images.append(network(z, c, psi=self.psi, noise="const").cpu())
-        network.train(training)
-        image = grid(torch.cat(images), self._columns)
-        save_png(image, self.path(module))
-        log_image(trainer.loggers, "samples", image, module.images)
-
-
 class Snapshots(pl.Callback):
     """Writes last.ckpt every `every_kimg` thousand images and at the end.
 
@@ -188,7 +119,7 @@ class Snapshots(pl.Callback):
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: StyleGAN2, *_) -> None:
         self._begun = True
-        if _passed(module, self.every):
+        if passed(module, self.every):
             self.write(trainer, module, numbered=True)
 
     def on_train_end(self, trainer: pl.Trainer, module: StyleGAN2) -> None:
@@ -244,12 +175,6 @@ def kimg_name(module: StyleGAN2) -> str:
     return f"kimg{module.images / 1000:09.3f}"
 
 
-def grid_size(resolution: int) -> tuple[int, int]:
-    """(columns, rows) of a sample grid about 1,000 pixels wide, with at most 16 columns and 12 rows."""
-    columns = min(16, max(4, 1024 // resolution))
-    return columns, math.ceil(columns * 3 / 4)
-
-
-def _passed(module: StyleGAN2, every: float) -> bool:
+def passed(module: StyleGAN2, every: float) -> bool:
     """Whether the latest iteration crossed a multiple of `every` images."""
     return every > 0 and module.images // every > (module.images - module.batch) // every

@@ -23,12 +23,13 @@ from stylegan2.formats import native
 from stylegan2.metrics.options import MetricOptions
 
 from . import checkpoint
-from .callbacks import LossLogger, Progress, Samples, Snapshots, Stop
+from .callbacks import LossLogger, Progress, Snapshots, Stop
 from .data import TrainingData, check_batch
 from .evaluation import Evaluation
 from .loggers import make_loggers
 from .module import Diverged, StyleGAN2
 from .options import LAST, RUN_FOLDER, RunOptions, is_first_process
+from .samples import Samples
 from .strategy import LeanDDP
 
 
@@ -102,7 +103,7 @@ def train(
     finally:
         os.environ.pop(RUN_FOLDER, None)
     if trainer.is_global_zero:
-        print(_closing(model, folder, samples.path(model), stop.signal), flush=True)
+        print(_closing(model, dataset, folder, samples.path(model), stop.signal), flush=True)
     return 128 + stop.signal if stop.signal else 0
 
 
@@ -162,18 +163,21 @@ def _summary(model: StyleGAN2, dataset: ImageDataset, folder: Path, trainer: pl.
     )
 
 
-def _closing(model: StyleGAN2, folder: Path, samples: Path, signal: int) -> str:
+def _closing(model: StyleGAN2, dataset: ImageDataset, folder: Path, samples: Path, signal: int) -> str:
     last = shlex.quote(str(folder / LAST))
     lines = [f"{'Interrupted' if signal else 'Finished'} at {model.images / 1000:.1f} kimg."]
     if signal:
         config = shlex.quote(str(folder / "config.yaml"))
         lines.append(f"Resume     {_command('train')} --config {config} --ckpt_path last")
+    label = ""
+    if dataset.num_classes and not dataset.class_names:
+        label = f"--label={','.join(f'{value:g}' for value in dataset.labels([0])[0].tolist())} "
     return "\n".join(
         [
             *lines,
             f"Samples    {shlex.quote(str(samples))}",
             f"Checkpoint {last}",
-            f"Generate   {_command('generate')} --checkpoint {last} --seeds 0-15 --grid 4x4 "
+            f"Generate   {_command('generate')} --checkpoint {last} --seeds 0-15 {label}"
             f"--out {shlex.quote(str(folder / 'generated'))}",
         ]
     )
