@@ -53,7 +53,7 @@ def test_a_dead_worker_ends_the_iteration_between_two_batches(two_classes):
     for pid in set(children()) - before:
         os.kill(pid, signal.SIGKILL)
     time.sleep(0.2)  # nothing is raised here
-    with pytest.raises(InputError, match="A process that reads images has ended .*data.workers"):
+    with pytest.raises(InputError, match="A process that decodes images has ended .*data.workers"):
         list(itertools.islice(batches, 100))
     assert time.monotonic() - start < 15
 

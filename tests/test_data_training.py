@@ -64,7 +64,7 @@ def test_a_run_whose_zip_is_spoilt_ends_with_a_checkpoint_and_a_message(
     Spoiler(monkeypatch, lambda: path.write_bytes(bytes(path.stat().st_size)))
     assert train(tmp_path, path, "--data.workers", workers) == 2
     assert 8 <= images(tmp_path) < 800
-    assert "error: Expected at most 1 of 6 images to become unreadable" in capsys.readouterr().err
+    assert "Expected at most 1 of 6 images to become unreadable" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="children are listed on Linux alone")
@@ -79,4 +79,4 @@ def test_a_run_whose_worker_is_killed_ends_with_a_checkpoint_and_a_message(tmp_p
     Spoiler(monkeypatch, kill)
     assert train(tmp_path, make_two_classes(tmp_path / "set"), "--data.workers", "1") == 2
     assert 8 <= images(tmp_path) < 800
-    assert "error: A process that reads images has ended" in capsys.readouterr().err
+    assert "A process that decodes images has ended" in capsys.readouterr().err

@@ -86,8 +86,8 @@ class Loader(DataLoader):
                 if "DataLoader worker" not in str(error):
                     raise
                 raise InputError(
-                    f"A process that reads images has ended ({error}). Often memory has run out. Set fewer "
-                    "data.workers, or 0, and go on with the run."
+                    f"A process that decodes images has ended ({error}). Most often memory was short. Set fewer "
+                    "data.workers, or 0."
                 ) from error
             yield self.slots.take(batch, self.pin) if self.slots else batch
 
