@@ -7,6 +7,7 @@ import os
 import shlex
 import shutil
 import sys
+import textwrap
 import warnings
 from pathlib import Path
 
@@ -156,10 +157,12 @@ def _summary(model: StyleGAN2, dataset: ImageDataset, folder: Path, trainer: pl.
     g = model.generator
     r1 = model.regularizers.get("r1")
     gamma = f"gamma {r1.gamma:.4g}, " if r1 is not None and r1.every else ""
+    classes = f"{dataset.class_table}\n" if dataset.class_table else ""
     where = f"{trainer.world_size} × {trainer.strategy.root_device.type}"
     return (
         f"Data       {dataset.num_images:,} images from {dataset.options.path}, "
         f"{g.resolution}×{g.resolution}, {g.img_channels} channels, {g.num_classes or 'no'} classes\n"
+        f"{textwrap.indent(classes, ' ' * 11)}"
         f"Networks   G {millions[0]:.2f} M and D {millions[1]:.2f} M parameters, on {where}\n"
         f"Training   batch {model.batch}, {gamma}learning rate {model.learning_rate:g}\n"
         f"Run        {folder}"
