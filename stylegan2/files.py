@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import threading
 import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+LEFTOVER = re.compile(r"\..+\.\d+\.\d+\.tmp")
+"""Temporary names that `replacing` uses. They contain the file's name and the ids of process and thread."""
 
 
 @contextmanager
@@ -34,6 +38,16 @@ def replacing(path: str | Path) -> Iterator[Path]:
         _flush_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: str | Path) -> None:
+    """Remove the temporary files of `replacing` that a killed process left in a folder or below it.
+
+    Call this only while no other process writes there.
+    """
+    for path in Path(folder).rglob(".*.tmp"):
+        if LEFTOVER.fullmatch(path.name) and path.is_file():
+            path.unlink(missing_ok=True)
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -8,7 +8,14 @@ import sys
 import pytest
 
 from stylegan2 import files
-from stylegan2.files import markdown_table, replacing, safe_name, text_table, write_text
+from stylegan2.files import (
+    markdown_table,
+    remove_leftovers,
+    replacing,
+    safe_name,
+    text_table,
+    write_text,
+)
 
 
 def test_the_old_file_stays_until_the_new_one_is_complete(tmp_path):
@@ -54,6 +61,21 @@ def test_the_content_is_flushed_before_it_gets_its_name(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "replace", record_replace)
     write_text(tmp_path / "a.txt", "text")
     assert events == ["content", "name", *(["folder"] if os.name == "posix" else [])]
+
+
+def test_only_what_replacing_leaves_behind_is_removed(tmp_path):
+    """As a kill in the middle of writing leaves it."""
+    for name in ("a.tmp", ".a.tmp", ".a.1.2.tmp.txt", "sub"):
+        (tmp_path / name).touch() if name != "sub" else (tmp_path / name).mkdir()
+    before = sorted(tmp_path.rglob("*"))
+    code = (
+        "import os, sys; from stylegan2.files import replacing\n"
+        "with replacing(sys.argv[1]) as temporary:\n    temporary.touch()\n    os._exit(9)"
+    )
+    subprocess.run([sys.executable, "-c", code, tmp_path / "sub" / "a.txt"])
+    assert len(sorted(tmp_path.rglob("*"))) == len(before) + 1
+    remove_leftovers(tmp_path)
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_missing_folders_are_made(tmp_path):

@@ -118,7 +118,7 @@ class MappingNetwork(nn.Module):
         Returns:
             (N, w_dim), for the argument `w_mean` of a network with the same c.
         """
-        weight = self.fc0.weight
+        weight = next(self.parameters())
         random = torch.Generator().manual_seed(seed)
         z = torch.randn(latents, self.z_dim, generator=random).to(weight)
         rows = [tuple(row) for row in _checked("c", c, self.num_classes).tolist()]

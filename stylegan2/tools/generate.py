@@ -29,7 +29,7 @@ PAGE = 256
 """Most images in one grid."""
 
 PIXELS = 2**26
-"""Most pixels in one grid, which are 200 MB in memory."""
+"""Most pixels in one grid, which take 270 MB of memory."""
 
 READABLE = 2 * (Image.MAX_IMAGE_PIXELS or PIXELS)
 """Most pixels in a grid of the user's own size. Pillow opens no larger files."""
