@@ -184,11 +184,10 @@ def processes(study: Study, parallel: int) -> Engine:
 
     def start(run: Run, slot: int) -> Job:
         env = dict(os.environ)
-        if parallel > 1:
-            cores = usable_cpus()
-            env.setdefault("OMP_NUM_THREADS", str(max(cores // parallel, 1)))
-            if torch.cuda.device_count() > 1:
-                env.setdefault("CUDA_VISIBLE_DEVICES", str(slot % torch.cuda.device_count()))
+        # A fixed number, so that variants that compute the same give the same bits.
+        env.setdefault("OMP_NUM_THREADS", str(max(usable_cpus() // parallel, 1)))
+        if parallel > 1 and torch.cuda.device_count() > 1:
+            env.setdefault("CUDA_VISIBLE_DEVICES", str(slot % torch.cuda.device_count()))
         command = [sys.executable, "-m", __name__, str(study.out), run.name]
         # In a new session, Ctrl-C does not reach the run directly. It is stopped once, by stop().
         process = subprocess.Popen(command, env=env, start_new_session=True)

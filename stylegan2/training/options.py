@@ -65,8 +65,17 @@ class RunOptions:
     devices: int | list[int] | Literal["auto"] = "auto"
     """Number of devices, or a list of their indices. auto: all GPUs, or one CPU process."""
 
+    threads: int | None = None
+    """Number of CPU threads of training on a CPU. null: OMP_NUM_THREADS if it is set, else the number that is fastest
+    now, which is chosen by timing. Sums in another order round differently, so only a fixed number gives the same
+    weights bit for bit."""
+
     def __post_init__(self) -> None:
         check_choices(self)
+        if self.threads is not None and self.threads < 1:
+            raise InputError(
+                f"Expected threads of 1 or more, found {self.threads}. Leave it out to choose by timing."
+            )
         for name in ("kimg", "log_kimg", "batch"):
             if getattr(self, name) <= 0:
                 raise InputError(

@@ -21,9 +21,10 @@ from stylegan2.errors import InputError
 from stylegan2.files import remove_leftovers, write_text
 from stylegan2.formats import native
 from stylegan2.metrics.options import MetricOptions
+from stylegan2.threads import ThreadTuner, candidates
 
 from . import checkpoint, cost
-from .callbacks import LossLogger, Progress, Stop
+from .callbacks import LossLogger, Progress, Stop, TuneThreads
 from .data import TrainingData, check_batch
 from .evaluation import Evaluation
 from .loggers import make_loggers
@@ -74,6 +75,7 @@ def train(
     # long, and it changes nothing that a checkpoint holds.
     callbacks = [
         checkpoint.CheckpointState(),
+        TuneThreads(_thread_tuner(options.threads)),
         LossLogger(options.log_kimg),
         Progress(options.kimg),
         cost.MeasuredDuration(options.kimg),
@@ -111,6 +113,14 @@ def train(
     if trainer.is_global_zero:
         print(_closing(model, dataset, folder, samples.path(model), stop.signal), flush=True)
     return 128 + stop.signal if stop.signal else 0
+
+
+def _thread_tuner(threads: int | None) -> ThreadTuner | None:
+    """Use the number of threads that the user wants. If that is open, return a tuner that chooses it."""
+    if threads is not None:
+        torch.set_num_threads(threads)
+        return None
+    return ThreadTuner(candidates())
 
 
 def _quiet() -> None:
