@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 from stylegan2.ablation.study import Result, Run, Signal, Study, load_study
 from stylegan2.cli import build_data, build_model, select, train_parser
+from stylegan2.console import accept_any_character
 from stylegan2.data import ImageDataset, to_float
 from stylegan2.data.checking import usable_cpus
 from stylegan2.errors import InputError
@@ -50,7 +51,7 @@ def run_one(out: str, name: str) -> int:
     log = study.log(run)
     log.parent.mkdir(parents=True, exist_ok=True)
     with (
-        log.open("a", buffering=1) as file,
+        log.open("a", buffering=1, encoding="utf-8", errors="backslashreplace") as file,
         contextlib.redirect_stdout(file),
         contextlib.redirect_stderr(file),
     ):
@@ -151,7 +152,7 @@ def _result(study: Study, run: Run, signal: Signal, diverged: bool) -> Result:
         return Result(status="finished", kimg=study.kimg, curve=curve, signal=signal)
     said = re.findall(
         r"^Stopped at (iteration .*?\(([\d.]+) kimg\).*? is NaN or infinite)",
-        study.log(run).read_text(),
+        study.log(run).read_text(encoding="utf-8"),
         re.M,
     )
     why, kimg = said[-1] if said else ("a loss is NaN or infinite", "0")
@@ -183,11 +184,10 @@ def processes(study: Study, parallel: int) -> Engine:
 
     def start(run: Run, slot: int) -> Job:
         env = dict(os.environ)
-        if parallel > 1:
-            cores = usable_cpus()
-            env.setdefault("OMP_NUM_THREADS", str(max(cores // parallel, 1)))
-            if torch.cuda.device_count() > 1:
-                env.setdefault("CUDA_VISIBLE_DEVICES", str(slot % torch.cuda.device_count()))
+        # A fixed number, so that variants that compute the same give the same bits.
+        env.setdefault("OMP_NUM_THREADS", str(max(usable_cpus() // parallel, 1)))
+        if parallel > 1 and torch.cuda.device_count() > 1:
+            env.setdefault("CUDA_VISIBLE_DEVICES", str(slot % torch.cuda.device_count()))
         command = [sys.executable, "-m", __name__, str(study.out), run.name]
         # In a new session, Ctrl-C does not reach the run directly. It is stopped once, by stop().
         process = subprocess.Popen(command, env=env, start_new_session=True)
@@ -322,4 +322,5 @@ def _stop_signals() -> Iterator[list[int]]:
 
 
 if __name__ == "__main__":
+    accept_any_character()
     sys.exit(run_one(*sys.argv[1:]))

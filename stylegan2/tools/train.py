@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import torch
 
 from stylegan2.cli import build_data, build_model, select, train_parser, with_default_config
+from stylegan2.data.sources.demo import Demo
 from stylegan2.training.options import RunOptions, is_first_process, run_folder
 
 
@@ -37,4 +39,7 @@ def train_command(args: list[str], prog: str = "train.py") -> int:
 
 def _run_name(path: str) -> str:
     """The default name of a run on the images at this path."""
-    return "demo" if Path(path).parts[:1] == ("demo",) else Path(path).stem or "run"
+    if Demo.takes(path):
+        return "demo"
+    whole = Path(os.path.abspath(os.path.expanduser(path)))  # .. becomes the name of that folder
+    return (whole.stem if whole.suffix.lower() == ".zip" else whole.name) or "run"

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+from contextlib import suppress
+from functools import cached_property
+from typing import Any
+
 import pytorch_lightning as pl
 from torch.utils.data import DataLoader
 
@@ -21,6 +26,22 @@ class TrainingData(pl.LightningDataModule):
     def __init__(self, dataset: ImageDataset, batch: int, seed: int):
         super().__init__()
         self.dataset, self.batch, self.seed = dataset, batch, seed
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """What a checkpoint stores about the images: path, number of images, and a digest.
+
+        The digest covers the names of all images, and the files and labels of 16 of them.
+        """
+        data = self.dataset
+        digest = hashlib.blake2b(digest_size=16)
+        for name in data.names:
+            digest.update(name.encode("utf-8", "surrogateescape") + b"\0")
+        for row in range(0, data.num_images, -(-data.num_images // 16)):
+            with suppress(Exception):  # a file that can no longer be read changes the digest
+                digest.update(data.source.read(data.names[row]))
+            digest.update(data.labels([row]).numpy().tobytes())
+        return {"path": data.options.path, "images": data.num_images, "digest": digest.hexdigest()}
 
     def train_dataloader(self) -> DataLoader:
         world = self.trainer.world_size

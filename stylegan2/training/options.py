@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from stylegan2.errors import InputError
+from stylegan2.registry import check_choices
 
 LoggerName = Literal["wandb", "tensorboard"]
 
@@ -40,7 +41,11 @@ class RunOptions:
     """Seed of weights, latents and the order of the images."""
 
     snapshot_kimg: float = 200
-    """Thousands of images between two checkpoints. 0: only at the end."""
+    """Thousands of images between two numbered checkpoints. 0: only last.ckpt, at the start and the end."""
+
+    keep: int | None = 5
+    """How many of the newest numbered checkpoints are kept. The best one by the first of metrics.names is kept
+    too. null: all."""
 
     sample_kimg: float = 50
     """Thousands of images between two sample grids. 0: only at the start and the end."""
@@ -60,7 +65,17 @@ class RunOptions:
     devices: int | list[int] | Literal["auto"] = "auto"
     """Number of devices, or a list of their indices. auto: all GPUs, or one CPU process."""
 
+    threads: int | None = None
+    """Number of CPU threads of training on a CPU. null: OMP_NUM_THREADS if it is set, else the number that is fastest
+    now, which is chosen by timing. Sums in another order round differently, so only a fixed number gives the same
+    weights bit for bit."""
+
     def __post_init__(self) -> None:
+        check_choices(self)
+        if self.threads is not None and self.threads < 1:
+            raise InputError(
+                f"Expected threads of 1 or more, found {self.threads}. Leave it out to choose by timing."
+            )
         for name in ("kimg", "log_kimg", "batch"):
             if getattr(self, name) <= 0:
                 raise InputError(
@@ -71,6 +86,11 @@ class RunOptions:
                 raise InputError(
                     f"Expected {name} of 0 or more, found {getattr(self, name)}. Set a number that is not negative."
                 )
+        if self.keep is not None and self.keep < 1:
+            raise InputError(
+                f"Expected keep of 1 or more, found {self.keep}. Set null to keep all numbered checkpoints, or "
+                "snapshot_kimg to 0 to write none."
+            )
 
 
 RUN_FOLDER = "STYLEGAN2_RUN_FOLDER"

@@ -7,6 +7,7 @@ import os
 import shlex
 import shutil
 import sys
+import textwrap
 import warnings
 from pathlib import Path
 
@@ -17,17 +18,20 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from stylegan2.data import ImageDataset
 from stylegan2.errors import InputError
-from stylegan2.files import write_text
+from stylegan2.files import remove_leftovers, write_text
 from stylegan2.formats import native
 from stylegan2.metrics.options import MetricOptions
+from stylegan2.threads import ThreadTuner, candidates
 
-from . import checkpoint
-from .callbacks import LossLogger, Progress, Samples, Snapshots, Stop
+from . import checkpoint, cost
+from .callbacks import LossLogger, Progress, Stop, TuneThreads
 from .data import TrainingData, check_batch
 from .evaluation import Evaluation
 from .loggers import make_loggers
 from .module import Diverged, StyleGAN2
 from .options import LAST, RUN_FOLDER, RunOptions, is_first_process
+from .samples import Samples
+from .snapshots import Snapshots
 from .strategy import LeanDDP
 
 
@@ -56,9 +60,9 @@ def train(
         InputError: The model, the options and the checkpoint do not fit together. Nothing has been written.
     """
     resumed = folder / LAST if options.ckpt_path == "last" else options.ckpt_path
+    done = 0.0
     if resumed is not None:
-        checkpoint.check_same(resumed, model)
-        done = native.read(resumed)[native.KEY]["images"] / 1000
+        done = checkpoint.read_resumable(resumed, model)[native.KEY]["images"] / 1000
         if done >= options.kimg:
             raise InputError(
                 f"Expected --kimg above the {done:g} kimg of {resumed}, found {options.kimg:g}. Set a larger "
@@ -71,11 +75,15 @@ def train(
     # long, and it changes nothing that a checkpoint holds.
     callbacks = [
         checkpoint.CheckpointState(),
+        TuneThreads(_thread_tuner(options.threads)),
         LossLogger(options.log_kimg),
         Progress(options.kimg),
+        cost.MeasuredDuration(options.kimg),
         stop,
         samples,
-        Snapshots(folder / "checkpoints", options.snapshot_kimg),
+        Snapshots(
+            folder / "checkpoints", options.snapshot_kimg, options.keep, next(iter(metrics.names), None)
+        ),
         Evaluation(metrics, dataset),
     ]
     _quiet()
@@ -87,8 +95,10 @@ def train(
         (folder / part).mkdir(parents=True, exist_ok=True)
     os.environ[RUN_FOLDER] = str(folder)
     if is_first_process():
+        remove_leftovers(folder)
         write_text(folder / "config.yaml", config)
-        print(_summary(model, dataset, folder, trainer), flush=True)
+        print(_summary(model, dataset, folder, trainer))
+        print(cost.describe(model, options, trainer.strategy.root_device, folder, done), flush=True)
     torch.manual_seed(options.seed + 1000 * int(os.environ.get("LOCAL_RANK", 0)))
     try:
         trainer.fit(
@@ -101,8 +111,16 @@ def train(
     finally:
         os.environ.pop(RUN_FOLDER, None)
     if trainer.is_global_zero:
-        print(_closing(model, folder, samples.path(model), stop.signal), flush=True)
+        print(_closing(model, dataset, folder, samples.path(model), stop.signal), flush=True)
     return 128 + stop.signal if stop.signal else 0
+
+
+def _thread_tuner(threads: int | None) -> ThreadTuner | None:
+    """Use the number of threads that the user wants. If that is open, return a tuner that chooses it."""
+    if threads is not None:
+        torch.set_num_threads(threads)
+        return None
+    return ThreadTuner(candidates())
 
 
 def _quiet() -> None:
@@ -149,28 +167,33 @@ def _summary(model: StyleGAN2, dataset: ImageDataset, folder: Path, trainer: pl.
     g = model.generator
     r1 = model.regularizers.get("r1")
     gamma = f"gamma {r1.gamma:.4g}, " if r1 is not None and r1.every else ""
+    classes = f"{dataset.class_table}\n" if dataset.class_table else ""
     where = f"{trainer.world_size} × {trainer.strategy.root_device.type}"
     return (
         f"Data       {dataset.num_images:,} images from {dataset.options.path}, "
         f"{g.resolution}×{g.resolution}, {g.img_channels} channels, {g.num_classes or 'no'} classes\n"
+        f"{textwrap.indent(classes, ' ' * 11)}"
         f"Networks   G {millions[0]:.2f} M and D {millions[1]:.2f} M parameters, on {where}\n"
         f"Training   batch {model.batch}, {gamma}learning rate {model.learning_rate:g}\n"
         f"Run        {folder}"
     )
 
 
-def _closing(model: StyleGAN2, folder: Path, samples: Path, signal: int) -> str:
+def _closing(model: StyleGAN2, dataset: ImageDataset, folder: Path, samples: Path, signal: int) -> str:
     last = shlex.quote(str(folder / LAST))
     lines = [f"{'Interrupted' if signal else 'Finished'} at {model.images / 1000:.1f} kimg."]
     if signal:
         config = shlex.quote(str(folder / "config.yaml"))
         lines.append(f"Resume     {_command('train')} --config {config} --ckpt_path last")
+    label = ""
+    if dataset.num_classes and not dataset.class_names:
+        label = f"--label={','.join(f'{value:g}' for value in dataset.labels([0])[0].tolist())} "
     return "\n".join(
         [
             *lines,
             f"Samples    {shlex.quote(str(samples))}",
             f"Checkpoint {last}",
-            f"Generate   {_command('generate')} --checkpoint {last} --seeds 0-15 --grid 4x4 "
+            f"Generate   {_command('generate')} --checkpoint {last} --seeds 0-15 {label}"
             f"--out {shlex.quote(str(folder / 'generated'))}",
         ]
     )
