@@ -11,7 +11,7 @@ from importlib import import_module
 
 from .runner import Family
 
-FAMILIES = ("kills", "cuts", "flips", "zips", "pickles", "configs", "images", "sources")
+FAMILIES = ("kills", "cuts", "flips", "zips", "pickles", "configs", "images", "metadata", "sources", "labels")
 """The names of the families. Each is `family` in the module of its name."""
 
 

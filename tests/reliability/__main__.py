@@ -49,7 +49,9 @@ def main(args: list[str] | None = None) -> int:
         for kind, tally in tallies.items():
             for number, why in tally.failures.items():
                 failed = True
-                print(f"failed: {kind}: {why}\n  python -m tests.reliability {name} --seed {number} --count 1")
+                print(
+                    f"failed: {kind}: {why}\n  python -m tests.reliability {name} --seed {number} --count 1"
+                )
         print(flush=True)
     return int(failed)
 

@@ -22,12 +22,12 @@ family = Family(
     prepare=samples.prepare,
 )
 
-EVIL = f"""
+EVIL = """
 import pathlib
-pathlib.Path({{path!r}}).touch()
+pathlib.Path({path!r}).touch()
 class Evil:
     def __init__(self, *args, **kwargs):
-        pathlib.Path({{path!r}}).touch()
+        pathlib.Path({path!r}).touch()
 def evil(*args, **kwargs):
     return Evil()
 """
@@ -114,7 +114,12 @@ def refused(folder: Path, random: Random, text: str | bytes) -> str:
 
 def class_path(random: Random, depth: int = 0) -> dict[str, Any]:
     value: dict[str, Any] = {"class_path": random.choice(CLASSES)}
-    arguments = [{}, {"args": f"touch {EXECUTED}", "shell": True}, {"file": EXECUTED, "mode": "w"}, {"path": EXECUTED}]
+    arguments = [
+        {},
+        {"args": f"touch {EXECUTED}", "shell": True},
+        {"file": EXECUTED, "mode": "w"},
+        {"path": EXECUTED},
+    ]
     if random.random() < 0.6:
         value["init_args"] = random.choice(arguments)
     if random.random() < 0.2:
@@ -141,7 +146,9 @@ def average(folder: Path, random: Random) -> str:
 @family.kind("options of classes that are none")
 def unknown(folder: Path, random: Random) -> str:
     options, place = base(), random.choice(all_options())
-    key = random.choice(["class_path", "init_args", "__path__", "__class__", "__init__", "callbacks", "trainer"])
+    key = random.choice(
+        ["class_path", "init_args", "__path__", "__class__", "__init__", "callbacks", "trainer"]
+    )
     put(options, (*place[:-1], key), random.choice([class_path(random), random.choice(CLASSES), [EXECUTED]]))
     return refused(folder, random, yaml.safe_dump(options))
 
@@ -170,8 +177,38 @@ def tags(folder: Path, random: Random) -> str:
 
 @family.kind("values of another type")
 def types(folder: Path, random: Random) -> str:
-    values = [None, True, -1, 0, 10**400, 1e308, ".inf", "-.inf", ".nan", "", "x" * 100_000, [], {}, [[]], {"a": 1}]
-    values += [float("inf"), float("nan"), "\x00", "\u202e", "0x10", "1e3", "2020-01-01", "~", "*", "&", "%", "[", "{"]
+    values = [
+        None,
+        True,
+        -1,
+        0,
+        10**400,
+        1e308,
+        ".inf",
+        "-.inf",
+        ".nan",
+        "",
+        "x" * 100_000,
+        [],
+        {},
+        [[]],
+        {"a": 1},
+    ]
+    values += [
+        float("inf"),
+        float("nan"),
+        "\x00",
+        "\u202e",
+        "0x10",
+        "1e3",
+        "2020-01-01",
+        "~",
+        "*",
+        "&",
+        "%",
+        "[",
+        "{",
+    ]
     options = base()
     for place in random.sample(all_options(), random.randint(1, 3)):
         put(options, place, random.choice(values))
@@ -188,7 +225,9 @@ def laughs(folder: Path, random: Random) -> str:
 
 @family.kind("a list within itself")
 def loop(folder: Path, random: Random) -> str:
-    text = random.choice(["loggers: &a [*a]", "metrics: &a {names: *a}", "data: &a\n  path: *a", "x: &a {<<: *a}"])
+    text = random.choice(
+        ["loggers: &a [*a]", "metrics: &a {names: *a}", "data: &a\n  path: *a", "x: &a {<<: *a}"]
+    )
     return refused(folder, random, text)
 
 
@@ -204,7 +243,20 @@ def deep(folder: Path, random: Random) -> str:
 def text(folder: Path, random: Random) -> str:
     tiny = samples.TINY.encode()
     at = random.randrange(len(tiny))
-    junk = [b"\0", b"\t", b"\xff", b"---\n", b"...\n", b"\x1b[2J", b"%YAML 9.9\n", b"&a *b", b'"', b"'", b"? ", b"|9\n"]
+    junk = [
+        b"\0",
+        b"\t",
+        b"\xff",
+        b"---\n",
+        b"...\n",
+        b"\x1b[2J",
+        b"%YAML 9.9\n",
+        b"&a *b",
+        b'"',
+        b"'",
+        b"? ",
+        b"|9\n",
+    ]
     return refused(
         folder,
         random,
@@ -227,6 +279,12 @@ def text(folder: Path, random: Random) -> str:
 @family.kind("other files as values")
 def other_files(folder: Path, random: Random) -> str:
     options = base()
-    place = random.choice([("config",), ("ckpt_path",), ("name",), ("runs",), ("metrics", "names"), ("loggers",)])
-    put(options, place, random.choice(["/dev/zero", "/etc/passwd", "evil.py", "../..", "config.yaml", "$(touch x)"]))
+    place = random.choice(
+        [("config",), ("ckpt_path",), ("name",), ("runs",), ("metrics", "names"), ("loggers",)]
+    )
+    put(
+        options,
+        place,
+        random.choice(["/dev/zero", "/etc/passwd", "evil.py", "../..", "config.yaml", "$(touch x)"]),
+    )
     return refused(folder, random, yaml.safe_dump(options))

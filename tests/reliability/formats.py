@@ -21,7 +21,11 @@ def chunk(kind: bytes, content: bytes) -> bytes:
 
 
 def png(
-    pixels: np.ndarray, color: int, depth: int, chunks: Iterable[tuple[bytes, bytes]] = (), interlaced: bool = False
+    pixels: np.ndarray,
+    color: int,
+    depth: int,
+    chunks: Iterable[tuple[bytes, bytes]] = (),
+    interlaced: bool = False,
 ) -> bytes:
     """A PNG (ISO 15948).
 

@@ -220,9 +220,38 @@ def numpy(folder: Path, random: Random) -> str:
 @family.kind("opcodes at random")
 def opcodes(folder: Path, random: Random) -> str:
     """Names of functions in the old notation, calls and jumps of the stack in any order."""
-    parts = [b"cos\nsystem\n", b"cposix\nsystem\n", b"cbuiltins\nexec\n", b"ctorch.serialization\nos.system\n"]
-    parts += [b"(", b"t", b"R", b"0", b"2", b"}", b"]", b"b", b"o", b"\x81", b"\x93", b"Q", b"Pabc\n", b"\x85"]
-    parts += [f"S'touch {EXECUTED}'\n".encode(), b"i" + b"os\nsystem\n", b"p0\n", b"g0\n", b"s", b"u", b"a", b"e"]
+    parts = [
+        b"cos\nsystem\n",
+        b"cposix\nsystem\n",
+        b"cbuiltins\nexec\n",
+        b"ctorch.serialization\nos.system\n",
+    ]
+    parts += [
+        b"(",
+        b"t",
+        b"R",
+        b"0",
+        b"2",
+        b"}",
+        b"]",
+        b"b",
+        b"o",
+        b"\x81",
+        b"\x93",
+        b"Q",
+        b"Pabc\n",
+        b"\x85",
+    ]
+    parts += [
+        f"S'touch {EXECUTED}'\n".encode(),
+        b"i" + b"os\nsystem\n",
+        b"p0\n",
+        b"g0\n",
+        b"s",
+        b"u",
+        b"a",
+        b"e",
+    ]
     middle = b"".join(random.choices(parts, k=random.randint(1, 30)))
     attack = b"cos\nsystem\n(S'touch " + EXECUTED.encode() + b"'\ntR" if random.random() < 0.5 else b""
     content = b"\x80\x02" + middle + attack + b"."
@@ -277,7 +306,11 @@ def outside(folder: Path, random: Random) -> str:
 @family.kind("huge lengths")
 def lengths(folder: Path, random: Random) -> str:
     code = random.choice([b"\x8d", b"\x8e", b"\x96", b"B", b"X", b"\x8b", b"\x95"])
-    size = struct.pack("<Q", random.choice([2**62, 2**34])) if code in b"\x8d\x8e\x96\x95" else b"\xff\xff\xff\x7f"
+    size = (
+        struct.pack("<Q", random.choice([2**62, 2**34]))
+        if code in b"\x8d\x8e\x96\x95"
+        else b"\xff\xff\xff\x7f"
+    )
     content = b"\x80\x05" + code + size + b"abc."
     data = repacked(lambda name, old: content if name.endswith("data.pkl") else old)
     return refused_by_all(folder, random, random.choice([content, data]))
@@ -286,7 +319,9 @@ def lengths(folder: Path, random: Random) -> str:
 @family.kind("other values in a sound checkpoint")
 def values(folder: Path, random: Random) -> str:
     contents = deepcopy(samples.tensors())
-    wrong = random.choice([None, "x", -1, 2**70, [], {}, [[1]], float("nan"), "../../x", b"x", {"class_path": "os"}])
+    wrong = random.choice(
+        [None, "x", -1, 2**70, [], {}, [[1]], float("nan"), "../../x", b"x", {"class_path": "os"}]
+    )
     key = random.choice(["generator", "discriminator", "scalings"])
     field = random.choice(list(contents["stylegan2"][key]))
     if random.random() < 0.3:

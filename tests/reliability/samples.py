@@ -140,7 +140,9 @@ def read_checkpoint(path: Path) -> str:
 
     def generator_as_it_was(loaded: tuple[torch.nn.Module, dict]) -> str:
         found = loaded[0].state_dict()
-        assert all(same(found[name], value) for name, value in weights.items()), "another generator was loaded"
+        assert all(same(found[name], value) for name, value in weights.items()), (
+            "another generator was loaded"
+        )
         return "read as it was"
 
     second = refused(lambda: load_generator(path), generator_as_it_was)

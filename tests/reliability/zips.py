@@ -76,7 +76,9 @@ def read(folder: Path, data: bytes) -> str:
         if how != "refused":
             samples.refused(lambda: pack(str(path), str(packed), 8), lambda _: "packed")
             names = zipfile.ZipFile(packed).namelist() if packed.exists() else []
-            wrong = [name for name in names if os.path.isabs(name) or ".." in name.replace("\\", "/").split("/")]
+            wrong = [
+                name for name in names if os.path.isabs(name) or ".." in name.replace("\\", "/").split("/")
+            ]
             assert not wrong, f"pack writes the name {wrong[0]!r}"
         path.unlink(), packed.unlink(missing_ok=True)
     return how
@@ -84,7 +86,7 @@ def read(folder: Path, data: bytes) -> str:
 
 def names(folder: Path, random: Random, hostile: list[str]) -> str:
     chosen = random.sample(hostile, random.randint(1, len(hostile)))
-    return read(folder, samples.zip_of(SOUND | {name: BLUE for name in chosen}))
+    return read(folder, samples.zip_of(SOUND | dict.fromkeys(chosen, BLUE)))
 
 
 @family.kind("paths to parents")
@@ -102,13 +104,23 @@ def absolute(folder: Path, random: Random) -> str:
 @family.kind("names of Windows")
 def windows(folder: Path, random: Random) -> str:
     return names(
-        folder, random, ["C:\\evil.png", "c:/evil.png", "\\\\host\\share\\evil.png", "a\\2.png", "CON.png", "NUL"]
+        folder,
+        random,
+        ["C:\\evil.png", "c:/evil.png", "\\\\host\\share\\evil.png", "a\\2.png", "CON.png", "NUL"],
     )
 
 
 @family.kind("control characters in names")
 def control(folder: Path, random: Random) -> str:
-    names_ = ["new\nline.png", "\x1b[2J.png", "tab\t.png", "\u202egnp.exe", "<script>.png", " .png", "\ufeff.png"]
+    names_ = [
+        "new\nline.png",
+        "\x1b[2J.png",
+        "tab\t.png",
+        "\u202egnp.exe",
+        "<script>.png",
+        " .png",
+        "\ufeff.png",
+    ]
     return names(folder, random, names_)
 
 
@@ -143,7 +155,9 @@ def file_and_folder(folder: Path, random: Random) -> str:
 def stated_size(folder: Path, random: Random) -> str:
     data = samples.zip_of(SOUND | {"evil.png": BLUE})
     local, central = random.choice([(22, 24), (18, 20)])  # of the content, or as compressed
-    return read(folder, patched(data, "evil.png", local, central, "I", random.choice([2**32 - 2, 2**31, 10**9])))
+    return read(
+        folder, patched(data, "evil.png", local, central, "I", random.choice([2**32 - 2, 2**31, 10**9]))
+    )
 
 
 @family.kind("a bomb")
@@ -231,12 +245,17 @@ def overlapping(folder: Path, random: Random) -> str:
 
 @family.kind("very many files")
 def many(folder: Path, random: Random) -> str:
-    return read(folder, samples.zip_of(SOUND | {f"x/{k}.txt": b"" for k in range(random.choice([100, 20_000]))}))
+    return read(
+        folder, samples.zip_of(SOUND | {f"x/{k}.txt": b"" for k in range(random.choice([100, 20_000]))})
+    )
 
 
 @family.kind("other bytes before and after")
 def around(folder: Path, random: Random) -> str:
-    before, after = random.randbytes(random.choice([0, 1000])), random.randbytes(random.choice([0, 1000, 70_000]))
+    before, after = (
+        random.randbytes(random.choice([0, 1000])),
+        random.randbytes(random.choice([0, 1000, 70_000])),
+    )
     return read(folder, before + samples.zip_of(SOUND) + after)
 
 
@@ -244,5 +263,7 @@ def around(folder: Path, random: Random) -> str:
 def no_zip(folder: Path, random: Random) -> str:
     empty = b"PK\5\6" + bytes(18)
     gzip = b"\x1f\x8b\x08" + random.randbytes(500)
-    data = random.choice([b"", b"PK", empty, random.randbytes(5000), gzip, b"7z\xbc\xaf\x27\x1c" + bytes(100)])
+    data = random.choice(
+        [b"", b"PK", empty, random.randbytes(5000), gzip, b"7z\xbc\xaf\x27\x1c" + bytes(100)]
+    )
     return read(folder, data)
