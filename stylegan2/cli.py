@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import fields
@@ -15,6 +16,7 @@ from jsonargparse import ActionConfigFile, ArgumentParser, Namespace, set_parsin
 from stylegan2.augment import augmentations
 from stylegan2.data import ImageData, ImageDataset
 from stylegan2.errors import InputError
+from stylegan2.files import yaml_text
 from stylegan2.formats.native import clamp_since_0_2
 from stylegan2.metrics import metrics
 from stylegan2.metrics.options import MetricOptions
@@ -183,3 +185,8 @@ def _translated(path: str) -> str:
 def select(parsed: Namespace, options: type) -> Any:
     """The dataclass `options` from the parsed options of its fields' names."""
     return options(**{field.name: parsed[field.name] for field in fields(options)})
+
+
+def configuration_text(parser: ArgumentParser, config: Namespace) -> str:
+    """Parsed options as YAML that the parser reads back as the same options."""
+    return yaml_text(json.loads(parser.dump(config, format="json", skip_unset=False)))

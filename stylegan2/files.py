@@ -1,12 +1,15 @@
-"""Writing files so that nothing already written is ever lost, and tables as text."""
+"""Writing files so that nothing already written is ever lost; YAML and tables as text."""
 
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+import yaml
 
 
 @contextmanager
@@ -37,6 +40,23 @@ def write_text(path: str | Path, text: str) -> None:
     """Write a UTF-8 text file whole, replacing one of that name."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+class _Quoting(yaml.SafeDumper):
+    """Puts text in quotes that some reader of YAML takes for a number: PyYAML itself does not know 1e3."""
+
+
+_Quoting.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?[\d_.]+[eE][-+]?\d+$"), list("-+.0123456789")
+)
+
+
+def yaml_text(data: object) -> str:
+    """Nested dictionaries and lists of plain data as YAML, in their own order, with all text staying text."""
+    text: str = yaml.dump(
+        data, Dumper=_Quoting, default_flow_style=False, allow_unicode=True, sort_keys=False
+    )
+    return text
 
 
 def text_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

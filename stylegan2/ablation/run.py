@@ -22,11 +22,12 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from stylegan2.ablation.study import Result, Run, Signal, Study, load_study
-from stylegan2.cli import build_data, build_model, select, train_parser
+from stylegan2.cli import build_data, build_model, configuration_text, select, train_parser
 from stylegan2.data import ImageDataset, to_float
 from stylegan2.errors import InputError
 from stylegan2.formats import native
-from stylegan2.training.options import LAST, RunOptions
+from stylegan2.training.folder import LAST
+from stylegan2.training.options import RunOptions
 
 if TYPE_CHECKING:
     from stylegan2.training.module import StyleGAN2
@@ -87,7 +88,7 @@ def _train(study: Study, run: Run) -> tuple[Signal, int]:
     if (folder / LAST).is_file() and native.read(folder / LAST)[native.KEY]["images"] >= study.kimg * 1000:
         return signal, 0
     config.ckpt_path = None  # the run's own configuration repeats it
-    text = parser.dump(config, skip_unset=False)
+    text = configuration_text(parser, config)
     return signal, train(model, dataset, options, folder, text, parsed.metrics)
 
 

@@ -1,9 +1,8 @@
-"""What happens around training: progress, numbers, sample grids, snapshots, the end."""
+"""What happens around training: progress, numbers, sample grids, snapshots."""
 
 from __future__ import annotations
 
 import math
-import signal
 import time
 from collections import defaultdict
 from pathlib import Path
@@ -16,7 +15,7 @@ from tqdm import tqdm
 from stylegan2.data import ImageDataset
 from stylegan2.images import grid, save_png
 
-from . import checkpoint, distributed
+from . import checkpoint
 from .loggers import CSVLogger, log_image
 from .module import StyleGAN2
 
@@ -180,38 +179,6 @@ class Snapshots(pl.Callback):
         module.check_finite()
         also = self.folder / f"{kimg_name(module)}.ckpt" if numbered else None
         checkpoint.save(trainer, self.folder / "last.ckpt", also)
-
-
-class Stop(pl.Callback):
-    """Ends training after so many kimg, or at Ctrl-C or SIGTERM, between two iterations.
-
-    A second signal ends it at once.
-    """
-
-    def __init__(self, kimg: float):
-        self.images, self.signal = kimg * 1000, 0
-        self._handlers = {}
-
-    def on_train_start(self, trainer: pl.Trainer, module: StyleGAN2) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._handlers[number] = signal.signal(number, self._handle)
-
-    def _handle(self, number: int, frame) -> None:
-        self.signal = number
-        self._restore()
-        tqdm.write("\nStopping after this iteration and saving; once more to stop at once.")
-
-    def _restore(self) -> None:
-        while self._handlers:
-            signal.signal(*self._handlers.popitem())
-
-    def on_train_batch_end(self, trainer: pl.Trainer, module: StyleGAN2, *_) -> None:
-        interrupted = distributed.any_process(bool(self.signal), module.device)
-        if interrupted or module.images >= self.images:
-            trainer.should_stop = True
-
-    def teardown(self, trainer: pl.Trainer, module: StyleGAN2, stage: str) -> None:
-        self._restore()
 
 
 def kimg_name(module: StyleGAN2) -> str:

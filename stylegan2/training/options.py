@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
 from stylegan2.errors import InputError
@@ -17,7 +17,8 @@ class RunOptions:
     """What a run is, beside its data and its model."""
 
     name: str | None = None
-    """Folder below `runs` to write to. null: after the data, numbered if it exists."""
+    """Folder below `runs` to write to, such as demo or photos/second. null: after the data, numbered if it
+    exists."""
 
     runs: str = "runs"
     """Folder of all runs."""
@@ -48,58 +49,39 @@ class RunOptions:
     """wandb and tensorboard, besides metrics.csv. With WANDB_MODE=offline wandb needs no account."""
 
     ckpt_path: str | None = None
-    """Checkpoint to go on from; "last": the run's own. null: start anew."""
+    """Checkpoint to go on from; "last": the run's own. null: start anew. A run that goes on without --config takes
+    its own configuration."""
 
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     """What to train on."""
 
     devices: int | list[int] | Literal["auto"] = "auto"
-    """How many devices, or which. auto: all GPUs, or one CPU process."""
+    """How many devices, or which. auto: all GPUs, or one CPU process; under torchrun or srun, one for each of the
+    processes that they started."""
 
     def __post_init__(self) -> None:
-        for name in ("kimg", "log_kimg", "batch"):
-            if getattr(self, name) <= 0:
-                raise InputError(
-                    f"Expected {name} above 0, found {getattr(self, name)}. Set a positive number."
-                )
-        for name in ("snapshot_kimg", "sample_kimg", "seed"):
-            if getattr(self, name) < 0:
+        for name in ("kimg", "log_kimg", "batch", "batch_per_device"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                raise InputError(f"Expected {name} above 0, found {value}. Set a positive number.")
+        for name in ("snapshot_kimg", "sample_kimg"):
+            if not 0 <= getattr(self, name) < math.inf:
                 raise InputError(f"Expected {name} of 0 or more, found {getattr(self, name)}.")
-
-
-RUN_FOLDER = "STYLEGAN2_RUN_FOLDER"
-"""Tells the processes that training starts which folder the first one took."""
-
-LAST = Path("checkpoints") / "last.ckpt"
-
-
-def run_folder(options: RunOptions, default: str) -> Path:
-    """The folder of a run: the named one; else the next free one after `default`, or to resume the latest.
-
-    Raises:
-        InputError: A new run would write over an old one, or there is none to resume.
-    """
-    if os.environ.get(RUN_FOLDER):
-        return Path(os.environ[RUN_FOLDER])
-    runs, resumes = Path(options.runs), options.ckpt_path == "last"
-    if options.name is None:
-        names = [default, *(f"{default}-{i}" for i in range(2, 10000))]
-        free = next(i for i, name in enumerate(names) if not (runs / name).exists())
-        folder = runs / names[max(free - 1, 0) if resumes else free]
-    else:
-        folder = runs / options.name
-    if resumes and not (folder / LAST).is_file():
-        raise InputError(
-            f"--ckpt_path last expects {folder / LAST}, found no such file. Give the run's --name, or the "
-            "path of a checkpoint, or leave --ckpt_path out to train from the start."
-        )
-    if not resumes and folder.exists() and any(folder.iterdir()):
-        raise InputError(
-            f"{folder} already holds a run. Go on with it by --ckpt_path last, or choose another --name."
-        )
-    return folder
-
-
-def is_first_process() -> bool:
-    """Whether this is the process the user started, and not one that training started beside it."""
-    return int(os.environ.get("LOCAL_RANK", 0)) == 0 and int(os.environ.get("NODE_RANK", 0)) == 0
+        if not 0 <= self.seed < 2**63:
+            raise InputError(
+                f"Expected a seed from 0 to 2^63 - 1, found {self.seed}. Set one of at most 18 digits."
+            )
+        if self.devices != "auto":
+            numbers = [self.devices - 1] if isinstance(self.devices, int) else self.devices
+            if not numbers or min(numbers) < 0 or len(set(numbers)) < len(numbers):
+                raise InputError(
+                    "Expected devices as their number, 1 or more, or as a list of different ones from 0 on, found "
+                    f"{self.devices}. Set auto for all that the machine has."
+                )
+        if self.name is not None:
+            outside = os.path.normpath(self.name).split(os.sep)[0] in ("", ".", "..")
+            if outside or any(ord(letter) < 32 for letter in self.name):
+                raise InputError(
+                    f"Expected the name of a folder below {self.runs}, found {self.name!r}. Set another name; "
+                    "--runs sets where all runs lie."
+                )

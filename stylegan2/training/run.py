@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import logging
-import os
 import shlex
 import shutil
 import sys
 import warnings
+from contextlib import suppress
 from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from stylegan2.data import ImageDataset
@@ -22,13 +21,21 @@ from stylegan2.formats import native
 from stylegan2.metrics.options import MetricOptions
 
 from . import checkpoint
-from .callbacks import LossLogger, Progress, Samples, Snapshots, Stop
+from .callbacks import LossLogger, Progress, Samples, Snapshots
 from .data import TrainingData, check_batch
 from .evaluation import Evaluation
+from .folder import LAST
+from .launch import this_launch
 from .loggers import make_loggers
 from .module import Diverged, StyleGAN2
-from .options import LAST, RUN_FOLDER, RunOptions, is_first_process
-from .strategy import LeanDDP
+from .options import RunOptions
+from .stop import Stop
+from .strategy import LeanDDP, cluster_environment
+
+MEMORY = (
+    "If the system has killed a process that decodes images, memory was short: lower --data.workers (0 decodes in "
+    "the training process itself) or the batch."
+)
 
 
 def train(
@@ -45,15 +52,17 @@ def train(
         model: Networks and losses.
         dataset: Images.
         options: The run's.
-        folder: To write to.
+        folder: To write to. No other process does (`folder.held_folder`).
         config: The merged configuration, as YAML.
         metrics: What is measured during training.
 
     Returns:
-        The exit status: 0 for a finished run, 1 for one that diverged, 128 + signal for an interrupted one.
+        The exit status: 0 for a finished run, 1 for one that diverged, 128 + signal for an interrupted one. A
+        process that the first one started returns 0, or Lightning would kill the first one over it.
 
     Raises:
-        InputError: Something does not fit together; nothing has been written.
+        InputError: Something does not fit together, and nothing has been written; or no more images can be
+            read, and what has been learned is saved.
     """
     resumed = folder / LAST if options.ckpt_path == "last" else options.ckpt_path
     if resumed is not None:
@@ -61,7 +70,8 @@ def train(
         done = native.read(resumed)[native.KEY]["images"] / 1000
         if done >= options.kimg:
             raise InputError(f"{resumed} has seen {done:g} kimg already. Set --kimg above that to go on.")
-    stop = Stop(options.kimg)
+    data = TrainingData(dataset, model.batch, options.seed)
+    stop = Stop(options.kimg, data)
     samples = Samples(folder / "samples", options.sample_kimg, dataset, options.seed)
     # Checkpoints come late: what the others do at the end of an iteration is done before it is saved.
     # Metrics change nothing of the run's state, so they may take their time after that.
@@ -75,29 +85,42 @@ def train(
         Evaluation(metrics, dataset),
     ]
     _quiet()
-    trainer = make_trainer(options, make_loggers(options.loggers, folder), callbacks)
+    trainer = make_trainer(options, folder, callbacks)
     group = model.discriminator.minibatch_group if model.config.scalings.minibatch_stddev else None
-    check_batch(model.batch, model.batch_per_device, trainer.world_size, group)
+    check_batch(model.batch, model.batch_per_device, trainer.world_size, group, dataset.num_images)
+    trainer.loggers = make_loggers(options.loggers, folder)
 
-    for part in ("checkpoints", "samples"):
-        (folder / part).mkdir(parents=True, exist_ok=True)
-    os.environ[RUN_FOLDER] = str(folder)
-    if is_first_process():
+    launch = this_launch()
+    if launch.rank == 0:
+        for part in ("checkpoints", "samples"):
+            (folder / part).mkdir(parents=True, exist_ok=True)
         write_text(folder / "config.yaml", config)
         print(_summary(model, dataset, folder, trainer), flush=True)
-    torch.manual_seed(options.seed + 1000 * int(os.environ.get("LOCAL_RANK", 0)))
+    torch.manual_seed(options.seed + 1000 * launch.rank)
+    diverged = None
     try:
-        trainer.fit(
-            model, TrainingData(dataset, model.batch, options.seed), ckpt_path=resumed, weights_only=True
-        )
+        with stop.signals():
+            trainer.fit(model, data, ckpt_path=resumed, weights_only=True)
+            trainer.strategy.barrier()  # whoever started the processes may kill all once one has ended
     except Diverged as error:
-        kept = f"The last good checkpoint is {folder / LAST}." if (folder / LAST).exists() else ""
-        print(f"\nStopped at {error}\n{kept}", file=sys.stderr)
-        return 1
+        diverged = error
     finally:
-        os.environ.pop(RUN_FOLDER, None)
+        data.teardown("fit")
+    if launch.rank > 0 and launch.by == "the program":
+        return 0
+    if diverged:
+        if trainer.is_global_zero:
+            kept = f"The last good checkpoint is {folder / LAST}." if (folder / LAST).exists() else ""
+            print(f"\nStopped at {diverged}\n{kept}", file=sys.stderr)
+        return 1
+    if stop.failure and not stop.signal:
+        raise InputError(
+            f"Training stopped at {model.images / 1000:.1f} kimg, since its images can no longer be read: "
+            f"{stop.failure} It is saved in {folder / LAST}. {MEMORY}"
+        )
     if trainer.is_global_zero:
-        print(_closing(model, folder, samples.path(model), stop.signal), flush=True)
+        with suppress(OSError):  # the terminal has closed
+            print(_closing(model, folder, samples.path(model), stop.signal), flush=True)
     return 128 + stop.signal if stop.signal else 0
 
 
@@ -109,27 +132,39 @@ def _quiet() -> None:
         warnings.filterwarnings("ignore", message=about)
 
 
-def make_trainer(options: RunOptions, loggers: list[Logger], callbacks: list[pl.Callback]) -> pl.Trainer:
-    """A Lightning trainer that leaves counting, progress and checkpoints to the callbacks."""
-    devices = options.devices
+def make_trainer(options: RunOptions, folder: Path, callbacks: list[pl.Callback]) -> pl.Trainer:
+    """A Lightning trainer that leaves counting, progress and checkpoints to the callbacks.
+
+    Raises:
+        InputError: The devices cannot be had, or are not as many as torchrun or srun started processes.
+    """
+    launch, devices = this_launch(), options.devices
     if devices == "auto":
         gpus = torch.cuda.device_count() if options.accelerator != "cpu" else 0
-        devices = max(gpus, 1)
-    several = devices not in (1, -1) and not (isinstance(devices, list) and len(devices) == 1)
+        devices = max(gpus, 1) if launch.by == "the program" else launch.per_machine
+    processes = len(devices) if isinstance(devices, list) else devices
+    if launch.by != "the program" and processes != launch.per_machine:
+        raise InputError(
+            f"devices is {options.devices}, but {launch.by} started {launch.per_machine} processes on each machine. "
+            "Leave --devices out."
+        )
     try:
         return pl.Trainer(
             accelerator=options.accelerator,
             devices=devices,
-            strategy=LeanDDP() if several or int(os.environ.get("SLURM_NTASKS", 1)) > 1 else "auto",
+            num_nodes=launch.machines,
+            strategy=LeanDDP() if processes * launch.machines > 1 else "auto",
+            plugins=cluster_environment(launch),
+            default_root_dir=folder,  # elsewhere Lightning would find, and load, checkpoints of other jobs
             max_epochs=-1,
-            logger=loggers,
+            logger=False,
             callbacks=callbacks,
             enable_progress_bar=False,
             enable_checkpointing=False,
             enable_model_summary=False,
             use_distributed_sampler=False,
         )
-    except (MisconfigurationException, ValueError, RuntimeError) as error:
+    except (MisconfigurationException, ValueError, RuntimeError, TypeError) as error:
         raise InputError(
             f"accelerator {options.accelerator} with devices {options.devices} cannot be had here: {error}. "
             "Try --accelerator auto --devices auto."
