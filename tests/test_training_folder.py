@@ -61,7 +61,10 @@ def test_a_held_folder_is_refused_in_other_threads_and_for_resuming(tmp_path):
         held_folder(tmp_path, "a", "demo", resumed=folder),
     ):
         pass
-    with held_folder(tmp_path, "a", "demo", resumed=folder):
+    again = {"runs": tmp_path, "name": "a", "default": "demo", "resumed": folder}
+    with held_folder(**again), pytest.raises(InputError, match="being written to"), held_folder(**again):
+        pass
+    with held_folder(**again):
         pass
 
 

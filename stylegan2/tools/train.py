@@ -88,12 +88,13 @@ def resumed_folder(config: Namespace, args: list[str]) -> Path | None:
             )
         return folder
     # A checkpoint of that run goes on there; from one of another run a new run starts.
-    its_own = (
+    if (
         named
         and config.ckpt_path
-        and Path(config.ckpt_path).resolve().parent == (named / LAST).resolve().parent
-    )
-    return named if its_own else None
+        and (named / LAST).resolve().parent == Path(config.ckpt_path).resolve().parent
+    ):
+        return named
+    return None
 
 
 def _given(args: list[str]) -> dict[str, list[str]]:
