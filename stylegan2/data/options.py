@@ -16,7 +16,7 @@ class DataOptions:
     """The images to train on.
 
     Raises:
-        InputError: `resolution`, `channels`, `classes`, `unreadable` or `workers` is none of the values below.
+        InputError: `resolution`, `channels`, `classes` or `unreadable` is none of the values below.
     """
 
     path: str = "demo"
@@ -56,6 +56,4 @@ class DataOptions:
             raise InputError(
                 f"Expected 1 (gray), 3 (RGB) or 4 (RGBA) channels, found {self.channels}. Set one of these."
             )
-        if self.workers is not None and self.workers < 0:
-            raise InputError(f"Expected workers of 0 or more, found {self.workers}. Leave it out, or set 0.")
         check_choices(self)

@@ -40,7 +40,7 @@ class TrainingData(pl.LightningDataModule):
             world_size=world,
             start=self.trainer.lightning_module.images,
         )
-        loader.worker_init_fn = _leave_signals_to_training
+        loader.worker_init_fn = loader.worker_init_fn or _leave_signals_to_training
         return loader
 
     def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
