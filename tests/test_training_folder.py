@@ -130,8 +130,9 @@ def test_a_folder_with_a_run_or_with_other_files_is_refused_and_left_as_it_was(t
 
 def test_a_place_that_cannot_be_written_to_is_refused(tmp_path):
     (tmp_path / "runs").write_text("a file")
-    with pytest.raises(InputError, match="runs"), held_folder(tmp_path / "runs", None, "demo"):
-        pass
+    for name in (None, "a/b", "a" * 300):
+        with pytest.raises(InputError, match="runs"), held_folder(tmp_path / "runs", name, "demo"):
+            pass
 
 
 def test_numbers_go_on_after_the_newest_run_and_a_folder_without_a_checkpoint_is_not_the_newest(tmp_path):

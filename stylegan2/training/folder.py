@@ -102,8 +102,8 @@ def _numbered(runs: Path, default: str, after: Path | None = None) -> Iterator[P
 
 @contextmanager
 def _taken(folder: Path) -> Iterator[None]:
-    missing = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
+        missing = [path for path in (folder, *folder.parents) if not path.exists()]
         folder.mkdir(parents=True)
     except FileExistsError:
         missing = []
