@@ -51,13 +51,19 @@ def images(folder):
     return state["stylegan2"]["images"]
 
 
+def wait_for_training(folder):
+    """Until the first row of numbers."""
+    numbers, deadline = Path(folder) / "metrics.csv", time.time() + 120
+    while not (numbers.exists() and numbers.stat().st_size):
+        assert time.time() < deadline
+        time.sleep(0.01)
+
+
 def when_it_trains(folder, action):
     """Act once iterations go by, from another thread."""
 
     def wait():
-        deadline = time.time() + 60
-        while not (Path(folder) / "metrics.csv").exists() and time.time() < deadline:
-            time.sleep(0.01)
+        wait_for_training(folder)
         action()
 
     thread = threading.Thread(target=wait)
@@ -89,8 +95,8 @@ def test_a_resumed_run_is_the_one_that_the_path_says():
 @pytest.mark.parametrize("name", ["1e3", "007", "no", "2024-01-31", "1_0", "[x]"])
 def test_every_name_stays_text(name):
     assert train("--name", name, "--kimg", 0.008) == 0
-    assert train("--ckpt_path", "last", config=f"runs/{name}/config.yaml") == 0
-    assert images(f"runs/{name}") == 8 or os.listdir("runs") == [name]
+    assert train("--ckpt_path", "last", "--kimg", 0.016, config=f"runs/{name}/config.yaml") == 0
+    assert images(f"runs/{name}") == 16 and os.listdir("runs") == [name]
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../a", "a/../..", "/tmp/a", "a\nb"])
@@ -145,7 +151,6 @@ def test_an_empty_folder_is_not_the_newest_run():
     "args,words",
     [
         (["--model.learning_rate", "-1"], "learning_rate"),
-        (["--data.workers", "-1"], "workers"),
         (["--model.betas", "[1.0,1.0]"], "betas"),
         (["--model.r1.every", "-1"], "every"),
         (["--model.path_length.batch_shrink", "0"], "batch_shrink"),
@@ -324,16 +329,9 @@ def start(*args, **variables):
     )
 
 
-def wait_for(path, seconds=120):
-    deadline = time.time() + seconds
-    while not Path(path).exists():
-        assert time.time() < deadline
-        time.sleep(0.05)
-
-
 def test_a_signal_to_all_processes_with_data_workers_saves():
     job = start("--data.workers", "2", *ENDLESS)
-    wait_for("runs/x/metrics.csv")
+    wait_for_training("runs/x")
     os.killpg(job.pid, signal.SIGTERM)
     out, error = job.communicate(timeout=60)
     assert job.returncode == 128 + signal.SIGTERM, error
@@ -344,7 +342,7 @@ def test_a_signal_to_all_processes_with_data_workers_saves():
 def test_a_second_signal_ends_at_once_with_its_status():
     """While the run waits for images, in the middle of saving, or wherever it is."""
     job = start(*ENDLESS, "--metrics.names", "[random_frechet]", "--metrics.images", "1000000")
-    wait_for("runs/x/metrics.csv")
+    wait_for_training("runs/x")
     job.send_signal(signal.SIGTERM)
     time.sleep(3)  # it has saved, and measures for long
     job.send_signal(signal.SIGTERM)
@@ -356,7 +354,7 @@ def test_a_second_signal_ends_at_once_with_its_status():
 @pytest.mark.slow
 def test_a_signal_to_the_second_process_saves_and_gives_its_status():
     job = start("--devices", "2", *ENDLESS)
-    wait_for("runs/x/metrics.csv")
+    wait_for_training("runs/x")
     children = subprocess.run(["pgrep", "-P", str(job.pid)], capture_output=True, text=True).stdout.split()
     os.kill(int(children[0]), signal.SIGTERM)
     out, error = job.communicate(timeout=60)
@@ -369,7 +367,7 @@ def test_torchrun_starts_one_run_and_restarts_it_where_it_was():
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     command += ["--max_restarts", "1", str(ROOT / "train.py"), "--config", "tiny.yaml", "--kimg", "100"]
     job = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"})
-    wait_for("runs/demo/metrics.csv")
+    wait_for_training("runs/demo")
     children = subprocess.run(["pgrep", "-P", str(job.pid)], capture_output=True, text=True).stdout.split()
     os.kill(int(children[-1]), signal.SIGKILL)
     time.sleep(30)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from stylegan2.data import ImageDataset
@@ -142,6 +143,7 @@ def make_trainer(options: RunOptions, folder: Path, callbacks: list[pl.Callback]
     if devices == "auto":
         gpus = torch.cuda.device_count() if options.accelerator != "cpu" else 0
         devices = max(gpus, 1) if launch.by == "the program" else launch.per_machine
+    rank_zero_only.rank = launch.rank  # which Lightning otherwise guesses from more variables than it uses
     processes = len(devices) if isinstance(devices, list) else devices
     if launch.by != "the program" and processes != launch.per_machine:
         raise InputError(
