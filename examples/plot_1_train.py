@@ -2,12 +2,13 @@ r"""
 Train from Python in thirty lines
 =================================
 
-The training loop without a command line and without Lightning's trainer. The module's ``iterate`` is one
-whole iteration of StyleGAN2: a step of the generator, path length regularization every 4th time, a step of
-the discriminator, R1 every 16th time, and the running average of the generator's weights.
+This example trains without a command line and without Lightning's trainer. The method ``iterate`` runs one
+iteration of StyleGAN2: a step of the generator, path length regularization in every 4th iteration, a step of
+the discriminator, R1 in every 16th iteration, and an update of the exponential moving average (EMA) of the
+generator's weights.
 
-The networks are small, and they see 169 drawings of the embedded demo for less than a minute, which is enough
-to see colored blobs. ``python train.py`` goes on until there are faces.
+The networks are small. They train on 169 drawings of the embedded demo for less than a minute, which gives
+colored blobs. ``python train.py`` trains until there are faces.
 """
 
 import matplotlib.pyplot as plt
@@ -44,8 +45,7 @@ while model.images < 3200:
     history.append((model.losses["loss_g"].item(), model.losses["loss_d"].item()))
 
 # %%
-# Samples come from the running average of the generator. Below them are some of the drawings that it learned
-# from.
+# Samples come from the EMA of the generator. Below them are some of the training images.
 with torch.no_grad():
     samples = model.sampling_generator(z, noise="const")
 figure, axes = plt.subplots(2, 1, figsize=(6, 3.3))
@@ -55,7 +55,8 @@ for axis, images, title in zip(axes, (samples, data[list(range(24))][0]), ("samp
 figure.tight_layout()
 
 # %%
-# The losses. Where the discriminator cannot tell, they are log 2 = 0.69 and 2 log 2 = 1.39.
+# The figure shows the losses. If the discriminator cannot tell real from generated images, they are
+# log 2 = 0.69 and 2 log 2 = 1.39.
 figure, axis = plt.subplots(figsize=(6, 2.6))
 axis.plot(
     torch.arange(len(history)) * 16 / 1000, history, linewidth=0.8, label=["generator", "discriminator"]
@@ -65,6 +66,5 @@ axis.legend()
 figure.tight_layout()
 
 # %%
-# A generator's state dictionary has the official names, so this file is one that ``stylegan2.load_generator``
-# reads.
+# The state dictionary of a generator has the official names, so ``stylegan2.load_generator`` can read this file.
 torch.save(model.sampling_generator.state_dict(), "drawings.pt")

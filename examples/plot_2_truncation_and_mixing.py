@@ -2,7 +2,7 @@ r"""
 Truncation and style mixing
 ===========================
 
-Both work between the mapping network and the synthesis network, on ``ws``: one row of w for each layer.
+Both change ``ws``, which the mapping network passes to the synthesis network. It has one row of w per layer.
 """
 
 import runpy
@@ -20,8 +20,8 @@ generator, _ = load_generator("drawings.pt")
 z = torch.randn(8, generator.z_dim, generator=torch.Generator().manual_seed(3))
 
 # %%
-# Truncation pulls every w towards its running mean: :math:`w' = \bar w + \psi\,(w - \bar w)`. With ψ = 0 all
-# images are the mean image, with ψ = 1 nothing is changed, and beyond 1 rare features are exaggerated.
+# Truncation moves every w towards its running mean: :math:`w' = \bar w + \psi\,(w - \bar w)`. With ψ = 0 all
+# images are the mean image. With ψ = 1 nothing changes. With ψ above 1 rare features are exaggerated.
 psis = (0, 0.35, 0.7, 1, 1.4)
 with torch.no_grad():
     rows = [generator(z, psi=psi, noise="const") for psi in psis]
@@ -32,7 +32,7 @@ axis.set_yticks([32 * i + 16 for i in range(len(psis))], psis)
 figure.tight_layout()
 
 # %%
-# ``cutoff`` truncates the coarse rows alone, here those of 4×4 and 8×8, so that shapes become ordinary and
+# ``cutoff`` truncates only the first, coarse rows, here those of 4×4 and 8×8. Shapes become more typical, and
 # details stay.
 with torch.no_grad():
     rows = [generator(z, psi=0.3, cutoff=cutoff, noise="const") for cutoff in (0, 3, None)]
@@ -43,10 +43,10 @@ axis.set_yticks([16, 48, 80], ["none", "first 3", "all"])
 figure.tight_layout()
 
 # %%
-# Style mixing takes the first rows of ``ws`` from one latent (down) and the others from another (across).
-# Coarse rows decide on shape and pose, fine rows on color.
+# Style mixing takes the first rows of ``ws`` from one latent (left column) and the others from another (top
+# row). Coarse rows determine shape and pose, and fine rows determine color.
 ws = generator.mapping(z)
-crossover = 4  # of generator.num_ws rows
+crossover = 4  # rows from the first latent, out of generator.num_ws
 with torch.no_grad():
     mixed = [torch.cat([w[:crossover].expand(8, -1, -1), ws[:, crossover:]], dim=1) for w in ws[:5]]
     images = torch.cat([generator.synthesis(row, noise="const") for row in mixed])

@@ -2,8 +2,8 @@ r"""
 A loss of your own
 ==================
 
-An adversarial loss is two functions of logits, registered under a name. Here it is least squares (Mao et al.
-2017), put beside the losses that come with the package.
+An adversarial loss is two functions of logits that are registered under a name. This example adds least squares
+(Mao et al. 2017) and compares it with losses of the package.
 """
 
 import matplotlib.pyplot as plt
@@ -33,9 +33,9 @@ least_squares = AdversarialLoss(generator=generator_loss, discriminator=discrimi
 losses.register("least_squares")(least_squares)
 
 # %%
-# What the generator descends, and how hard each loss pushes it, as functions of the logit of a fake. The
-# logistic loss pushes most where the discriminator is sure. Least squares pulls the logits back that are too
-# good.
+# The figure shows the generator's loss and its derivative as functions of the logit of a generated image. The
+# logistic loss has its largest gradient where the discriminator is sure that the image is generated. Least
+# squares also penalizes logits above 1.
 logits = torch.linspace(-4, 4, 161, requires_grad=True)
 figure, axes = plt.subplots(1, 2, figsize=(7, 2.8))
 for name in ("logistic", "wasserstein", "least_squares"):
@@ -43,13 +43,13 @@ for name in ("logistic", "wasserstein", "least_squares"):
     (slope,) = torch.autograd.grad(values.sum(), logits)
     axes[0].plot(logits.detach(), values.detach(), label=name)
     axes[1].plot(logits.detach(), slope, label=name)
-axes[0].set(title="the generator's loss", xlabel="logit of a fake", ylim=(-4, 8))
-axes[1].set(title="its slope", xlabel="logit of a fake")
+axes[0].set(title="the generator's loss", xlabel="logit of a generated image", ylim=(-4, 8))
+axes[1].set(title="its derivative", xlabel="logit of a generated image")
 axes[0].legend()
 figure.tight_layout()
 
 # %%
-# Training takes the loss by its name. Weights, images and latents are the same in both runs.
+# The name selects the loss. Initial weights, images and latents are the same in both runs.
 data = ImageData("demo/smileys-emotion", resolution=32).open(progress=False)
 small = {"channel_base": 512, "channel_max": 32}
 figure, axes = plt.subplots(2, 1, figsize=(6, 2.8))

@@ -2,9 +2,9 @@ r"""
 A normalization of your own
 ===========================
 
-Demodulation divides each sample's kernel by its length, which is to say by the standard deviation that the
-output would have for inputs of unit variance. Here another normalization takes its place: the pixelwise
-normalization of PGGAN (section 4.2), which measures the features and does not predict them:
+Demodulation divides each sample's kernel by its length. This is the standard deviation that the output would have
+for inputs of unit variance. This example replaces it by the pixelwise normalization of PGGAN (section 4.2), which
+uses the measured features instead of their expected size:
 
 .. math:: y_{nchw} = x_{nchw} \Big/ \sqrt{\frac{1}{C} \sum_{c} x_{nchw}^2 + \epsilon}
 """
@@ -20,16 +20,16 @@ from stylegan2.networks.normalization import Normalization, normalizations
 
 @normalizations.register("pixel")
 class PixelNormalization(Normalization):
-    """Features of each pixel divided by their root mean square over the channels."""
+    """Divides the features of each pixel by their root mean square over the channels."""
 
     def features(self, x: Tensor) -> Tensor:
         return x * torch.rsqrt(x.square().mean(dim=1, keepdim=True) + 1e-8)
 
 
 # %%
-# The name is all that the generator needs. Each of these has the same weights, and styles that are far too
-# large at one layer: their biases are multiplied by 10. A hook records the features' root mean square behind
-# each layer.
+# The generator finds the normalization by its name. The generators below have the same weights. In one layer the
+# biases of the styles are multiplied by 10, so its styles are far too large. A hook records the root mean square
+# of the features after each layer.
 kinds = ("demodulation", "pixel", "instance", "none")
 curves = {}
 for kind in kinds:
@@ -46,8 +46,8 @@ for kind in kinds:
         generator(torch.randn(4, 512))
 
 # %%
-# Without a normalization the image follows the one layer that went astray. Demodulation and both measured
-# normalizations stop it there.
+# Without a normalization the change of one layer reaches the image. Demodulation and both measured
+# normalizations remove it in the same layer.
 figure, axis = plt.subplots(figsize=(7, 3.2))
 for kind, curve in curves.items():
     axis.semilogy(curve, marker="o", label=kind)
@@ -57,6 +57,7 @@ axis.legend()
 figure.tight_layout()
 
 # %%
-# Then why does StyleGAN2 not measure? Because a generator can get around a measurement with a spike that
-# dominates it, the droplets of section 2.1 of the paper. Demodulation knows the weights and the styles alone.
+# StyleGAN2 does not use measured statistics, because a generator can get around them with a local spike that
+# dominates the statistics. These spikes are the droplets of section 2.1 of the paper. Demodulation depends only
+# on the weights and the styles.
 print({kind: round(curve[-1], 2) for kind, curve in curves.items()})

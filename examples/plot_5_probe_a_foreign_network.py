@@ -2,8 +2,8 @@ r"""
 Probe a foreign network
 =======================
 
-``stylegan2.probe`` works on any ``torch.nn.Module``. It sends inputs through and gradients back, and records
-for each layer the size of the signal, of the gradient, and of a step of Adam relative to the weights.
+``stylegan2.probe`` works on any ``torch.nn.Module``. It runs a forward and a backward pass, and records for each
+layer the size of the signal, of the gradient, and of a step of Adam relative to the weights.
 """
 
 import matplotlib.pyplot as plt
@@ -13,11 +13,11 @@ from torch import Tensor, nn
 import stylegan2
 
 # %%
-# The patient is a residual network as one writes it down on a Friday evening.
+# The example is a plain residual network without normalization.
 
 
 class Block(nn.Module):
-    """x + two convolutions, times a gain."""
+    """(x + two convolutions of x) · gain."""
 
     def __init__(self, channels: int, gain: float):
         super().__init__()
@@ -44,8 +44,8 @@ found = stylegan2.probe(network(gain=1, initialize=nn.init.kaiming_normal_), inp
 print(found)
 
 # %%
-# Every branch of variance 1 adds to a sum whose variance is therefore doubled, so that the signal grows by √2
-# in each block. The gain √½ after the sum is StyleGAN2's answer.
+# The branch of each block adds a signal of the same variance, so the variance of the sum doubles and the rms grows
+# by √2 per block. StyleGAN2 multiplies the sum by √½.
 networks = {
     "PyTorch's initialization": network(gain=1),
     "kaiming_normal_": network(gain=1, initialize=nn.init.kaiming_normal_),

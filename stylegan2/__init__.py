@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from . import kernels as _kernels  # noqa: F401 (registers itself; compiles nothing)
+from . import kernels as _kernels  # noqa: F401 (the import registers the kernels and compiles nothing)
 from .networks.config import DiscriminatorConfig, GeneratorConfig
 from .networks.discriminator import Discriminator
 from .networks.generator import Generator
@@ -22,7 +22,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name == "probe":  # these modules are imported only when they are asked for
+    if name == "probe":  # these modules are imported only when they are used
         from .probing import probe
 
         return probe

@@ -1,4 +1,4 @@
-"""The commands: `stylegan2 COMMAND ...` or `python -m stylegan2 COMMAND ...`."""
+"""The command line, `stylegan2 COMMAND ...` or `python -m stylegan2 COMMAND ...`."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from importlib import import_module
 
 from stylegan2 import __version__
 
-# name: (module, function, what it is for); a function's arguments are the command's options
+# Each row is name: (module, function, purpose). The arguments of the function are the options of the command.
 COMMANDS = {
     "train": ("tools.train", "train_command", "train on a folder or zip of images"),
-    "generate": ("tools.generate", "generate", "images from a checkpoint"),
-    "pack": ("tools.pack", "pack", "a folder of images to a zip at one resolution"),
-    "probe": ("tools.probe", "probe_command", "what every layer does, and what is wrong with it"),
-    "ablate": ("tools.ablate", "ablate_command", "what each scaling is worth, by training without it"),
-    "doctor": ("tools.doctor", "doctor", "whether this machine is ready, and its kernels right and fast"),
-    "bench": ("tools.bench", "bench", "speed of ops and whole networks here"),
+    "generate": ("tools.generate", "generate", "generate images from a checkpoint"),
+    "pack": ("tools.pack", "pack", "convert a folder of images to a zip at one resolution"),
+    "probe": ("tools.probe", "probe_command", "measure every layer and report what is wrong"),
+    "ablate": ("tools.ablate", "ablate_command", "measure the effect of each scaling by training without it"),
+    "doctor": ("tools.doctor", "doctor", "check this machine, and whether the kernels are correct and fast"),
+    "bench": ("tools.bench", "bench", "measure the speed of ops and networks on this machine"),
 }
 
 
 def run(name: str, args: list[str], prog: str) -> int:
-    """Run a command by name; returns its exit status."""
+    """Run a command by name and return its exit status."""
     from stylegan2.cli import exit_status, function_command
 
     module, function, _ = COMMANDS[name]
@@ -33,14 +33,14 @@ def run(name: str, args: list[str], prog: str) -> int:
 def main(args: list[str] | None = None) -> int:
     args = sys.argv[1:] if args is None else args
     if not args or args[0] in ("-h", "--help"):
-        print("usage: stylegan2 COMMAND [options]; stylegan2 COMMAND --help explains them\n")
+        print("usage: stylegan2 COMMAND [options]\n\n`stylegan2 COMMAND --help` explains the options.\n")
         print("\n".join(f"  {name:<10} {about}" for name, (_, _, about) in COMMANDS.items()))
         return 0 if args else 2
     if args[0] == "--version":
         print(__version__)
         return 0
     if args[0] not in COMMANDS:
-        print(f"error: no command {args[0]!r}; there are {', '.join(COMMANDS)}", file=sys.stderr)
+        print(f"error: Expected one of {', '.join(COMMANDS)}, found {args[0]!r}.", file=sys.stderr)
         return 2
     return run(args[0], args[1:], f"stylegan2 {args[0]}")
 

@@ -1,4 +1,4 @@
-"""The command lines: options out of the dataclasses they configure, layers of configuration files."""
+"""Command-line options, made from the dataclasses that they configure, and configuration files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from stylegan2.augment import augmentations
 from stylegan2.data import ImageData, ImageDataset
 from stylegan2.errors import InputError
 from stylegan2.files import yaml_text
-from stylegan2.formats.native import clamp_since_0_2
+from stylegan2.formats.native import upgraded_clamp
 from stylegan2.metrics import metrics
 from stylegan2.metrics.options import MetricOptions
 from stylegan2.networks.config import DiscriminatorConfig, GeneratorConfig
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
 
 _ROOT = Path(__file__).parent
 CONFIGS = _ROOT / "configs" if (_ROOT / "configs").is_dir() else _ROOT.parent / "configs"
-"""The configurations: packaged in an installation, at the root of a clone."""
+"""Folder of the configurations. It is in the package if installed, and at the root of a clone."""
 
 FROM_DATA = {"resolution", "num_classes", "img_channels"}
-"""What the networks take from the data."""
+"""Fields of the networks' configurations that follow from the data."""
 
 CHOICES: dict[str, Mapping[str, Any]] = {
     "model.loss": losses,
@@ -47,28 +47,35 @@ CHOICES: dict[str, Mapping[str, Any]] = {
     "model.scalings.style_normalization": normalizations,
     "model.discriminator.normalization": normalizations,
 }
-"""Options that name an entry of a registry."""
+"""Options whose value is the name of an entry of a registry."""
 
 
 def exit_status(command: Callable[[list[str]], int], args: list[str]) -> int:
-    """Run a command; what the user can mend ends it with the message alone, and status 2."""
+    """Run a command and return its exit status.
+
+    An error that the user can correct is printed without a traceback, and the status is 2.
+    """
     try:
         return command(args)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except ImportError as error:
-        if not isinstance(error, ValueError):  # the parser's refusal of a class path is both
+        if not isinstance(error, ValueError):  # the parser's error for a class path is a subclass of both
             raise
-        print(f"error: options are plain values, and no class is imported for one. {error}", file=sys.stderr)
+        print(
+            "error: Expected plain values as options, found the path of a class, which is never imported. "
+            f"Give a plain value. {error}",
+            file=sys.stderr,
+        )
         return 2
 
 
 def make_parser(prog: str, description: str) -> ArgumentParser:
-    """A parser that explains options by the docstrings of the fields they set."""
+    """Make a parser whose help texts are the docstrings of the fields that the options set."""
     set_parsing_settings(
         docstring_parse_attribute_docstrings=True,
-        # Options are plain values: nothing that a configuration names is imported, but our own dataclass.
+        # Options are plain values. The only class that a configuration may name is our own dataclass.
         import_path_denylist=["*"],
         import_path_allowlist=["stylegan2.training.ema.EMA"],
     )
@@ -76,7 +83,7 @@ def make_parser(prog: str, description: str) -> ArgumentParser:
 
 
 def function_command(function: Callable[..., int | None], prog: str) -> Callable[[list[str]], int]:
-    """A command whose options are a function's arguments."""
+    """Make a command whose options are the arguments of a function."""
 
     def command(args: list[str]) -> int:
         parser = make_parser(prog, (function.__doc__ or "").split("\n\n")[0])
@@ -87,11 +94,11 @@ def function_command(function: Callable[..., int | None], prog: str) -> Callable
 
 
 def add_model_options(parser: ArgumentParser) -> None:
-    """The options of data, losses and networks: what describes a model, wherever it is used."""
+    """Add the options that describe a model: those of the data, the losses and the networks."""
     parser.add_argument(
         "--config",
         action=ActionConfigFile,
-        help="YAML file of any of these options. Repeat it to lay one over another.",
+        help="YAML file with any of these options. If given several times, later files override earlier ones.",
     )
     parser.add_class_arguments(ImageData, "data", instantiate=False)
     parser.add_class_arguments(TrainingConfig, "model", skip={"regularizers"}, instantiate=False)
@@ -105,12 +112,12 @@ def add_model_options(parser: ArgumentParser) -> None:
 
 
 def train_parser(prog: str = "train.py") -> ArgumentParser:
-    """All options of training."""
+    """Make the parser of all options of training."""
     parser = make_parser(
         prog,
         "Train StyleGAN2 on a folder or zip of images. Writes runs/NAME/ with config.yaml, checkpoints, "
-        "samples and metrics.csv. Without --config it takes configs/demo.yaml, or, given --data.path, "
-        "configs/auto.yaml.",
+        "samples and metrics.csv. Without --config it uses configs/auto.yaml if --data.path is given, and "
+        "configs/demo.yaml otherwise.",
     )
     parser.add_class_arguments(RunOptions)
     parser.add_class_arguments(MetricOptions, "metrics")
@@ -119,17 +126,23 @@ def train_parser(prog: str = "train.py") -> ArgumentParser:
 
 
 def build_data(config: Namespace) -> ImageData:
-    """The images that parsed options describe, not opened yet."""
+    """Make the `ImageData` that parsed options describe. Nothing is read yet."""
     return ImageData(**vars(config.data))
 
 
 def build_model(
     config: Namespace, dataset: ImageDataset, batch: int, batch_per_device: int | None = None
 ) -> StyleGAN2:
-    """The networks and the training module that parsed options describe, for a data set.
+    """Build the networks and the training module that parsed options describe, for a data set.
+
+    Args:
+        config: The parsed options.
+        dataset: Gives the resolution, the image channels and the classes.
+        batch: Images per iteration, over all processes.
+        batch_per_device: Images per micro-batch on each device. None is the whole share of a device.
 
     Raises:
-        InputError: No such network can be built.
+        InputError: The options describe no valid network.
     """
     from stylegan2.networks.discriminator import Discriminator
     from stylegan2.networks.generator import Generator
@@ -158,7 +171,11 @@ def build_model(
 
 
 def with_default_config(args: list[str]) -> list[str]:
-    """The arguments, with a configuration in front if they name none; files of version 0.1 are translated."""
+    """Complete the arguments of training.
+
+    If they name no configuration, the default one is put in front. A configuration of version 0.1 is replaced
+    by its translation.
+    """
     options = {arg.split("=")[0] for arg in args}
     if "--config" not in options:
         default = "auto.yaml" if "--data.path" in options else "demo.yaml"
@@ -167,23 +184,23 @@ def with_default_config(args: list[str]) -> list[str]:
 
 
 def _translated(path: str) -> str:
-    """A configuration file's path, or its contents as YAML if they hold options of version 0.1."""
+    """Return the path of a configuration file, or its translation as YAML text if it is of version 0.1."""
     try:
         options = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
         model = options["model"]
         blocks = [model[network].pop("clamp_blocks") for network in ("generator", "discriminator")]
     except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError, AttributeError):
-        return path  # not of version 0.1, or for the parser to refuse
+        return path  # it is not of version 0.1, or it is invalid and the parser will say so
     scalings = model.setdefault("scalings", {})
     if "clamp" in scalings:
-        scalings["clamp"] = clamp_since_0_2(scalings["clamp"], blocks[0])
+        scalings["clamp"] = upgraded_clamp(scalings["clamp"], blocks[0])
     if model["discriminator"].get("minibatch_channels") == 0:
         scalings["minibatch_stddev"], model["discriminator"]["minibatch_channels"] = False, 1
     return yaml.safe_dump(options, allow_unicode=True)
 
 
 def select(parsed: Namespace, options: type) -> Any:
-    """The dataclass `options` from the parsed options of its fields' names."""
+    """Make a dataclass of type `options` from the parsed options that are named like its fields."""
     return options(**{field.name: parsed[field.name] for field in fields(options)})
 
 

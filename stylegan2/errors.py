@@ -1,5 +1,5 @@
-"""The error for everything a user can mend: the command line prints it and exits with status 2."""
+"""The error for what a user can correct. The command line prints its message and exits with status 2."""
 
 
 class InputError(ValueError):
-    """Bad input: the message says what was expected, what was found and what to do."""
+    """The input is invalid. The message says what was expected, what was found and what to do."""

@@ -1,4 +1,4 @@
-"""Writing files so that nothing already written is ever lost; YAML and tables as text."""
+"""Atomic replacement of files, and data as YAML and as tables."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ import yaml
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Give a temporary name beside `path` to write to. When the block ends well, that file replaces `path`.
+    """Context manager that yields a temporary path, whose file replaces `path` when the block ends.
 
     If the block raises, the temporary file is removed and `path` stays as it was. Missing parent folders are
-    made. The content reaches the disk before it gets its name, so a power cut leaves the old file or the new.
+    made. The content is flushed to disk before the file is renamed, so a power failure leaves either the old
+    file or the new one.
 
     Raises:
         OSError: The folder cannot be written to, or the disk is full.
@@ -37,7 +38,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write a UTF-8 text file whole, replacing one of that name."""
+    """Write a UTF-8 text file atomically. A file of that name is replaced."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
@@ -60,7 +61,7 @@ def yaml_text(data: object) -> str:
 
 
 def text_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table for a terminal, with its columns aligned by spaces."""
+    """Format a table for a terminal, with its columns aligned by spaces."""
     widths = [max(map(len, column)) for column in zip(head, *rows)]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in [head, *rows]
@@ -68,13 +69,13 @@ def text_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table in Markdown. A vertical bar inside a cell is escaped."""
+    """Format a table in Markdown. A vertical bar inside a cell is escaped."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
 def _flush_folder(folder: Path) -> None:
-    """Let a new name reach the disk too. Windows opens no folders and needs no such step."""
+    """Flush the new name to disk too. Windows cannot open folders and does not need this step."""
     with suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:

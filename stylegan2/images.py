@@ -13,7 +13,7 @@ from stylegan2.files import replacing
 
 
 def to_picture(image: Tensor) -> Image.Image:
-    """Convert (C, H, W), uint8 or float in the nominal range [-1, 1], to a picture: gray, RGB or RGBA."""
+    """Convert (C, H, W), uint8 or float in the nominal range [-1, 1], to a gray, RGB or RGBA picture."""
     array = _uint8(image).permute(1, 2, 0).cpu().numpy()
     return Image.fromarray(np.ascontiguousarray(array[:, :, 0] if array.shape[2] == 1 else array))
 
@@ -21,7 +21,7 @@ def to_picture(image: Tensor) -> Image.Image:
 def grid(images: Tensor, columns: int) -> Image.Image:
     """Lay out images (N, C, H, W), uint8 or float in [-1, 1], row by row without gaps.
 
-    The rest of the last row stays white.
+    Unused cells of the last row are white.
     """
     from torchvision.utils import make_grid  # importing torchvision takes as long as importing torch
 
@@ -34,7 +34,7 @@ def grid(images: Tensor, columns: int) -> Image.Image:
 
 
 def save_png(picture: Image.Image, path: str | Path) -> None:
-    """Write a PNG file. A file of that name is replaced at the end; missing folders are made."""
+    """Write a PNG file atomically. A file of that name is replaced, and missing folders are made."""
     with replacing(path) as temporary:
         picture.save(temporary, format="PNG")
 

@@ -1,5 +1,4 @@
-"""Choosing by name: one table for each kind of thing (losses, normalizations, metrics), and checked
-literals."""
+"""Choices by name: a registry for each kind of entry (losses, metrics, ...), and a check of literal types."""
 
 from __future__ import annotations
 
@@ -15,39 +14,39 @@ T = TypeVar("T")
 
 
 class Registry(Mapping[str, T], Generic[T]):
-    """What can be chosen by name, with an error that lists the names when a choice is none of them.
+    """A mapping from names to entries. The error for an unknown name lists all names.
 
-    Every module of `package` registers what it defines when it is imported; the first look-up imports them
-    all. A user's own module registers in the same way.
+    Every module of `package` registers its entries when it is imported. The first look-up imports all of
+    them. A user's own module registers its entries in the same way.
 
     Args:
-        what: What an entry is, for messages: "loss".
-        package: Name of the package whose modules hold the entries. None: nothing is imported.
+        what: What an entry is called in messages, such as "loss".
+        package: Name of the package whose modules hold the entries. None imports nothing.
     """
 
     def __init__(self, what: str, package: str | None = None):
         self.what, self._package, self._entries = what, package, dict[str, T]()
 
     def register(self, name: str) -> Callable[[T], T]:
-        """Decorator that adds an entry.
+        """Decorator that adds an entry under a name.
 
         Raises:
-            ValueError: The name is taken by another entry.
+            ValueError: Another entry has this name.
         """
 
         def add(entry: T) -> T:
             if name in self._entries:
-                raise ValueError(f"there is a {self.what} named {name!r} already: choose another name")
+                raise ValueError(f"expected a new name, but a {self.what} named {name!r} exists already")
             self._entries[name] = entry
             return entry
 
         return add
 
     def __getitem__(self, name: str) -> T:
-        """The entry of a name.
+        """Return the entry of this name.
 
         Raises:
-            InputError: There is no such entry.
+            InputError: No entry has this name.
         """
         self._import_entries()
         if name not in self._entries:
@@ -69,16 +68,16 @@ class Registry(Mapping[str, T], Generic[T]):
     def _import_entries(self) -> None:
         if self._package is None:
             return
-        package, self._package = self._package, None  # first, since an entry may look another one up
+        package, self._package = self._package, None  # before the imports, which may look up an entry
         for module in pkgutil.iter_modules(import_module(package).__path__):
             import_module(f"{package}.{module.name}")
 
 
 def check_choices(options: object) -> None:
-    """Check every field of a dataclass whose type is a Literal.
+    """Check every field of a dataclass whose type is or contains a `Literal`.
 
     Raises:
-        InputError: A value is none of the literal's.
+        InputError: A value is not among those that the type allows.
     """
     for name, hint in get_type_hints(type(options)).items():
         value = getattr(options, name)
@@ -92,5 +91,5 @@ def check_choices(options: object) -> None:
 
 def _unknown(what: str, found: object, names: list[str]) -> InputError:
     close = difflib.get_close_matches(str(found), names, n=1, cutoff=0.5)
-    hint = f" Did you mean {close[0]}?" if close else ""
-    return InputError(f"Expected a {what} out of {', '.join(names)}, found {found!r}.{hint}")
+    advice = f"Did you mean {close[0]}?" if close else "Choose one of these names."
+    return InputError(f"Expected one of {', '.join(names)} as {what}, found {found!r}. {advice}")

@@ -83,7 +83,7 @@ def test_an_interrupted_study_goes_on_from_its_checkpoints(tiny, tmp_path):
         time.sleep(0.2)
     process.send_signal(signal.SIGINT)
     printed, _ = process.communicate(timeout=60)
-    assert process.returncode == 128 + signal.SIGINT and "To go on: stylegan2 ablate" in printed
+    assert process.returncode == 128 + signal.SIGINT and "To resume: stylegan2 ablate" in printed
     half = load_study(out)
     assert (half.folder(DEFAULT) / "checkpoints" / "last.ckpt").is_file()
     assert not half.result(DEFAULT) and "--ckpt_path" in half.arguments(DEFAULT)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from stylegan2.ablation.statistics import holm, judge, levels, residual_variance, summarize
+from stylegan2.ablation.statistics import UNDETECTED, holm, judge, levels, residual_variance, summarize
 from stylegan2.ablation.study import Run, load_study
 
 
@@ -37,7 +37,7 @@ def test_without_an_effect_hardly_any_study_finds_one():
     for _ in range(300):
         logs = {f"v{i}": random.normal(size=3) for i in range(10)}
         verdicts = judge({f"v{i}": "v0" for i in range(1, 10)}, logs, set()).values()
-        found += any(c.verdict != "no detectable effect" for c in verdicts)
+        found += any(c.verdict not in UNDETECTED for c in verdicts)
     assert found / 300 < 0.08
 
 
@@ -60,6 +60,14 @@ def test_verdicts_follow_size_and_sign_and_divergence():
         "gone": "needed",
         "open": "not known",
     }
+
+
+def test_a_noisy_variant_without_a_significant_difference_is_undecided():
+    noise = np.random.default_rng(0).normal(size=(3, 3))
+    logs = {"default": noise[0], "wild": noise[1] + 0.5, "other": noise[2]}
+    found = judge({"wild": "default", "other": "default"}, logs, set())["wild"]
+    assert found.p > 0.05 and found.high > 2
+    assert found.verdict == "undecided"
 
 
 def test_an_interval_of_a_level_is_students_t_with_the_pooled_variance():

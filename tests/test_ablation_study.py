@@ -61,11 +61,11 @@ def test_a_failed_run_is_not_done_and_a_diverged_one_is(plan):
 def test_variants_and_seeds_may_be_added_and_another_base_is_refused(plan):
     base = plan.base.read_text()
     replace(plan, variants=ablations("noise,ema"), seeds=3).save(base)
-    with pytest.raises(InputError, match=r"(?s)kimg: 1 there, 2 asked for.*another --out"):
+    with pytest.raises(InputError, match=r"(?s)kimg: 1 in the folder, 2 requested.*another --out"):
         replace(plan, kimg=2).save(base)
-    with pytest.raises(InputError, match="model.loss: logistic there, hinge asked for"):
+    with pytest.raises(InputError, match="model.loss: logistic in the folder, hinge requested"):
         plan.save(base.replace("logistic", "hinge"))
-    with pytest.raises(InputError, match="metric: random_frechet there, random_kernel asked for"):
+    with pytest.raises(InputError, match="metric: random_frechet in the folder, random_kernel requested"):
         replace(plan, metric="random_kernel").save(base)
 
 

@@ -48,7 +48,7 @@ WINOGRAD = {  # name: x, kernel, the convolution
 
 @pytest.fixture
 def always_winograd(monkeypatch):
-    monkeypatch.setattr(winograd, "LEAST", dict.fromkeys(winograd.LEAST, (1, 1, 1)))
+    monkeypatch.setattr(winograd, "MINIMUM_SIZE", dict.fromkeys(winograd.MINIMUM_SIZE, (1, 1, 1)))
 
 
 class Ours:
@@ -170,15 +170,15 @@ def test_transforms_of_torch_func_go_through_convolutions(always_winograd):
     "changed", [dict(dtype=torch.float64), dict(dtype=torch.float16), dict(device="meta")], ids=str
 )
 def test_winograd_keeps_to_float32_and_bfloat16_on_the_cpu(changed):
-    assert winograd.pays(1, (64, 64, 3, 3), torch.empty(1), 1, 128, 128)
-    assert not winograd.pays(1, (64, 64, 3, 3), torch.empty(1, **changed), 1, 128, 128)
+    assert winograd.is_faster(1, (64, 64, 3, 3), torch.empty(1), 1, 128, 128)
+    assert not winograd.is_faster(1, (64, 64, 3, 3), torch.empty(1, **changed), 1, 128, 128)
 
 
 def test_winograd_leaves_bfloat16_to_processors_that_multiply_it_in_tiles(monkeypatch):
     like = torch.empty(1, dtype=torch.bfloat16)
     for amx in (False, True):
         monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda amx=amx: amx)
-        assert winograd.pays(1, (64, 64, 3, 3), like, 1, 128, 128) is not amx
+        assert winograd.is_faster(1, (64, 64, 3, 3), like, 1, 128, 128) is not amx
 
 
 def test_channels_that_do_not_fit_are_refused():
@@ -205,7 +205,7 @@ def test_without_kernels_convolutions_are_pytorchs():
 
 
 @pytest.mark.parametrize(
-    "stride,dtype,kernel,batch,size,pays",
+    "stride,dtype,kernel,batch,size,faster",
     [
         (1, "float32", (512, 512), 1, 4, False),  # the kernels' maps cost more than they save
         (1, "float32", (512, 512), 1, 8, True),
@@ -223,11 +223,11 @@ def test_without_kernels_convolutions_are_pytorchs():
     ],
 )
 def test_winograd_serves_where_it_was_measured_to_be_faster(
-    stride, dtype, kernel, batch, size, pays, monkeypatch
+    stride, dtype, kernel, batch, size, faster, monkeypatch
 ):
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
     like = torch.empty(1, dtype=getattr(torch, dtype))
-    assert winograd.pays(stride, (*kernel, 3, 3), like, batch, size, size) == pays
+    assert winograd.is_faster(stride, (*kernel, 3, 3), like, batch, size, size) == faster
 
 
 def test_the_gradient_of_a_kernel_lies_in_memory_as_the_kernel_does():

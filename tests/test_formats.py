@@ -45,12 +45,12 @@ def test_a_run_of_version_0_1_goes_on_with_its_own_configuration(tmp_path, monke
     "clamp,blocks,now", [(256.0, "low_precision", "auto"), (0.5, "all", 0.5), (None, "low_precision", None)]
 )
 def test_the_clamp_of_version_0_1_keeps_its_meaning(clamp, blocks, now):
-    assert native.clamp_since_0_2(clamp, blocks) == now
+    assert native.upgraded_clamp(clamp, blocks) == now
 
 
 def test_a_clamp_that_only_version_0_1_could_have_is_refused():
     with pytest.raises(InputError, match="low-precision blocks"):
-        native.clamp_since_0_2(100.0, "low_precision")
+        native.upgraded_clamp(100.0, "low_precision")
 
 
 def test_generate_takes_a_state_dictionary_with_the_official_names(tmp_path):

@@ -10,8 +10,8 @@ import pytest
 def test_a_large_tensor_gets_the_pages_of_the_one_freed_before():
     code = """
 import resource, torch
-from stylegan2.kernels.allocation import keep
-kept = keep()
+from stylegan2.kernels.allocation import keep_freed_memory
+kept = keep_freed_memory()
 def faults(): return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for _ in range(12):  # it takes a few until the heap has grown
     x = torch.ones(2**25)

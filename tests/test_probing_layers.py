@@ -23,7 +23,7 @@ def test_any_module_is_probed_layer_by_layer_in_forward_order():
     assert found["3"].weight == pytest.approx(network[3].weight.square().mean().sqrt().item())
     assert json.loads(json.dumps(found.to_dict()))["rows"][0]["name"] == "0"
     assert "Adam step" in str(found)
-    with pytest.raises(KeyError, match="no layer 'fc'; there are 0, 1, 2, 3"):
+    with pytest.raises(KeyError, match="no layer 'fc'; the layers are 0, 1, 2, 3"):
         found["fc"]
 
 

@@ -17,7 +17,7 @@ from stylegan2.networks.generator import Generator
 from stylegan2.networks.scalings import Scalings
 from stylegan2.probing import blocks, measure
 from stylegan2.probing.predictions import check_theory, path_length_by_resolution
-from stylegan2.tools.probe import ablations
+from stylegan2.tools.probe import ablation_options
 from stylegan2.training.regularizers.path_length import PathLength
 
 
@@ -38,8 +38,8 @@ def build_16(overrides, seed):
 
 def test_every_prediction_is_within_ten_percent_of_its_measurement():
     model = build_16({}, 0)
-    found = check_theory(build_16, *batch(model), ablations(), seeds=(0, 1))
-    assert {p.ablation for p in found} == set(ablations())
+    found = check_theory(build_16, *batch(model), ablation_options(), seeds=(0, 1))
+    assert {p.ablation for p in found} == set(ablation_options())
     # The filter takes high frequencies out of real images, which the derivation leaves out: docs/probe.md.
     known = ("real images, off", "real images, on")
     for p in found:
@@ -49,11 +49,13 @@ def test_every_prediction_is_within_ten_percent_of_its_measurement():
 
 def test_every_ablation_is_a_field_there_is():
     names = set(Scalings.__dataclass_fields__)
-    for overrides in ablations().values():
+    for overrides in ablation_options().values():
         for name, value in overrides.items():
             if name.startswith("scalings."):
                 replace(Scalings(), **{name.removeprefix("scalings."): value})
-    assert {n.split(".")[1] for o in ablations().values() for n in o if n.startswith("scalings.")} == names
+    assert {
+        n.split(".")[1] for o in ablation_options().values() for n in o if n.startswith("scalings.")
+    } == names
 
 
 def test_d_grows_by_root_two_a_block_without_the_residual_gain_and_by_one_with_it():

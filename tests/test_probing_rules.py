@@ -168,7 +168,7 @@ def test_a_mapping_network_that_ignores_the_latent_is_found():
     model = make(16)
     model.generator.mapping.fc3.register_forward_hook(lambda m, args, out: out * 0 + 1)
     found = faults(model)
-    assert "std across z 0" in found["latent ignored"]
+    assert "std across z is 0" in found["latent ignored"]
 
 
 def test_a_row_of_ws_without_influence_is_found():
@@ -197,7 +197,7 @@ def test_an_average_far_from_the_weights_is_found():
     assert "at iteration 1000" in faults(other)["EMA far"]
     third = make(16)
     third.generator.mapping.w_avg.fill_(1)
-    assert "w_avg of the running average" in faults(third)["EMA far"]
+    assert "w_avg of the generator EMA" in faults(third)["EMA far"]
 
 
 @pytest.mark.parametrize("style,d", [("instance", "instance"), ("group", "group"), ("spectral", "spectral")])
@@ -209,7 +209,7 @@ def test_shipped_normalizations_have_no_faults_of_depth_or_filters(style, d):
     model.discriminator = Discriminator(config, scalings)
     found = faults(model)
     assert not any(
-        name == "FIR gain" or "depth" in name and "a block" in text for name, text in found.items()
+        name == "FIR gain" or "depth" in name and "per block" in text for name, text in found.items()
     )
 
 

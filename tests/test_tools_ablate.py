@@ -16,7 +16,7 @@ def test_the_same_command_again_runs_nothing(study, study_arguments, capsys):
 
 
 def test_another_length_in_the_same_folder_is_refused(study, study_arguments):
-    with pytest.raises(InputError, match=r"(?s)kimg: 0.064 there, 0.08.*another --out"):
+    with pytest.raises(InputError, match=r"(?s)kimg: 0.064 in the folder, 0.08.*another --out"):
         ablate_command([*study_arguments, "--kimg", "0.08"])
 
 
@@ -58,6 +58,6 @@ def test_metrics_of_training_are_kept_beside_the_quality_distance(tiny, tmp_path
 def test_a_budget_sets_the_length_by_a_measured_speed(tiny, tmp_path, capsys):
     args = [*tiny, "--fields", "noise", "--seeds", "1", "--budget", "90s", "--out", str(tmp_path)]
     assert ablate_command(args) == 0
-    assert "s a kimg" in capsys.readouterr().out and not (tmp_path / "speed").exists()
+    assert "s per kimg" in capsys.readouterr().out and not (tmp_path / "speed").exists()
     study = load_study(tmp_path)
     assert study.kimg > 0.128 and all(study.result(run).status == "finished" for run in study.runs)

@@ -10,7 +10,7 @@ import torch
 
 from stylegan2.cli import CONFIGS
 from stylegan2.probing.predictions import PREDICTIONS
-from stylegan2.tools.probe import Builder, ablations, checkpoint_findings, main, make_probe_parser
+from stylegan2.tools.probe import Builder, ablation_options, checkpoint_findings, main, make_probe_parser
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def test_the_command_writes_its_report_and_finds_nothing_wrong(arguments, tmp_pa
 
 def test_the_command_builds_every_variant(arguments):
     builder = Builder(make_probe_parser(), arguments)
-    for overrides in ablations().values():
+    for overrides in ablation_options().values():
         model = builder.build(overrides, 0)
         for path, value in overrides.items():
             part, _, name = path.partition(".")
@@ -78,8 +78,8 @@ def test_a_checkpoint_is_probed_with_its_runs_own_configuration(arguments, tmp_p
 
 
 def test_every_overlay_of_the_configurations_is_a_variant_with_a_prediction():
-    assert list(ablations()) == list(PREDICTIONS)
-    assert len(ablations()) == len(list((CONFIGS / "ablations").glob("*.yaml")))
+    assert list(ablation_options()) == list(PREDICTIONS)
+    assert len(ablation_options()) == len(list((CONFIGS / "ablations").glob("*.yaml")))
 
 
 def test_what_a_checkpoint_lacks_is_named():
@@ -89,7 +89,7 @@ def test_what_a_checkpoint_lacks_is_named():
         (finding,) = checkpoint_findings({"optimizer_states": kept}, [])
         assert "optimizers' state" in finding.text
     (finding,) = checkpoint_findings({}, ["generator_ema.mapping.w_avg", "path_length_mean"])
-    for part in ("running average", "path length's mean", "optimizers' state"):
+    for part in ("generator EMA", "path length's mean", "optimizers' state"):
         assert part in finding.text
 
 

@@ -1,1 +1,1 @@
-"""Is every scaling needed, and is its constant the best? Many short runs, compared by a stated test."""
+"""Ablation studies: many short runs that show, by a statistical test, which scalings and constants matter."""

@@ -1,7 +1,7 @@
 """The figures of a report.
 
-Each function returns None if there is nothing to show. The first line of its docstring is the figure's
-heading in the report, and the rest is what the report says about it.
+Each public function that takes a summary draws one figure, or returns None if there is nothing to show. The first
+line of its docstring is the heading in the report, and the rest is the text below the heading.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from PIL import Image
 
 from stylegan2.ablation.plan import DEFAULT
@@ -28,6 +28,7 @@ COLORS = {
     "needed": "#c0392b",
     "helps": "#e08e0b",
     "no detectable effect": "#5d7783",
+    "undecided": "#8d7b52",
     "better without": "#2471a3",
     "not known": "#b8c0c2",
     "control": INK,
@@ -49,12 +50,12 @@ STYLE = {
     "svg.fonttype": "path",
 }
 PANELS = 4
-"""Panels side by side in a figure of one panel a variant."""
+"""Panels per line in a figure with one panel per variant."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure with what is written above it."""
+    """A figure with its heading and the text below the heading."""
 
     heading: str
     about: str
@@ -62,7 +63,7 @@ class Picture:
 
 
 def draw(summary: Summary) -> dict[str, Picture]:
-    """All figures of a study by name, in the order of the report."""
+    """All figures of a study by their names, in the order of the report."""
     pictures = {}
     with matplotlib.rc_context(STYLE):
         for plot in FIGURES:
@@ -74,7 +75,7 @@ def draw(summary: Summary) -> dict[str, Picture]:
 
 
 def label(row: Row) -> str:
-    """ "residual_gain → 1"; the name of a sweep's variant or of a control says enough."""
+    """The label of a row, such as "residual_gain → 1", or the name alone if it contains the value."""
     name, value = row.variant.name, row.variant.value
     return name if not value or "=" in name or name.endswith(f"_{value}") else f"{name} → {value}"
 
@@ -82,7 +83,8 @@ def label(row: Row) -> str:
 def effects(summary: Summary) -> Figure | None:
     """What each scaling is worth.
 
-    Large dots: geometric mean over seeds. Lines: 95 % interval. Strokes: single seeds. Log scale.
+    Large dots are geometric means over seeds, lines are 95 % intervals, and strokes are single seeds. The scale
+    is logarithmic.
     """
     rows = [row for row in summary.compared if row.verdict != "not known"][::-1]
     if not rows or summary.swept:
@@ -118,7 +120,8 @@ def effects(summary: Summary) -> Figure | None:
 def sweep(summary: Summary) -> Figure | None:
     """The constant tried.
 
-    Dots: seeds. Lines: geometric mean with 95 % interval. The signal is measured before any training.
+    Small dots are single seeds. Large dots are geometric means over seeds, with 95 % intervals. The signal is
+    measured before training.
     """
     if not summary.swept:
         return None
@@ -153,38 +156,56 @@ def sweep(summary: Summary) -> Figure | None:
 
 
 def tile(path: Path, side: int, columns: int, rows: int) -> Image.Image:
-    """The first images, of side×side pixels, of a sample grid."""
+    """The first columns × rows images of a sample grid, whose images have side × side pixels."""
     sheet = Image.open(path).convert("RGB")
     return sheet.crop((0, 0, min(columns * side, sheet.width), min(rows * side, sheet.height)))
 
 
-def sample_grids(summary: Summary) -> list[tuple[str, Path, str]]:
-    """(label, file, verdict) of training images, and of each variant's latest sample grid of seed 0.
+@dataclass(frozen=True, kw_only=True)
+class SampleGrids:
+    """The sample grids of a run over training, or the training images."""
 
-    All sample grids start from the same latents. The training images have the verdict "".
-    """
+    label: str
+    files: dict[float, Path]
+    """Files by kimg, in the order of training. There is at least one."""
+    row: Row | None = None
+    """None: the training images."""
+
+
+def sample_grids(summary: Summary) -> list[SampleGrids]:
+    """The training images, and the sample grids of each variant with seed 0. All grids use the same latents."""
 
     def folder(name: str) -> Path:
         return summary.study.folder(Run(variant=name, seed=0)) / "samples"
 
-    reals = folder(DEFAULT) / "reals.png"
-    latest = [(row, sorted(folder(row.variant.name).glob("kimg*"))[-1:]) for row in summary.rows]
-    shown = [(label(row), path, row.verdict) for row, paths in latest for path in paths]
-    return ([("training images", reals, "")] if reals.is_file() else []) + shown
+    found = []
+    if (reals := folder(DEFAULT) / "reals.png").is_file():
+        found.append(SampleGrids(label="training images", files={0.0: reals}))
+    for row in summary.rows:
+        files = {
+            float(p.stem.removeprefix("kimg")): p for p in sorted(folder(row.variant.name).glob("kimg*.png"))
+        }
+        if files:
+            found.append(SampleGrids(label=label(row), files=files, row=row))
+    return found
 
 
 def gallery(summary: Summary) -> Figure | None:
     """Samples from the same latents.
 
-    Seed 0, the end of training or the last grid before divergence.
+    The samples are from seed 0, at the end of training or the last ones before it diverged. The verdicts are on the
+    distances of all seeds, which single pictures can contradict.
     """
     shown = sample_grids(summary)
     if not shown:
         return None
     figure, panels = _panels(len(shown), height=1.72)
-    for axes, (name, path, verdict) in zip(panels, shown):
+    for axes, grids in zip(panels, shown):
+        path = list(grids.files.values())[-1]
         axes.imshow(tile(path, summary.base["data"]["resolution"], 6, 3), interpolation="nearest")
-        axes.set_title(_wrapped(name), fontsize=8, color=COLORS.get(verdict, INK))
+        axes.set_title(
+            _wrapped(grids.label), fontsize=8, color=COLORS[grids.row.verdict] if grids.row else INK
+        )
         axes.set_axis_off()
     return figure
 
@@ -192,7 +213,7 @@ def gallery(summary: Summary) -> Figure | None:
 def training(summary: Summary) -> Figure | None:
     """Over training.
 
-    Quality distance of each seed; the control in gray.
+    Each line is the quality distance of one seed. The control is gray.
     """
     rows, curves = summary.compared, {row.variant.name: row.curves for row in summary.rows}
     if not any(curve for seeds in curves.values() for curve in seeds):
@@ -215,7 +236,8 @@ def training(summary: Summary) -> Figure | None:
 def penalties(summary: Summary) -> Figure | None:
     """Penalties over training.
 
-    Seed 0. Named: what leaves the default by more than a factor of 3; lines end at one of 100.
+    The runs have seed 0. Variants that differ from the default by more than a factor of 3 are named. Lines are
+    cut off at a factor of 100.
     """
     study = summary.study
     numbers = {r.variant.name: study.numbers(Run(variant=r.variant.name, seed=0)) for r in summary.rows}
@@ -236,8 +258,9 @@ def penalties(summary: Summary) -> Figure | None:
 def depth(summary: Summary) -> Figure | None:
     """Over depth, before training.
 
-    The signal's rms, for real images into D and latents into G; means over seeds. Named: what leaves the
-    default by more than a factor of 1.5; lines end at one of 100.
+    The lines are the rms of the signal, averaged over seeds, with real images as input of D and latents as input
+    of G. Variants that differ from the default by more than a factor of 1.5 are named. Lines are cut off at a
+    factor of 100.
     """
     signals = {row.variant.name: row.signal for row in summary.rows if row.signal}
     if DEFAULT not in signals:
@@ -264,7 +287,7 @@ FIGURES: Sequence[Callable[[Summary], Figure | None]] = (sweep, effects, gallery
 
 
 def _panels(n: int, height: float, **shared: bool) -> tuple[Figure, list[Axes]]:
-    """A figure of n panels, PANELS a line, each line `height` inches high."""
+    """A figure of n panels, with PANELS panels per line. A line is `height` inches high."""
     lines = math.ceil(n / PANELS)
     figure = Figure(figsize=(11, height * lines + 0.3), layout="constrained")
     panels = list(figure.subplots(lines, PANELS, squeeze=False, **shared).flat)
@@ -276,9 +299,9 @@ def _panels(n: int, height: float, **shared: bool) -> tuple[Figure, list[Axes]]:
 def _lines_beside_default(
     axes: Axes, series: dict[str, list[tuple[float, float]]], beyond: float, colors: dict[str, str]
 ) -> None:
-    """The default in black; in color what leaves it by more than a factor; the rest in gray.
+    """Draw the default in black, series that differ from it by more than the factor `beyond` in color, others gray.
 
-    A line may leave the picture: at a factor of 100 from the default, the others would be flat.
+    Lines are cut off at a factor of 100 from the default, because they would flatten the others.
     """
     reference = dict(series[DEFAULT])
 
@@ -305,14 +328,19 @@ def _lines_beside_default(
 
 
 def _plain_numbers(axis: Axis) -> None:
-    """Numbers as people write them: 200, 500, 1000; powers of ten alone over several decades."""
+    """Label a log axis without exponents, such as 200, 500, 1000. Every axis gets at least two ticks.
+
+    Long axes have only powers of ten. Short ones, such as 1.1 to 1.4, have equal steps.
+    """
     low, high = axis.get_view_interval()
-    few = low > 0 and high / low < 300
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,), numticks=12))
+    locator = LogLocator(subs=(1, 2, 5) if low > 0 and high / low < 300 else (1,), numticks=12)
+    if sum(low <= tick <= high for tick in locator.tick_values(max(low, 1e-300), high)) < 3:
+        locator = MaxNLocator(nbins=5)
+    axis.set_major_locator(locator)
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_locator(NullLocator())
 
 
 def _wrapped(text: str) -> str:
-    """On two lines if it would reach into the next panel."""
+    """The text on two lines if it would reach into the next panel."""
     return text if len(text) < 36 else text.replace(" → ", "\n→ ")

@@ -1,4 +1,4 @@
-"""What is compared: the configuration as it is, and the same with one thing changed at a time."""
+"""The variants that a study compares: the configuration as it is, and the same with one change at a time."""
 
 from __future__ import annotations
 
@@ -15,41 +15,41 @@ from stylegan2.errors import InputError
 from stylegan2.networks.scalings import Scalings
 
 DEFAULT = "default"
-"""Name of the variant that is the configuration as it is."""
+"""Name of the variant that is the unchanged configuration."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Variant:
-    """A configuration laid over the base: an ablation, a value of a sweep, or what one is compared with."""
+    """Changes to the base configuration: an ablation, a value of a sweep, or a control."""
 
     name: str
     key: str = ""
-    """The option in question, such as model.scalings.noise; "" for one that others are compared with."""
+    """The option that is tested, such as model.scalings.noise. "" for a control."""
     value: str = ""
-    """What the option is set to, as text."""
+    """The value of the option, as text."""
     overlay: dict[str, Any] = field(default_factory=dict)
-    """Nested options, as in a YAML file."""
+    """The changed options, nested as in a YAML file."""
     control: str | None = None
-    """Name of the variant that this one is compared with; None for one that others are compared with."""
+    """Name of the variant that this one is compared with. None for a control."""
 
 
 def shipped_overlays() -> dict[str, dict[str, Any]]:
-    """The overlays of configs/ablations by name: the one list of ablations."""
+    """The overlays of configs/ablations by name, in alphabetical order."""
     return {path.stem: _read_overlay(path) for path in sorted((CONFIGS / "ablations").glob("*.yaml"))}
 
 
 def ablations(names: str) -> list[Variant]:
-    """The default, the ablations of a list of names, and what they are compared with.
+    """The default, the named ablations and their controls.
 
-    An overlay's first entry is the field that it switches off. If it sets more, such as the low precision
-    without which a clamp does nothing, the ablation is compared with a run of these other entries alone.
+    The first option of an overlay is the tested one. If the overlay sets other options too, its control is a
+    variant with only these other options. An example is the clamp, which acts only with low precision.
 
     Args:
-        names: "all", or comma-separated: fields of Scalings, overlays (files of configs/ablations), and paths
-            of YAML files.
+        names: "all", or names with commas: fields of Scalings, overlays (files of configs/ablations) and paths of
+            YAML files.
 
     Raises:
-        InputError: A name is none of these, or an overlay sets nothing.
+        InputError: A name is none of these, or an overlay sets no option.
     """
     shipped = shipped_overlays()
     chosen: dict[str, dict] = {}
@@ -69,8 +69,8 @@ def ablations(names: str) -> list[Variant]:
             chosen[Path(name).stem] = _read_overlay(Path(name))
         else:
             raise InputError(
-                f"--fields expects all, or names out of {', '.join(shipped)}, found {name!r}. "
-                "Correct it, or give the path of a YAML file of your own."
+                f"--fields expects all, or names from {', '.join(shipped)}, found {name!r}. "
+                "Correct the name, or give the path of your own YAML file."
             )
     if not chosen:
         raise InputError(f"--fields expects at least one name, found {names!r}. Try all.")
@@ -87,14 +87,14 @@ def ablations(names: str) -> list[Variant]:
 
 
 def sweep(name: str, values: str) -> list[Variant]:
-    """The default, and one option at each of several numbers.
+    """The default, and one variant for each of several values of one option.
 
     Args:
         name: A field of Scalings, or an option below `model`, such as r1.gamma.
-        values: Comma-separated numbers.
+        values: Numbers with commas.
 
     Raises:
-        InputError: `values` holds something else, or fewer than two numbers.
+        InputError: `values` is something else, or has fewer than two different numbers.
     """
     name = name.removeprefix("model.").removeprefix("scalings.")
     key = f"model.{'scalings.' if name in {f.name for f in fields(Scalings)} else ''}{name}"
@@ -103,7 +103,9 @@ def sweep(name: str, values: str) -> list[Variant]:
     except ValueError:
         numbers = []
     if len(numbers) < 2:
-        raise InputError(f"--values expects two numbers or more, such as 0.5,0.7071,1, found {values!r}.")
+        raise InputError(
+            f"--values expects two different numbers or more, found {values!r}. Try for example 0.5,0.7071,1."
+        )
     return [Variant(name=DEFAULT)] + [
         Variant(name=f"{name}={n:g}", key=key, value=f"{n:g}", overlay=nest({key: n}), control=DEFAULT)
         for n in numbers
@@ -111,10 +113,12 @@ def sweep(name: str, values: str) -> list[Variant]:
 
 
 def effective(variants: list[Variant], base: dict) -> list[Variant]:
-    """The variants that change something, without those whose option has this value already.
+    """The variants that change the base configuration.
+
+    A variant is left out, with a message, if the base configuration already has its value.
 
     Raises:
-        InputError: Nothing is left to compare, or an option does not exist.
+        InputError: No variant is left to compare, or an option does not exist.
     """
     kept = []
     for variant in variants:
@@ -123,11 +127,11 @@ def effective(variants: list[Variant], base: dict) -> list[Variant]:
             options = lookup(base, parent) if parent else base
             if not isinstance(options, dict) or last not in options:
                 raise InputError(
-                    f"{variant.key} is no option of the configuration, so {variant.name} cannot be tried. "
-                    "See the names by --help."
+                    f"{variant.key} is no option of the configuration, so {variant.name} cannot run. "
+                    "--help lists all options."
                 )
             if _same(options[last], lookup(variant.overlay, variant.key)):
-                print(f"{variant.name} is left out: {variant.key} is {options[last]} already.")
+                print(f"{variant.name} is left out, because {variant.key} already is {options[last]}.")
                 continue
         kept.append(variant)
     if not any(variant.control for variant in kept):
@@ -136,7 +140,7 @@ def effective(variants: list[Variant], base: dict) -> list[Variant]:
 
 
 def leaves(tree: dict, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """{"a": {"b": 1}} to the pairs ("a.b", 1)."""
+    """Pairs of dotted names and values of nested options: {"a": {"b": 1}} gives ("a.b", 1)."""
     for key, value in tree.items():
         if isinstance(value, dict):
             yield from leaves(value, f"{prefix}{key}.")
@@ -145,7 +149,7 @@ def leaves(tree: dict, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def nest(flat: dict[str, Any]) -> dict[str, Any]:
-    """{"a.b": 1} to {"a": {"b": 1}}."""
+    """Nested options from dotted names: {"a.b": 1} gives {"a": {"b": 1}}."""
     tree: dict[str, Any] = {}
     for key, value in flat.items():
         *path, last = key.split(".")
@@ -157,14 +161,14 @@ def nest(flat: dict[str, Any]) -> dict[str, Any]:
 
 
 def lookup(tree: dict, key: str) -> Any:
-    """The value of a dotted key in nested options; None if there is no such key."""
+    """The value of a dotted key in nested options, or None if there is no such key."""
     for part in key.split("."):
         tree = tree.get(part) if isinstance(tree, dict) else None
     return tree
 
 
 def _same(a: object, b: object) -> bool:
-    """Whether two values are one setting; numbers only as far as people write them out (0.7071 is √½)."""
+    """Whether two values are the same setting. Numbers may differ by 0.1 %, so that 0.7071 counts as √½."""
     if isinstance(a, (int, float)) and isinstance(b, (int, float)):
         return math.isclose(a, b, rel_tol=1e-3)
     return a == b
@@ -176,6 +180,6 @@ def _read_overlay(path: Path) -> dict[str, Any]:
     overlay = yaml.safe_load(path.read_text())
     if not isinstance(overlay, dict) or not overlay:
         raise InputError(
-            f"Expected options in {path}, found none. Write what to change, as configs/ablations do."
+            f"Expected options in {path}, found none. Write the options to change, as in configs/ablations."
         )
     return overlay

@@ -1,4 +1,4 @@
-"""The report of a study: report.html, one page that opens offline, and report.md with figures beside it."""
+"""The report of a study: report.html, a single page that opens offline, and report.md with its figures."""
 
 from __future__ import annotations
 
@@ -12,14 +12,19 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from stylegan2.ablation.figures import COLORS, Picture, draw, sample_grids, tile
-from stylegan2.ablation.statistics import METHOD, Row, Summary, summarize
+from stylegan2.ablation.figures import COLORS, Picture, SampleGrids, draw, sample_grids, tile
+from stylegan2.ablation.statistics import METHOD, UNDETECTED, Row, Summary, summarize
 from stylegan2.ablation.study import Study
 from stylegan2.files import markdown_table, write_text
 from stylegan2.metrics import metrics
 
 STYLE = Path(__file__).parent.parent / "assets" / "report.css"
-NUMBERS = "R1 and path length: the last values logged. Time: a run's training alone. All: means over seeds."
+MAX_WIDTH = 800
+"""Width in pixels above which the page reduces sample grids."""
+NUMBERS = (
+    "R1 and path length are the last logged values. Time is the training time per run. "
+    "All three are means over seeds."
+)
 
 
 def write_report(study: Study) -> Path:
@@ -39,7 +44,7 @@ def write_report(study: Study) -> Path:
     return study.out / "report.html"
 
 
-# ---- what both reports say
+# ---- content of both reports
 
 
 def title(summary: Summary) -> str:
@@ -47,7 +52,7 @@ def title(summary: Summary) -> str:
 
 
 def headline(summary: Summary) -> str:
-    """The result in one paragraph."""
+    """The result of the study in one paragraph."""
     if summary.swept:
         return sweep_conclusion(summary)
     by_verdict: dict[str, list[str]] = {}
@@ -57,23 +62,23 @@ def headline(summary: Summary) -> str:
 
 
 def sweep_conclusion(summary: Summary) -> str:
-    """Whether the default is the best of the values tried, and within what band no difference is detected."""
+    """Whether the default is the best value tried, and in which range no value differs detectably from it."""
     name, default, pairs = summary.swept, summary.default_value, summary.by_value()
     finished = [row for row in summary.rows if row.level and not row.ended]
     if summary.default not in finished or len(finished) < 2:
-        return f"Too few runs of {name} have finished to say anything."
+        return f"Too few runs of {name} have finished for a conclusion."
     best = min(finished, key=lambda row: row.level.mean)
     if best is summary.default:
         text = f"The default, {name} = {default:.4g}, is the best of the values tried."
     else:
-        chance = best.verdict == "no detectable effect"
+        chance = best.verdict in UNDETECTED
         text = (
             f"The best of the values tried is {name} = {best.variant.value}: its quality distance is "
             f"{best.comparison.ratio:.2f} times that of the default, {default:.4g}, "
-            f"{'a difference this budget cannot tell from chance' if chance else 'and the test confirms it'} "
+            f"{'which may be chance at this budget' if chance else 'and the test confirms it'} "
             f"(p = {best.comparison.p:.2g} after correction)."
         )
-    alike = [row is summary.default or row.verdict == "no detectable effect" for _, row in pairs]
+    alike = [row is summary.default or row.verdict in UNDETECTED for _, row in pairs]
     low = high = [row for _, row in pairs].index(summary.default)
     while low > 0 and alike[low - 1]:
         low -= 1
@@ -81,31 +86,32 @@ def sweep_conclusion(summary: Summary) -> str:
         high += 1
     if low == high:
         return f"{text} Every neighboring value tried differs detectably from the default."
-    end = " (the end of what was tried)" if low == 0 or high == len(pairs) - 1 else ""
+    end = " (the end of the values tried)" if low == 0 or high == len(pairs) - 1 else ""
     return (
-        f"{text} No value from {pairs[low][0]:.4g} to {pairs[high][0]:.4g} can be told from the default{end}."
+        f"{text} No value from {pairs[low][0]:.4g} to {pairs[high][0]:.4g} differs detectably from the "
+        f"default{end}."
     )
 
 
 def facts(summary: Summary) -> list[str]:
-    """What was run and how it was judged, a few sentences each."""
+    """How the study was run and evaluated, as a list of short paragraphs."""
     study, base = summary.study, summary.base
     about = inspect.getdoc(metrics[study.metric]).splitlines()[0]
     side, ended = base["data"]["resolution"], sum(study.result(run) is not None for run in study.runs)
     return [
-        f"{len(summary.compared)} variants and what they are compared with, {study.seeds} "
-        f"seed{'s' if study.seeds > 1 else ''} each, {study.kimg:g} kimg a run: "
+        f"The study has {len(summary.compared)} variants and their controls, with {study.seeds} "
+        f"seed{'s' if study.seeds > 1 else ''} each and {study.kimg:g} kimg per run. "
         f"{ended} of {len(study.runs)} runs have ended.",
         f"Data: {base['data']['path']} at {side}×{side}; batch {base['batch']}. Runs of one seed see the "
         "same images in the same order.",
-        f"Quality distance: {study.metric}. {about} It is taken between {study.images:,} generated images "
-        "(psi 1) and all training images, or 10,000 of them, and can only be compared within this page.",
+        f"Quality distance: {study.metric}. {about} It compares {study.images:,} generated images (psi 1) with all "
+        "training images, or with 10,000 of them. Values can only be compared within this page.",
         METHOD,
     ]
 
 
 def cells(row: Row) -> dict[str, str]:
-    """A row of the table: column to text."""
+    """The cells of a row of the table, as texts by column."""
     c, level = row.comparison, row.level
     minutes, seconds = f"{row.seconds / 60:.1f} min", f"{row.seconds:.0f} s"
     return {
@@ -127,14 +133,14 @@ def _interval(low: float, high: float) -> str:
 
 
 def _number(value: float) -> str:
-    """Three digits, without an exponent where it can be read."""
+    """Three digits, without an exponent if the number is below a million. An empty text if it is not finite."""
     if not math.isfinite(value):
         return ""
     return f"{value:.0f}" if 100 <= abs(value) < 1e6 else f"{value:.3g}"
 
 
 def command(summary: Summary) -> str:
-    """The command that makes the report again from what is in the folder."""
+    """The command that writes the report again from the runs in the folder."""
     return f"stylegan2 ablate --out {shlex.quote(str(summary.study.out))} --report_only true"
 
 
@@ -151,7 +157,7 @@ def _markdown(summary: Summary, pictures: dict[str, Picture]) -> str:
         markdown_table(list(table[0]), [list(line.values()) for line in table]),
         NUMBERS,
         *figures,
-        f"Made again by `{command(summary)}`.",
+        f"To write this report again: `{command(summary)}`.",
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -160,12 +166,12 @@ def _markdown(summary: Summary, pictures: dict[str, Picture]) -> str:
 
 
 def _page(summary: Summary, pictures: dict[str, Picture]) -> str:
-    """The page, with everything in it: it asks nothing of any server."""
+    """The page as HTML. It contains its style and images, so it needs no server."""
     sections = []
     for name, picture in pictures.items():
         body = _cards(summary) if name == "gallery" else f"<figure>{_svg(picture.figure)}</figure>"
         sections.append(_section(picture.heading, picture.about, body))
-    # The answer, what it looks like, then the numbers.
+    # The table comes third: after the main figure and the samples.
     sections.insert(2, _section("The numbers", NUMBERS, _table(summary)))
     notes = "".join(f"<li>{html.escape(fact)}</li>" for fact in facts(summary))
     heading = html.escape(title(summary))
@@ -177,7 +183,7 @@ def _page(summary: Summary, pictures: dict[str, Picture]) -> str:
 <p class="lead">{html.escape(headline(summary))}</p>
 {"".join(sections)}
 <h2>How it was measured</h2><ul class="facts">{notes}</ul>
-<p class="about">Made again from the runs by <code>{html.escape(command(summary))}</code></p>
+<p class="about">To write this report again: <code>{html.escape(command(summary))}</code></p>
 </main></body></html>
 """
 
@@ -187,7 +193,7 @@ def _section(heading: str, about: str, body: str) -> str:
 
 
 def _text(text: str) -> str:
-    """Text whose long names may break after their underscores."""
+    """The text as HTML in which long names may break after underscores."""
     return html.escape(text).replace("_", "_<wbr>")
 
 
@@ -210,17 +216,56 @@ def _table(summary: Summary) -> str:
 
 
 def _cards(summary: Summary) -> str:
-    """The gallery as images of their own, which stay sharp."""
-    cards = []
-    for name, path, verdict in sample_grids(summary):
-        file = io.BytesIO()
-        tile(path, summary.base["data"]["resolution"], 6, 4).save(file, format="PNG")
-        source = f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
-        caption = f"<b>{_text(name)}</b>{_badge(verdict) if verdict else ''}"
-        cards.append(
-            f'<div class="card"><img alt="{html.escape(name)}" src="{source}"><p>{caption}</p></div>'
-        )
-    return f'<div class="cards">{"".join(cards)}</div>'
+    """The gallery, with a button for each time and cards that a click enlarges. It needs no script.
+
+    A card shows the last image of a run that ended early at all later times.
+    """
+    grids = sample_grids(summary)
+    times = sorted({kimg for grid in grids for kimg in grid.files})
+    rules = "".join(
+        f"#time{i}:checked~.cards .time{i}{{display:block}}#time{i}:checked+label{{background:#fff;font-weight:600}}"
+        for i in range(len(times))
+    )
+    buttons = "".join(
+        f'<input type="radio" name="time" id="time{i}"{" checked" if i == len(times) - 1 else ""}>'
+        f'<label for="time{i}">{kimg:g} kimg</label>'
+        for i, kimg in enumerate(times)
+    )
+    cards = "".join(_card(grid, times, summary.base["data"]["resolution"]) for grid in grids)
+    return f'<style>{rules}</style><div class="times">{buttons}<div class="cards">{cards}</div></div>'
+
+
+def _card(grid: SampleGrids, times: list[float], side: int) -> str:
+    classes: dict[float, list[str]] = {}
+    for i, time in enumerate(times):
+        latest = max((kimg for kimg in grid.files if kimg <= time), default=min(grid.files))
+        classes.setdefault(latest, []).append(f"time{i}")
+    images = "".join(
+        f'<img class="{" ".join(names)}" alt="{html.escape(grid.label)}" src="{_data_url(grid.files[kimg], side)}">'
+        for kimg, names in classes.items()
+    )
+    verdict = _badge(grid.row.verdict) if grid.row else ""
+    c = grid.row.comparison if grid.row else None
+    measured = (
+        f"<small>distance × {c.ratio:.2f}{_interval(c.low, c.high)}</small>"
+        if c and math.isfinite(c.ratio)
+        else ""
+    )
+    return (
+        f'<div class="card"><label><input type="checkbox" aria-label="Enlarge">{images}</label>'
+        f"<p><b>{_text(grid.label)}</b><span>{verdict} {measured}</span></p></div>"
+    )
+
+
+def _data_url(path: Path, side: int) -> str:
+    """The upper left of a sample grid as a data URL. Large ones are reduced, so that the page stays small."""
+    file, image = io.BytesIO(), tile(path, side, 6, 4)
+    if image.width > MAX_WIDTH:
+        image.thumbnail((MAX_WIDTH, MAX_WIDTH))
+        image.save(file, format="JPEG", quality=90)
+        return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
+    image.save(file, format="PNG")
+    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
 def _svg(figure: Figure) -> str:

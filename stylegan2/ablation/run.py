@@ -1,4 +1,4 @@
-"""The runs of a study: each in a process of its own, several at once, on this machine or through SLURM."""
+"""Executes the runs of a study, each in its own process and several in parallel, on this machine or by SLURM."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from tqdm import tqdm
 from stylegan2.ablation.study import Result, Run, Signal, Study, load_study
 from stylegan2.cli import build_data, build_model, configuration_text, select, train_parser
 from stylegan2.data import ImageDataset, to_float
+from stylegan2.data.checking import usable_cpus
 from stylegan2.errors import InputError
 from stylegan2.formats import native
 from stylegan2.training.folder import LAST
@@ -36,10 +37,14 @@ if TYPE_CHECKING:
 
 
 def run_one(out: str, name: str) -> int:
-    """Do what is left of one run of the study in a folder. What it prints goes to its log.
+    """Start or resume one run of the study in a folder. Its output goes to its log.
+
+    Args:
+        out: Folder of the study.
+        name: Name of the run.
 
     Returns:
-        0: the run has ended, in whatever way. 128 + signal: it was stopped, and goes on when called again.
+        0 if the run finished, diverged or failed. 128 + signal if it was stopped; the next call resumes it.
     """
     study = load_study(Path(out))
     run = next(run for run in study.runs if run.name == name)
@@ -55,7 +60,7 @@ def run_one(out: str, name: str) -> int:
             if status > 128:
                 return status
             result = _result(study, run, signal, diverged=status == 1)
-        except Exception as error:  # one run's failure, of whatever kind, must not stop the others
+        except Exception as error:  # no failure of one run may stop the others
             traceback.print_exc()
             text = " ".join(str(error).split())[:300]
             result = Result(status="failed", kimg=study.kimg_done(run), why=f"{type(error).__name__}: {text}")
@@ -67,10 +72,10 @@ def run_one(out: str, name: str) -> int:
 
 
 def _train(study: Study, run: Run) -> tuple[Signal, int]:
-    """Measure the networks that the run starts from, and train them, or train the rest.
+    """Measure the untrained networks of a run, then start or resume its training.
 
     Returns:
-        The signal at the start, and the exit status of training.
+        The signal of the untrained networks, and the exit status of training.
     """
     from stylegan2.training.run import train
 
@@ -87,13 +92,13 @@ def _train(study: Study, run: Run) -> tuple[Signal, int]:
     signal = initial_signal(model, dataset, run.seed)
     if (folder / LAST).is_file() and native.read(folder / LAST)[native.KEY]["images"] >= study.kimg * 1000:
         return signal, 0
-    config.ckpt_path = None  # the run's own configuration repeats it
+    config.ckpt_path = None  # so that the config.yaml of the run repeats it from the start
     text = configuration_text(parser, config)
     return signal, train(model, dataset, options, folder, text, parsed.metrics)
 
 
 def initial_signal(model: StyleGAN2, dataset: ImageDataset, seed: int, images: int = 16) -> Signal:
-    """Measure untrained networks on fixed training images."""
+    """Measure the signal in untrained networks on `images` fixed training images."""
     rows = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(0))[:images].tolist()
     reals, labels = dataset[rows]
     z = torch.randn(len(reals), model.generator.z_dim, generator=torch.Generator().manual_seed(seed))
@@ -115,7 +120,10 @@ def initial_signal(model: StyleGAN2, dataset: ImageDataset, seed: int, images: i
 def rms_of_layers(
     network: nn.Module, inputs: tuple[Tensor, ...], names: str
 ) -> tuple[Tensor, dict[str, float]]:
-    """A network's output in evaluation mode, and the rms after each module whose name matches `names`."""
+    """The output of a network in evaluation mode, and the rms of the output of each module that `names` matches.
+
+    `names` is a regular expression for the whole name of a module.
+    """
     rms: dict[str, float] = {}
 
     def record(name: str, output: Tensor | tuple[Tensor, ...]) -> None:
@@ -137,7 +145,7 @@ def rms_of_layers(
 
 
 def _result(study: Study, run: Run, signal: Signal, diverged: bool) -> Result:
-    """The result of a run that has trained, from what it logged and printed."""
+    """The result of a run whose training has ended, from its metrics.csv and its log."""
     column = f"metric_{study.metric}"
     curve = [(row["kimg"], row[column]) for row in study.numbers(run) if column in row]
     if not diverged:
@@ -156,30 +164,33 @@ def _result(study: Study, run: Run, signal: Signal, diverged: bool) -> Result:
 
 @dataclass(frozen=True)
 class Job:
-    """A started run."""
+    """A run that has been started."""
 
     ended: Callable[[], str | None]
-    """None while the run goes on; then how its process ended, in words."""
+    """Returns None while the run goes on, and then a text that says how its process ended."""
     stop: Callable[[], None]
-    """Asks the run to save and end."""
+    """Asks the run to save its state and end."""
 
 
 Engine = Callable[[Run, int], Job]
-"""Starts a run in a slot, 0..parallel-1, that no other running job has."""
+"""Starts a run. The second argument is its slot in 0..parallel-1, which no other running job uses."""
 
 
 def processes(study: Study, parallel: int) -> Engine:
-    """Starts a process a run. Several share the CPU's cores; with several GPUs each takes its own."""
+    """An engine that starts one process per run on this machine.
+
+    Parallel runs share the CPU cores. If there are several GPUs, each slot uses one of them.
+    """
 
     def start(run: Run, slot: int) -> Job:
         env = dict(os.environ)
         if parallel > 1:
-            cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+            cores = usable_cpus()
             env.setdefault("OMP_NUM_THREADS", str(max(cores // parallel, 1)))
             if torch.cuda.device_count() > 1:
                 env.setdefault("CUDA_VISIBLE_DEVICES", str(slot % torch.cuda.device_count()))
         command = [sys.executable, "-m", __name__, str(study.out), run.name]
-        # A session of its own: Ctrl-C reaches the run once, through stop().
+        # In a new session, Ctrl-C does not reach the run directly. It is stopped once, by stop().
         process = subprocess.Popen(command, env=env, start_new_session=True)
 
         def ended() -> str | None:
@@ -192,15 +203,17 @@ def processes(study: Study, parallel: int) -> Engine:
 
 
 def slurm(study: Study, options: dict[str, str | int], cluster: str = "slurm") -> Engine:
-    """Starts jobs of a cluster through submitit; all its machines must see the study's folder.
+    """An engine that submits one cluster job per run through submitit.
+
+    The folder of the study must be visible to all machines of the cluster.
 
     Args:
         study: The study.
-        options: submitit's parameters, such as slurm_partition, timeout_min, gpus_per_node.
-        cluster: "slurm", or "local" for processes of this machine.
+        options: Parameters of submitit, such as slurm_partition, timeout_min, gpus_per_node.
+        cluster: "slurm", or "local" for processes on this machine.
 
     Raises:
-        InputError: submitit is not installed, refuses the options, or finds no such cluster.
+        InputError: submitit is not installed, does not accept the options, or does not find the cluster.
     """
     if not importlib.util.find_spec("submitit"):
         raise InputError(
@@ -214,8 +227,8 @@ def slurm(study: Study, options: dict[str, str | int], cluster: str = "slurm") -
         executor.update_parameters(name="stylegan2-ablate", **options)
     except (RuntimeError, ValueError, NameError, TypeError) as error:
         raise InputError(
-            f"--engine slurm with {options} cannot be had here: {error}. Run it where sbatch is, with "
-            "submitit's own parameter names."
+            f"--engine slurm with {options} is not available on this machine: {error}. Run the command where "
+            "sbatch is installed, and use submitit's parameter names in --slurm."
         ) from error
 
     def start(run: Run, slot: int) -> Job:
@@ -231,12 +244,19 @@ def slurm(study: Study, options: dict[str, str | int], cluster: str = "slurm") -
 def run_all(
     study: Study, start: Engine, parallel: int, progress: bool = True, poll_seconds: float = 1.0
 ) -> int | None:
-    """Run everything that is not done, `parallel` runs at a time.
+    """Run all runs that are not done, `parallel` of them at a time.
 
-    Ctrl-C and SIGTERM stop the running ones, which save where they are.
+    Ctrl-C and SIGTERM ask the running ones to save their state and end.
+
+    Args:
+        study: The study.
+        start: The engine that starts runs.
+        parallel: Number of runs at a time.
+        progress: Whether to show a progress bar.
+        poll_seconds: Seconds between two looks at the running jobs.
 
     Returns:
-        None, or the signal that stopped it.
+        None, or the number of the signal that stopped the study.
     """
     waiting = [run for run in study.runs if not study.is_done(run)]
     for run in waiting:
@@ -262,7 +282,7 @@ def run_all(
                     running[slot] = run, start(run, slot)
             time.sleep(poll_seconds)
             if received and not stopping:
-                stopping = True  # a second request would end the runs without saving
+                stopping = True  # ask only once, because a second signal ends a run without saving
                 for _, job in running.values():
                     job.stop()
             for slot, (run, job) in list(running.items()):
@@ -276,7 +296,7 @@ def run_all(
 
 
 def _show(bar: tqdm, study: Study, running: list[str]) -> None:
-    """Move the bar to the kimg of all runs, and name the running ones."""
+    """Set the bar to the total kimg of all runs, and show the names of the running ones."""
     ended = [result.status for run in study.runs if (result := study.result(run))]
     counts = [f"{ended.count('finished')} finished"]
     counts += [f"{ended.count(status)} {status}" for status in ("diverged", "failed") if status in ended]
@@ -287,11 +307,11 @@ def _show(bar: tqdm, study: Study, running: list[str]) -> None:
 
 @contextlib.contextmanager
 def _stop_signals() -> Iterator[list[int]]:
-    """Ctrl-C and SIGTERM are added to the list instead of ending the process."""
+    """Inside the block, Ctrl-C and SIGTERM add their number to the list instead of ending the process."""
     received: list[int] = []
 
     def handle(number: int, frame) -> None:
-        tqdm.write("\nStopping: running runs save where they are. The same command goes on from there.")
+        tqdm.write("\nStopping: all running runs save their state. The same command resumes them.")
         received.append(number)
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}

@@ -1,9 +1,9 @@
 """The statistics of a study: the test behind the verdicts, and a row of numbers for each variant.
 
-The logarithm of the quality distance is taken as variant + seed + noise. Few seeds say little about the noise
-of one variant, so its variance is estimated from all finished variants together: a two-way analysis of
-variance without interaction. Differences from the control are tested by Student's t with its degrees of
-freedom, two-sided, at 5 % after Holm's correction over all comparisons of the study.
+The model of the logarithm of the quality distance is variant + seed + noise. A few seeds do not determine the noise
+of one variant, so its variance is estimated from all finished variants together (two-way analysis of variance
+without interaction). Differences from the control are tested by Student's t with the degrees of freedom of that
+estimate, two-sided, at 5 % after Holm's correction over all comparisons of the study.
 """
 
 from __future__ import annotations
@@ -23,24 +23,28 @@ from stylegan2.ablation.study import Result, Run, Signal, Study, training_second
 
 ALPHA = 0.05
 LARGE = 2.0
-"""From this factor on the quality distance, a field counts as needed rather than as helping."""
+"""Smallest factor on the quality distance for the verdict "needed". A smaller factor gives "helps"."""
 
-Verdict = Literal["needed", "helps", "no detectable effect", "better without", "not known"]
+Verdict = Literal["needed", "helps", "no detectable effect", "undecided", "better without", "not known"]
+UNDETECTED = ("no detectable effect", "undecided")
+"""Verdicts without a significant difference. They differ in what the interval excludes."""
 
 METHOD = (
     "Verdicts compare the logarithm of the quality distance with the control's, paired over seeds, by "
     "Student's t (two-sided, level 5 % after Holm's correction over all comparisons). One residual "
     "variance is estimated from all variants that finished with every seed (two-way analysis of "
     "variance, variant + seed). “Needed”: a run without it diverged, or the distance is at least "
-    f"{LARGE:g} times as large and the test says so. “Helps”: larger, and the test says so. “Better "
-    "without”: smaller, and the test says so. Intervals are 95 %, not corrected. No detectable effect "
-    "at this budget is no proof of none."
+    f"{LARGE:g} times as large and significantly larger. “Helps”: the distance is significantly larger. “Better "
+    "without”: it is significantly smaller. Intervals are 95 % intervals without correction. “No detectable "
+    f"effect”: the difference is not significant, and its interval excludes a factor of {LARGE:g} in both "
+    f"directions. “Undecided”: the difference is not significant, but a factor of {LARGE:g} is possible. More seeds "
+    "or longer runs can decide it."
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Level:
-    """The quality distance of a variant over its seeds: geometric mean, interval, values."""
+    """The quality distance of a variant: geometric mean over seeds, 95 % interval, and the value of each seed."""
 
     mean: float
     low: float
@@ -50,19 +54,22 @@ class Level:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """A variant against its control."""
+    """A variant compared with its control."""
 
     verdict: Verdict
     ratio: float = math.nan
-    """Quality distance over the control's, geometric mean over seeds; above 1 the variant is worse."""
+    """Quality distance over that of the control (geometric mean over seeds). Above 1 the variant is worse."""
     low: float = math.nan
     high: float = math.nan
     p: float = math.nan
-    """p-value after Holm's correction; NaN where there is nothing to test."""
+    """p-value after Holm's correction. NaN if there is nothing to test."""
 
 
 def residual_variance(table: np.ndarray) -> tuple[float, int]:
-    """(variance, degrees of freedom) of the noise in variant + seed + noise; table: (variants, seeds)."""
+    """(variance, degrees of freedom) of the noise in the model variant + seed + noise. NaN and 0 if unknown.
+
+    `table` is (variants, seeds).
+    """
     rows, columns = table.shape
     freedom = (rows - 1) * (columns - 1)
     if freedom < 1:
@@ -72,7 +79,7 @@ def residual_variance(table: np.ndarray) -> tuple[float, int]:
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """p-values corrected by Holm's method (1979), in their order."""
+    """The p-values after correction by Holm's method (1979), in the given order."""
     corrected, largest = [0.0] * len(p), 0.0
     for rank, i in enumerate(sorted(range(len(p)), key=lambda i: p[i])):
         largest = max(largest, min(1.0, (len(p) - rank) * p[i]))
@@ -83,19 +90,22 @@ def holm(p: Sequence[float]) -> list[float]:
 def judge(
     controls: Mapping[str, str], logs: Mapping[str, np.ndarray], diverged: set[str]
 ) -> dict[str, Comparison]:
-    """The comparison of every tested variant.
+    """Compare every tested variant with its control.
 
     Args:
-        controls: Each tested variant's control.
-        logs: Logarithms of the quality distances, a value a seed, of the variants that finished with all.
-        diverged: Variants of which a run diverged.
+        controls: The control of each tested variant.
+        logs: Logarithms of the quality distances (seeds,), for the variants that finished with every seed.
+        diverged: Variants with at least one diverged run.
+
+    Returns:
+        A comparison for each tested variant, by its name.
     """
     comparisons = {
         name: Comparison(verdict="needed" if name in diverged and control not in diverged else "not known")
         for name, control in controls.items()
     }
     pairs = {name: (logs[name], logs[c]) for name, c in controls.items() if name in logs and c in logs}
-    # A variant that is its control bit for bit says nothing about noise.
+    # A variant that equals its control bit for bit gives no information about noise.
     equal = {name for name, (ours, theirs) in pairs.items() if np.array_equal(ours, theirs)}
     for name in equal:
         comparisons[name] = Comparison(verdict="no detectable effect", ratio=1.0, low=1.0, high=1.0, p=1.0)
@@ -108,7 +118,7 @@ def judge(
     half = float(stats.t.ppf(1 - ALPHA / 2, freedom)) * error
     p_values = holm([2 * float(stats.t.sf(abs(d) / error, freedom)) for d in differences.values()])
     for (name, d), p in zip(differences.items(), p_values):
-        verdict: Verdict = "no detectable effect"
+        verdict: Verdict = "no detectable effect" if abs(d) + half < math.log(LARGE) else "undecided"
         if p < ALPHA:
             verdict = "better without" if d < 0 else "needed" if math.exp(d) >= LARGE else "helps"
         comparisons[name] = Comparison(
@@ -118,11 +128,11 @@ def judge(
 
 
 def levels(values: Mapping[str, Sequence[float]], logs: Mapping[str, np.ndarray]) -> dict[str, Level]:
-    """Geometric means with 95 % t intervals, whose variance between seeds is pooled over complete variants.
+    """Geometric means with 95 % t intervals. Variants that finished with every seed share one variance.
 
     Args:
-        values: Positive quality distances of each variant's finished runs.
-        logs: As for `judge`.
+        values: Positive quality distances of the finished runs of each variant.
+        logs: The argument `logs` of `judge`.
     """
     freedom = sum(len(row) - 1 for row in logs.values())
     pooled = sum(((row - row.mean()) ** 2).sum() for row in logs.values()) / max(freedom, 1)
@@ -149,15 +159,15 @@ class Row:
     variant: Variant
     level: Level | None
     comparison: Comparison | None
-    """None for a variant that others are compared with."""
+    """None for a control."""
     ended: str
-    """How its runs ended, if not well: "diverged at 0.3 kimg (2 of 3): loss_d is NaN or infinite"."""
+    """How runs ended that did not finish, such as "diverged at 0.3 kimg (2 of 3): loss_d is NaN or infinite"."""
     r1: float
     path_length: float
     seconds: float
-    """Mean training time of a run."""
+    """Mean training time per run, in seconds."""
     curves: list[list[tuple[float, float]]]
-    """(kimg, quality distance) over training, a curve a seed; empty where there is none."""
+    """One curve per seed: pairs (kimg, quality distance) in the order of training. Curves may be empty."""
     signal: Signal | None
     """Geometric means over seeds."""
 
@@ -168,11 +178,11 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """A study in numbers."""
+    """A study with a row of numbers for each variant."""
 
     study: Study
     rows: list[Row]
-    """The default first, then from the largest effect down; a sweep's by value."""
+    """The default first, then the tested variants by effect (or by value in a sweep), then other controls."""
     base: dict
 
     @property
@@ -185,12 +195,12 @@ class Summary:
 
     @property
     def swept(self) -> str:
-        """The constant that a sweep tries; "" for ablations."""
+        """The name of the constant that a sweep tries. "" for ablations."""
         names = {row.variant.key.split(".")[-1] for row in self.compared if "=" in row.variant.name}
         return names.pop() if len(names) == 1 else ""
 
     def by_value(self) -> list[tuple[float, Row]]:
-        """A sweep's values in order, that of the default among them if it is a number."""
+        """The values of a sweep with their rows, in ascending order, with that of the default if it is a number."""
         pairs = [(float(row.variant.value), row) for row in self.compared]
         if not math.isnan(self.default_value):
             pairs.append((self.default_value, self.default))
@@ -198,13 +208,13 @@ class Summary:
 
     @property
     def default_value(self) -> float:
-        """The swept constant's value in the base configuration; NaN if it is no number."""
+        """The value of the swept constant in the base configuration, or NaN if it is not a number."""
         value = lookup(self.base, self.compared[0].variant.key)
         return float(value) if isinstance(value, (int, float)) else math.nan
 
 
 def summarize(study: Study) -> Summary:
-    """Evaluate what is there of a study."""
+    """Evaluate the runs of a study that have ended."""
     runs = {v.name: [Run(variant=v.name, seed=seed) for seed in range(study.seeds)] for v in study.variants}
     results = {name: [study.result(run) for run in of_variant] for name, of_variant in runs.items()}
     values = {
@@ -240,7 +250,7 @@ def summarize(study: Study) -> Summary:
 
 
 def _order(row: Row) -> tuple[int, float]:
-    """What rows are sorted by: the default, a sweep's values or the largest effects, other controls."""
+    """Sort key of rows: the default first, then values of a sweep or effects from the largest, then controls."""
     if row.comparison is None:
         return (0 if row.variant.name == DEFAULT else 2), 0.0
     if "=" in row.variant.name:
@@ -263,7 +273,7 @@ def _ended(results: list[Result | None]) -> str:
 
 
 def _mean_of_last(numbers: list[list[dict[str, float]]], key: str) -> float:
-    """Mean over runs of the last value; rows between two evaluations of a penalty hold none."""
+    """Mean over runs of the last value of `key`. Rows without an evaluation of the penalty have no value."""
     present = [[row[key] for row in rows if key in row] for rows in numbers]
     return _mean(values[-1] for values in present if values)
 

@@ -1,9 +1,11 @@
-"""A study: the folder that holds what is compared and everything that comes of it, and its length.
+"""A study: its plan, its folder and its results.
 
-study.json  base.yaml  variants/NAME.yaml   what is compared
-runs/NAME-seedK/                            a run's folder, as train.py writes it
-results/NAME-seedK.json                     how the run ended and how good it is; missing until it has ended
-logs/NAME-seedK.log                         what the run printed
+The folder of a study holds
+
+study.json  base.yaml  variants/NAME.yaml   the plan, the base configuration and the changes of each variant
+runs/NAME-seedK/                            the folder of a run, as train.py writes it
+results/NAME-seedK.json                     how the run ended, its quality and its signal, once it has ended
+logs/NAME-seedK.log                         the output of the run
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from stylegan2.files import write_text
 from stylegan2.training.folder import LAST
 
 CYCLE = 16
-"""Iterations in which every lazy penalty is evaluated at least once: R1's default interval."""
+"""Smallest length of a run in iterations: R1's default interval, in which every lazy penalty is evaluated."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,12 +43,12 @@ class Run:
 
 @dataclass(frozen=True, kw_only=True)
 class Signal:
-    """What a variant does to the signal before any training."""
+    """The signal in the untrained networks of a variant."""
 
     discriminator: dict[str, float]
-    """rms after each block and each layer of the end, from image to logit, for real images."""
+    """rms after each block and each layer of the last block, from image to logit, for real images."""
     generator: dict[str, float]
-    """rms after each synthesis layer, and of the image."""
+    """rms after each synthesis layer and of the image, for random latents."""
     logits_std: float
     """Standard deviation of the logits over real images."""
 
@@ -57,35 +59,35 @@ class Result:
 
     status: Literal["finished", "diverged", "failed"]
     kimg: float
-    """Thousands of images that the run got to."""
+    """Length that the run reached, in thousands of images."""
     why: str = ""
     """Message of a diverged or failed run."""
     curve: list[tuple[float, float]] = field(default_factory=list)
-    """(kimg, quality distance) over training."""
+    """Pairs (kimg, quality distance), in the order of training."""
     signal: Signal | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """Every variant with every seed, for the same number of images in the same order."""
+    """A study trains every variant with every seed. Runs of one seed see the same images in the same order."""
 
     out: Path
     variants: list[Variant]
     seeds: int
     kimg: float
     images: int
-    """Generated images that the quality distance is taken over."""
+    """Number of generated images for the quality distance."""
     metric: str = "random_frechet"
     """Name of the metric that is the quality distance."""
 
     @property
     def measured(self) -> dict[str, object]:
-        """What two studies must share, beside the base configuration, to be compared."""
+        """The settings that two studies must share to be comparable, besides the base configuration."""
         return {"kimg": self.kimg, "images": self.images, "metric": self.metric}
 
     @property
     def runs(self) -> list[Run]:
-        """All runs, seed by seed, so that an interrupted study has compared everything at least once."""
+        """All runs, ordered by seed, so that an interrupted study has most variants with the first seeds."""
         return [Run(variant=v.name, seed=seed) for seed in range(self.seeds) for v in self.variants]
 
     @property
@@ -105,7 +107,7 @@ class Study:
         return self.out / "results" / f"{run.name}.json"
 
     def result(self, run: Run) -> Result | None:
-        """How the run ended; None if it has not."""
+        """How the run ended, or None if it has not ended."""
         if not self.result_file(run).is_file():
             return None
         state = json.loads(self.result_file(run).read_text())
@@ -116,12 +118,12 @@ class Study:
         write_text(self.result_file(run), json.dumps(asdict(result), indent=1))
 
     def is_done(self, run: Run) -> bool:
-        """Whether there is nothing left to do. A failed run is tried again."""
+        """Whether the run has finished or diverged. A failed run is tried again."""
         result = self.result(run)
         return result is not None and result.status != "failed"
 
     def numbers(self, run: Run) -> list[dict[str, float]]:
-        """The rows of the run's metrics.csv so far; a number that a row does not have is left out."""
+        """The rows of the run's metrics.csv so far. Empty cells are left out."""
         path = self.folder(run) / "metrics.csv"
         if not path.is_file():
             return []
@@ -129,14 +131,14 @@ class Study:
             return [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)]
 
     def kimg_done(self, run: Run) -> float:
-        """How far the run is by its numbers; all the way if it has ended."""
+        """The kimg that the run has reached. A run that has ended in any way counts as complete."""
         rows = self.numbers(run)
         reached = rows[-1]["kimg"] if rows else 0.0
         return self.kimg if self.result(run) else min(reached, self.kimg)
 
     def arguments(self, run: Run) -> list[str]:
-        """The options of training for a run: four evaluations and sample grids, twenty rows of numbers."""
-        # A little less than an even share, or rounding may leave the end out.
+        """The training options of a run, with four evaluations and sample grids and twenty rows of numbers."""
+        # Slightly less than a quarter, because rounding could otherwise skip the last one.
         quarter = self.kimg / 4.0001
         options = {
             "config": self.base,
@@ -154,24 +156,30 @@ class Study:
         return [*args, "--ckpt_path", "last"] if (self.folder(run) / LAST).is_file() else args
 
     def check(self) -> None:
-        """Parse every variant's options before anything runs.
+        """Parse the options of every variant, before anything runs.
 
         Raises:
-            InputError: A variant is no configuration.
+            InputError: A variant is not a valid configuration.
         """
         parser = train_parser()
         parser.exit_on_error = False
         for variant in self.variants:
             try:
                 parser.instantiate(parser.parse_args(self.arguments(Run(variant=variant.name, seed=0))))
-            except Exception as error:  # jsonargparse has several kinds of its own
+            except Exception as error:  # jsonargparse raises several types
                 text = " ".join(str(error).split())[:300]
-                raise InputError(f"{variant.name} ({variant.overlay}) is no configuration: {text}") from error
+                raise InputError(
+                    f"The variant {variant.name} ({variant.overlay}) is not a valid configuration: {text}. "
+                    "Correct its options."
+                ) from error
 
     def save(self, base: str) -> None:
-        """Write the plan, with the merged base configuration, or check that it is the one that is there.
+        """Write the plan and the base configuration, after comparing them with a study that is in the folder.
 
-        Variants and seeds may be added to a study, and left out.
+        Variants and seeds may differ from that study.
+
+        Args:
+            base: The merged base configuration, as YAML text.
 
         Raises:
             InputError: The folder holds a study with another base configuration, length or quality distance.
@@ -181,7 +189,7 @@ class Study:
             theirs = dict(leaves(yaml.safe_load(self.base.read_text()))) | old.measured
             ours = dict(leaves(yaml.safe_load(base))) | self.measured
             differing = [
-                f"  {key}: {theirs.get(key)} there, {ours.get(key)} asked for"
+                f"  {key}: {theirs.get(key)} in the folder, {ours.get(key)} requested"
                 for key in theirs | ours
                 if theirs.get(key) != ours.get(key)
             ]
@@ -189,7 +197,7 @@ class Study:
                 raise InputError(
                     f"{self.out} holds a study that cannot be compared with this one:\n"
                     + "\n".join(differing)
-                    + "\nRepeat its settings to go on with it, or choose another --out."
+                    + "\nUse its settings to continue it, or choose another --out."
                 )
         write_text(self.base, base)
         for variant in self.variants:
@@ -201,16 +209,18 @@ def load_study(out: Path) -> Study:
     """The study in a folder.
 
     Raises:
-        InputError: There is none.
+        InputError: The folder holds no study.
     """
     if not (out / "study.json").is_file():
-        raise InputError(f"Expected a study in {out}, found no study.json. Give the --out it was made with.")
+        raise InputError(
+            f"Expected a study in {out}, found no study.json. Give the --out of an existing study."
+        )
     state = json.loads((out / "study.json").read_text())
     return Study(**state | {"out": out, "variants": [Variant(**v) for v in state["variants"]]})
 
 
 def training_seconds(rows: list[dict[str, float]]) -> float:
-    """Time of training in rows of metrics.csv. Interruptions and evaluations do not count."""
+    """Seconds of training according to rows of metrics.csv, without interruptions and evaluations."""
     total, kimg, evaluating = 0.0, 0.0, 0.0
     for row in rows:
         if "kimg_per_second" in row:
@@ -222,14 +232,14 @@ def training_seconds(rows: list[dict[str, float]]) -> float:
 
 
 def longest_runs(budget: float, rounds: int, batch: int, seconds_per_kimg: float, overhead: float) -> float:
-    """The kimg, in whole batches, with which `rounds` runs one after another end in `budget` seconds.
+    """The longest run, in kimg and in whole batches, with which `rounds` runs in sequence fit into `budget`.
 
     Args:
-        budget: Seconds for everything.
-        rounds: Runs of the study, divided by the runs at once.
-        batch: Images in an iteration.
-        seconds_per_kimg: Seconds that training takes.
-        overhead: Seconds that a run takes beside, for starting and for measuring quality.
+        budget: Seconds for all runs.
+        rounds: Number of runs divided by the number of parallel runs, rounded up.
+        batch: Images per iteration.
+        seconds_per_kimg: Seconds of training per kimg.
+        overhead: Seconds per run for starting it and for measuring quality.
 
     Raises:
         InputError: The time is too short for one evaluation of R1 in each run.
@@ -238,15 +248,15 @@ def longest_runs(budget: float, rounds: int, batch: int, seconds_per_kimg: float
     if images < least:
         needed = rounds * (overhead + least / 1000 * seconds_per_kimg)
         raise InputError(
-            f"--budget of {budget / 60:.3g} minutes leaves {max(images, 0):.0f} images for each run, "
-            f"expected at least {least}. Give {needed / 60:.0f} minutes or more, fewer --seeds, or fewer "
+            f"Expected a --budget for at least {least} images per run, found {budget / 60:.3g} minutes, which is "
+            f"enough for {max(images, 0):.0f}. Give {needed / 60:.0f} minutes or more, fewer --seeds, or fewer "
             "--fields."
         )
     return int(images) // batch * batch / 1000
 
 
 def parse_duration(text: str) -> float:
-    """ "90", "90s", "30m", "2h" or "1h30m" to seconds.
+    """The seconds of a text such as "90", "90s", "30m", "2h" or "1h30m".
 
     Raises:
         InputError: The text is something else.
@@ -256,5 +266,7 @@ def parse_duration(text: str) -> float:
     hours, minutes, seconds = (float(part or 0) for part in match.groups()) if match else (0, 0, 0)
     total = 3600 * hours + 60 * minutes + seconds
     if total == 0:
-        raise InputError(f"--budget expects a time such as 90s, 30m or 2h, found {text!r}.")
+        raise InputError(
+            f"--budget expects a time above 0, such as 90s, 30m or 2h, found {text!r}. Correct it."
+        )
     return total

@@ -1,7 +1,8 @@
-"""Augmentation of what the discriminator sees, chosen by name: one file here (or a user's module) for each.
+"""Augmentations of the discriminator's input, chosen by name.
 
-An augmentation is a registered subclass of `Augmentation`. Reals and fakes go through it on their way into D,
-so it must be differentiable twice: G's loss and R1 run through it.
+An augmentation is one registered subclass of `Augmentation`, in a file of this package or in a user's module.
+It is applied to real and generated images before D. The gradients of G's loss and of R1 go through it, so it
+must be twice differentiable.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from stylegan2.registry import Registry
 
 
 class Augmentation(nn.Module):
-    """Images (N, C, H, W) in [-1, 1] to augmented ones of the same shape. Buffers go into checkpoints."""
+    """Maps images (N, C, H, W) in [-1, 1] to augmented ones of the same shape. Checkpoints hold buffers."""
 
     def forward(self, images: Tensor) -> Tensor:
         return images

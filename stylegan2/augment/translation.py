@@ -11,7 +11,7 @@ from . import Augmentation, augmentations
 
 @augmentations.register("translation")
 class Translation(Augmentation):
-    """Moves each image by whole pixels, up to an eighth of its size in each direction; zeros come in."""
+    """Moves each image by whole pixels, up to an eighth of its size in each direction. Zeros fill the gap."""
 
     def forward(self, images: Tensor) -> Tensor:
         n, _, h, w = images.shape

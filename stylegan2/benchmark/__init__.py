@@ -1,1 +1,1 @@
-"""How fast the ops and whole networks are on this machine."""
+"""Timing of the ops and of whole networks on this machine."""

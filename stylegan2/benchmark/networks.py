@@ -1,4 +1,4 @@
-"""Whole networks: images generated, beside their bare convolutions, and the four phases of training."""
+"""Timing of whole networks: generation, compared with its convolutions alone, and the phases of training."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from stylegan2.training.module import StyleGAN2, frozen
 from stylegan2.training.regularizers.path_length import PathLength
 from stylegan2.training.regularizers.r1 import R1
 
-from .clock import Row, flops, medians, peak_mb, under
+from .timing import Row, flops, medians, peak_mb, with_kernels
 
 
 def _blocks(dtype: str) -> dict:
@@ -28,7 +28,7 @@ def _blocks(dtype: str) -> dict:
 def bench_generate(
     resolution: int, device: str, dtype: str, batch: int, repeats: int, channel_base: int, compile: bool
 ) -> list[Row]:
-    """Whole images, beside the time of the network's bare convolutions."""
+    """Time the generation of images with each variant, and the convolutions of the network alone."""
     g = (
         Generator(resolution, channel_base=channel_base, **_blocks(dtype))
         .to(device)
@@ -47,18 +47,18 @@ def bench_generate(
             generate(g)
 
     variants = _variants(generate, g)
-    variants["kernels, fixed weights"] = under(generate_many, kernels=True)
+    variants["kernels, fixed weights"] = with_kernels(generate_many, enabled=True)
     if compile:
         compiled = torch.compile(g)
-        variants["kernels, compiled"] = under(lambda: generate(compiled), kernels=True)
-    with off():  # so that every convolution is PyTorch's own, and counts
+        variants["kernels, compiled"] = with_kernels(lambda: generate(compiled), enabled=True)
+    with off():  # every convolution is then one of PyTorch's, which the recorder and the counter see
         calls, work = record_convolutions(lambda: generate(g)), flops(lambda: generate(g))
     times = medians(variants, device, repeats)
     bare = sum(
         min(medians({form: convolution(call, device, form) for form in FORMATS}, device, repeats).values())
         for call in calls
     )
-    rows = [Row("generate: its bare convolutions", resolution, "", bare, gflop_per_s=work / bare / 1e6)]
+    rows = [Row("generate: its convolutions alone", resolution, "", bare, gflop_per_s=work / bare / 1e6)]
     for name, ms in times.items():
         speedup, rate = times["reference, contiguous"] / ms, work / ms / 1e6
         peak = peak_mb(variants[name], device)
@@ -67,12 +67,12 @@ def bench_generate(
 
 
 def _variants(function: Callable[[nn.Module], object], network: nn.Module) -> dict[str, Callable[[], object]]:
-    """The function of the network, contiguous or channels last, without and with kernels."""
+    """The function of a network in the reference (contiguous and channels last) and with kernels."""
     contiguous = copy.deepcopy(network).to(memory_format=torch.contiguous_format)
     return {
-        "reference, contiguous": under(lambda: function(contiguous), kernels=False),
-        "reference": under(lambda: function(network), kernels=False),
-        "kernels": under(lambda: function(network), kernels=True),
+        "reference, contiguous": with_kernels(lambda: function(contiguous), enabled=False),
+        "reference": with_kernels(lambda: function(network), enabled=False),
+        "kernels": with_kernels(lambda: function(network), enabled=True),
     }
 
 
@@ -80,7 +80,7 @@ FORMATS = (torch.channels_last, torch.contiguous_format)
 
 
 class _Recorder(TorchFunctionMode):
-    """Notes every ungrouped convolution that is called."""
+    """Records the arguments of every convolution without groups."""
 
     def __init__(self):
         super().__init__()
@@ -102,7 +102,7 @@ def record_convolutions(function: Callable[[], object]) -> list[tuple]:
 
 
 def convolution(call: tuple, device: str, form: torch.memory_format) -> Callable[[], object]:
-    """A recorded convolution alone, on random data in a memory format."""
+    """A recorded convolution, on random data in the given memory format."""
     function, x_shape, weight_shape, dtype, rest, kwargs = call
     x = torch.randn(x_shape, device=device).to(dtype, memory_format=form)
     weight = torch.randn(weight_shape, device=device).to(dtype, memory_format=form)
@@ -117,7 +117,7 @@ def convolution(call: tuple, device: str, form: torch.memory_format) -> Callable
 def bench_train(
     resolution: int, device: str, dtype: str, batch: int, repeats: int, channel_base: int
 ) -> list[Row]:
-    """Forward and backward of each phase of an iteration; its optimizers take no time to speak of."""
+    """Time forward and backward of each phase of a training iteration, without the optimizer's step."""
     low = _blocks(dtype)
     config = TrainingConfig(regularizers=(R1(gamma=1.0), PathLength(batch_shrink=1)))
     model = StyleGAN2(

@@ -1,4 +1,4 @@
-"""Both ops, and the convolution between them, at their shapes in the networks."""
+"""Timing of upfirdn2d, bias_act and the 3×3 convolution, at their shapes in the networks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from stylegan2 import ops
 from stylegan2.kernels import library
 from stylegan2.kernels.convolution import conv2d
 
-from .clock import Row, medians
+from .timing import Row, medians
 
 
 def bias_act_definition(
@@ -27,7 +27,7 @@ def bias_act_definition(
     scale: Tensor | None,
     noise: Tensor | None,
 ) -> Tensor:
-    """The definition of the kernel: demodulation and noise of a synthesis layer, then bias and activation."""
+    """What the bias_act kernel computes, in plain PyTorch: scale and noise, then bias and activation."""
     if scale is not None:
         x = x * scale.to(x.dtype)[:, :, None, None]
     if noise is not None:
@@ -37,13 +37,13 @@ def bias_act_definition(
 
 @dataclass(frozen=True)
 class OpCase:
-    """One op at one shape: `kernel` and `reference` take `leaves`, the tensors to differentiate by."""
+    """One op at one shape. `kernel` and `reference` take `leaves`, the tensors to differentiate with respect to."""
 
     name: str
     kernel: Callable[..., Tensor]
     reference: Callable[..., Tensor]
     leaves: tuple[Tensor, ...]
-    flops: int = 0  # where it is bound by arithmetic rather than by memory
+    flops: int = 0  # operations of a forward pass; 0 for ops that are bound by memory
 
     def forward(self, op: Callable[..., Tensor]) -> Callable[[], object]:
         leaves = [t.detach() for t in self.leaves]
@@ -51,8 +51,8 @@ class OpCase:
 
     def forward_backward(self, op: Callable[..., Tensor]) -> Callable[[], object]:
         leaves = [t.detach().requires_grad_() for t in self.leaves]
-        cot = torch.ones_like(op(*leaves))
-        return lambda: torch.autograd.grad(op(*leaves), leaves, cot)
+        gradient = torch.ones_like(op(*leaves))
+        return lambda: torch.autograd.grad(op(*leaves), leaves, gradient)
 
 
 def op_cases(
@@ -62,7 +62,7 @@ def op_cases(
     channels_last: bool = False,
     batch: int = 1,
 ) -> Iterator[OpCase]:
-    """Both ops as a config-f network uses them at one resolution: min(32768 / resolution, 512) channels."""
+    """The ops as a config-f network uses them at one resolution, with min(32768 / resolution, 512) channels."""
     form = torch.channels_last if channels_last else torch.contiguous_format
     c, r = min(32768 // resolution, 512), resolution
 
@@ -102,7 +102,7 @@ def op_cases(
             leaves,
         )
 
-    if device == "cpu" and dtype == torch.float32:  # elsewhere it is PyTorch's own
+    if device == "cpu" and dtype == torch.float32:  # the one case in which this kernel is timed
         yield OpCase(
             "conv2d 3×3",
             lambda x, weight: conv2d(x, weight, padding=(1, 1)),
@@ -115,7 +115,7 @@ def op_cases(
 def bench_ops(
     resolution: int, device: str, dtype: torch.dtype, batch: int, repeats: int, copy: float
 ) -> list[Row]:
-    """Each op at its shapes in the network, by kernel and by PyTorch."""
+    """Time each op at its shapes in the networks, as a kernel and in plain PyTorch. `copy` is in GB/s."""
     rows = []
     for channels_last in (True, False):
         form = "channels last" if channels_last else "contiguous"

@@ -1,4 +1,4 @@
-"""Images to train on: where they lie, their pixels, their labels, and the order of training."""
+"""Training data: sources of images, decoding, labels, and the order in which images are drawn."""
 
 from stylegan2.data.dataset import ImageDataset
 from stylegan2.data.image_data import ImageData

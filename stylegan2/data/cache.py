@@ -1,4 +1,4 @@
-"""Memory for decoded images that forked processes share."""
+"""A cache of decoded images, in memory that forked processes share."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from torch import Tensor
 
 
 class SharedCache:
-    """Room for n decoded images, filled by whichever process decodes one first.
+    """A cache with room for n decoded images. The process that decodes an image first stores it.
 
-    The memory is anonymous and shared with forked processes. Containers do not limit it to 64 MB, as they do
-    /dev/shm.
+    The memory is an anonymous mapping that forked processes share. Containers limit /dev/shm to 64 MB, but
+    not such memory.
 
     Args:
         n: Number of images.
@@ -27,7 +27,7 @@ class SharedCache:
 
     @staticmethod
     def size(n: int, shape: Sequence[int]) -> int:
-        """Bytes that n images take."""
+        """The size of n images in bytes."""
         return n * math.prod(shape)
 
     @property
@@ -39,7 +39,7 @@ class SharedCache:
         self.filled[row] = True  # last, so that no other process reads half an image
 
     def keep(self, rows: Sequence[int]) -> None:
-        """Keep these rows (ascending) alone, in the same memory."""
+        """Keep only these rows, given in ascending order. They move within the same memory."""
         for new, old in enumerate(rows):
             self.images[new], self.filled[new] = self.images[old].clone(), self.filled[old].clone()
         self.images, self.filled = self.images[: len(rows)], self.filled[: len(rows)]

@@ -1,4 +1,4 @@
-"""A look at every image before training, in parallel."""
+"""A check of every image before training, in parallel."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from tqdm import tqdm
 
 
 def find_problems(check: Callable[[int], None], rows: int, title: str, progress: bool) -> dict[int, str]:
-    """Call `check` on the numbers 0..rows-1, in one thread per CPU.
+    """Call `check` with every number from 0 to rows-1, in one thread per CPU.
 
     Args:
-        check: Raises if the image of that row is unreadable.
+        check: Function that raises an exception if the image of a row is unreadable.
         rows: Number of images.
         title: Text before the progress bar.
-        progress: Whether to show the bar.
+        progress: Whether to show the progress bar.
 
     Returns:
-        Why the unreadable images are unreadable, by row, in ascending order.
+        For each unreadable image, its row and the reason, in ascending order.
     """
 
     def problem(row: int) -> str | None:
@@ -36,16 +36,16 @@ def find_problems(check: Callable[[int], None], rows: int, title: str, progress:
 
 
 def listing(lines: Sequence[str], limit: int = 20) -> str:
-    """The first lines, indented, and how many more there are."""
+    """Indent the first `limit` lines, and say how many more there are."""
     more = [f"... and {len(lines) - limit} more"] if len(lines) > limit else []
     return "\n".join(f"  {line}" for line in [*lines[:limit], *more])
 
 
 def reason(error: Exception) -> str:
-    """An exception's message on one short line."""
+    """Shorten the message of an exception to one line of at most 120 characters."""
     return " ".join(str(error).split())[:120] or type(error).__name__
 
 
 def usable_cpus() -> int:
-    """CPUs that this process may use. In a container these can be fewer than the machine has."""
+    """The number of CPUs that this process may use. In a container, the machine can have more."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

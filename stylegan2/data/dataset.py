@@ -1,4 +1,4 @@
-"""The images as a data set: decoded, labeled, checked, kept in memory if they fit, and served in batches."""
+"""The data set: it decodes, labels and checks images, caches them if they fit, and serves batches."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from stylegan2.errors import InputError
 
 
 class ImageDataset(Dataset):
-    """The images and labels that options describe. `ImageData.open` makes one and checks it.
+    """The images and labels that `options` describe. `ImageData.open` makes a data set and checks it.
 
-    Item i is (image uint8 (C, R, R), label float32 (num_classes,)). The label is one-hot, the vector of
-    dataset.json, or of width 0. A list of N indices gives one batch, with a leading N. With `mirror`, item
-    i + num_images is item i flipped horizontally.
+    Item i is (image, label): uint8 (C, R, R) in 0..255, and float32 (num_classes,). The label is a one-hot
+    vector, a vector from dataset.json, or a vector of width 0. A list of N indices gives a batch with a
+    leading dimension N. With `mirror`, item i + num_images is item i flipped horizontally.
 
     Raises:
-        InputError: The path or the labels are not as the options say, or there are no images.
+        InputError: The path or the labels do not fit the options, or there are no images.
     """
 
     def __init__(self, options: DataOptions):
@@ -44,7 +44,7 @@ class ImageDataset(Dataset):
 
     @property
     def num_images(self) -> int:
-        """Images, without the flipped ones."""
+        """The number of images, without the flipped ones."""
         return len(self.names)
 
     @property
@@ -54,12 +54,12 @@ class ImageDataset(Dataset):
 
     @property
     def class_names(self) -> list[str]:
-        """Names of the classes by number. The list is empty without classes."""
+        """The names of the classes, in the order of their numbers. Without classes, the list is empty."""
         return list(self._labels.class_names)
 
     @property
     def in_memory(self) -> bool:
-        """Whether every image has been decoded and kept."""
+        """Whether the cache holds every image."""
         return self._cache is not None and self._cache.full
 
     def __len__(self) -> int:
@@ -71,7 +71,7 @@ class ImageDataset(Dataset):
             return images[0], labels[0]
         index = torch.tensor(index)
         if len(index) and not (index.min() >= 0 and index.max() < len(self)):
-            raise IndexError(f"indices {index.tolist()} outside 0..{len(self) - 1}")
+            raise IndexError(f"expected indices in 0..{len(self) - 1}, got {index.tolist()}")
         images = self._images(index % self.num_images)
         if self.options.mirror:
             flipped = index >= self.num_images
@@ -79,11 +79,11 @@ class ImageDataset(Dataset):
         return images, self.labels(index)
 
     def labels(self, index: Tensor | Sequence[int]) -> Tensor:
-        """The labels alone: indices (N,) to float32 (N, num_classes)."""
+        """Return the labels of indices (N,), as float32 (N, num_classes), without reading images."""
         return self._labels[torch.as_tensor(index) % self.num_images]
 
     def _images(self, rows: Tensor) -> Tensor:
-        """Rows (n,) to a new uint8 (n, C, R, R), out of the cache where there is one."""
+        """Return the images of rows (n,) as a new uint8 (n, C, R, R), from the cache if there is one."""
         if self._cache is None:
             return torch.stack([self._read(row) for row in rows.tolist()])
         for row in rows[~self._cache.filled[rows]].tolist():
@@ -104,12 +104,12 @@ class ImageDataset(Dataset):
         return torch.from_numpy(decode(data, self.options.resolution, self.options.channels))
 
     def scan(self, progress: bool = True) -> None:
-        """Look at every file before training, and fill the cache on the way if there is one.
+        """Check every file before training, and fill the cache if there is one.
 
-        With `unreadable` "skip", unreadable files and their labels are dropped with a warning.
+        If `options.unreadable` is "skip", unreadable files and their labels are dropped with a warning.
 
         Raises:
-            InputError: Files are unreadable and `unreadable` is "refuse", or nothing else is left.
+            InputError: Some files are unreadable and `unreadable` is "refuse", or all files are unreadable.
         """
 
         def look_at(row: int) -> None:
@@ -125,7 +125,7 @@ class ImageDataset(Dataset):
         if self.options.unreadable == "refuse" or len(problems) == self.num_images:
             advice = "Replace or remove them, or set unreadable=skip."
             raise InputError(f"Expected readable images, found that {found}\n{advice}")
-        warnings.warn(f"Going on without them: {found}")
+        warnings.warn(f"Unreadable images are skipped. {found}")
         self._keep([row for row in range(self.num_images) if row not in problems])
 
     def require(self, minimum: int) -> None:
@@ -133,28 +133,30 @@ class ImageDataset(Dataset):
         if self.num_images < minimum:
             raise InputError(
                 f"Expected at least {minimum} images in {self.options.path}, found {self.num_images}. "
-                "Add images, or ask for fewer (a smaller batch, for example)."
+                "Add images, or choose options that need fewer, such as a smaller batch."
             )
 
     def loader(
         self, batch: int, *, seed: int, rank: int = 0, world_size: int = 1, start: int = 0
     ) -> DataLoader:
-        """Batches without end: images uint8 (batch, C, R, R), labels float32 (batch, num_classes).
+        """Make an endless loader of images uint8 (batch, C, R, R) and labels float32 (batch, num_classes).
 
-        The arguments are those of `InfiniteSampler`, which alone decides the order, whatever the workers.
+        The arguments are those of `InfiniteSampler`, which determines the order. The number of workers does
+        not change it.
         """
         workers = self.options.workers
         if workers is None:
             workers = 0 if self.in_memory else min(8, max(1, usable_cpus() // world_size))
         parallel = {"persistent_workers": True, "prefetch_factor": 4} if workers else {}
         if workers and sys.platform == "linux":
-            parallel["multiprocessing_context"] = "fork"  # for the shared cache; Python 3.14 would not fork
+            # Workers share the cache only if they are forked, which is not the default from Python 3.14 on.
+            parallel["multiprocessing_context"] = "fork"
         return DataLoader(
             self,
             sampler=InfiniteSampler(
                 len(self), batch=batch, seed=seed, rank=rank, world_size=world_size, start=start
             ),
-            batch_size=None,  # the sampler's lists reach the data set whole: faster than item by item
+            batch_size=None,  # the data set gets whole lists of indices, which is faster than single ones
             num_workers=workers,
             pin_memory=torch.cuda.is_available(),
             **parallel,
@@ -167,11 +169,11 @@ class ImageDataset(Dataset):
             self._cache.keep(rows)
 
     def __getstate__(self) -> dict:
-        return self.__dict__ | {"_cache": None}  # a pickled copy decodes for itself
+        return self.__dict__ | {"_cache": None}  # a pickled copy decodes images itself
 
 
 def _images(source: Source, path: str) -> list[str]:
-    """Names of the images of a source. Raises InputError if there are none."""
+    """Return the names of the images of a source. Raises InputError if there are none."""
     names = [name for name in source.names if name.lower().endswith(EXTENSIONS)]
     if not names:
         kinds = Counter(PurePosixPath(name).suffix or "without extension" for name in source.names)

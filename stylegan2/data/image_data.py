@@ -1,4 +1,4 @@
-"""The way from options to a data set that is ready for training."""
+"""`ImageData` makes a data set that is ready for training from options."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from stylegan2.data.options import DataOptions
 
 
 class ImageData(DataOptions):
-    """The images to train on: `ImageData("photos", resolution=256).open()` reads and checks them.
+    """The images to train on. `ImageData("photos", resolution=256).open()` reads and checks them.
 
     The arguments are the fields of `DataOptions`.
     """
 
     def open(self, minimum: int = 1, progress: bool = True) -> ImageDataset:
-        """Find the images, look at every one, and keep them in memory if they fit.
+        """Find the images, check every one, and keep them in memory if they fit.
 
-        Every call reads them again, so a program opens its data once and hands the data set on.
+        Every call reads them again, so open the data once and pass the data set around.
 
         Args:
-            minimum: The fewest images that will do.
+            minimum: The smallest number of images that is enough.
             progress: Whether to show a progress bar.
 
         Raises:

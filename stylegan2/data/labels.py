@@ -1,4 +1,4 @@
-"""Labels of images: the folders they lie in, or a dataset.json."""
+"""Labels of images, from the folders that they are in or from a dataset.json."""
 
 from __future__ import annotations
 
@@ -17,37 +17,37 @@ from stylegan2.errors import InputError
 
 @dataclass(frozen=True)
 class Labels:
-    """One label per image: a class, or a vector."""
+    """One label per image, which is a class or a vector."""
 
     values: Tensor
-    """Class numbers, int64 (N,), or vectors, float32 (N, D). D is 0 where there are no labels."""
+    """Class numbers, int64 (N,), or vectors, float32 (N, D). D is 0 if there are no labels."""
 
     class_names: Sequence[str] = ()
-    """Names of the classes by number. There are none for vectors."""
+    """Names of the classes, in the order of their numbers. There are none for vectors."""
 
     @property
     def num_classes(self) -> int:
-        """Width of a label as the networks see it: the number of classes, or D."""
+        """Width of the label that the networks get: the number of classes, or D."""
         return self.values.shape[1] if self.values.ndim == 2 else len(self.class_names)
 
     def __getitem__(self, rows: Tensor | Sequence[int]) -> Tensor:
-        """Rows (n,) of the data set as float32 (n, num_classes). Classes are one-hot."""
+        """Return the labels of rows (n,) as float32 (n, num_classes). Classes are one-hot."""
         values = self.values[torch.as_tensor(rows)]
         return values if values.ndim == 2 else F.one_hot(values, self.num_classes).float()
 
     def keep(self, rows: Sequence[int]) -> Labels:
-        """The labels of these rows alone. All classes remain."""
+        """Return the labels of these rows only. All classes remain."""
         return replace(self, values=self.values[list(rows)])
 
 
 def read_labels(kind: str, source: Source, images: Sequence[str], path: str | Path) -> Labels:
-    """The labels of a data set.
+    """Read the labels of a data set.
 
     Args:
         kind: "none", "folders" or "labels", as in `DataOptions.classes`.
-        source: Where dataset.json would lie.
+        source: Source of the images, which holds dataset.json if there is one.
         images: Names of the images.
-        path: What the user calls the data set, for messages.
+        path: The user's path of the data set, for messages.
 
     Raises:
         InputError: The labels are missing, malformed, or do not fit the images.
@@ -56,31 +56,31 @@ def read_labels(kind: str, source: Source, images: Sequence[str], path: str | Pa
 
 
 def no_labels(source: Source, images: Sequence[str], path: str | Path) -> Labels:
-    """Vectors of width 0."""
+    """Make labels of width 0."""
     return Labels(torch.zeros(len(images), 0))
 
 
 def folder_labels(source: Source, images: Sequence[str], path: str | Path) -> Labels:
-    """A class for each top-level folder, in the order of the folders' names."""
+    """Make a class of each top-level folder, in the order of the folders' names."""
     loose = [name for name in images if "/" not in name]
     if loose:
         raise InputError(
             f"classes=folders expects every image of {path} in a class folder, found {len(loose)} outside "
-            f"({loose[0]}). Move them into one, or set classes=none."
+            f"({loose[0]}). Move them into a class folder, or set classes=none."
         )
     tops = [name.partition("/")[0] for name in images]
     classes = sorted(set(tops))
     if len(classes) < 2:
         raise InputError(
-            f"classes=folders expects two folders or more in {path}, found only {classes[0]}. Name the "
-            "folder that holds the class folders, or set classes=none."
+            f"classes=folders expects two folders or more in {path}, found only {classes[0]}. Give the path of "
+            "the folder that holds the class folders, or set classes=none."
         )
     number = {name: k for k, name in enumerate(classes)}
     return Labels(torch.tensor([number[top] for top in tops]), classes)
 
 
 def json_labels(source: Source, images: Sequence[str], path: str | Path) -> Labels:
-    """The labels in dataset.json: all integers (classes), or all lists of numbers of one length (vectors)."""
+    """Read dataset.json, whose labels are all integers (classes) or all vectors of one length."""
     labels = _read_json(source, path)
     unknown = sorted(labels.keys() - set(images))
     missing = [name for name in images if name not in labels]
@@ -88,7 +88,7 @@ def json_labels(source: Source, images: Sequence[str], path: str | Path) -> Labe
         if wrong:
             raise InputError(
                 f"classes=labels expects one label per image, found {len(wrong)} {what} in {path} (first: "
-                f"{wrong[0]}). Correct its dataset.json: paths start at the folder it lies in, with '/'."
+                f"{wrong[0]}). Correct its dataset.json, whose paths are relative to its folder and use '/'."
             )
     values = [labels[name] for name in images]
     if all(type(value) is int for value in values):
@@ -96,7 +96,7 @@ def json_labels(source: Source, images: Sequence[str], path: str | Path) -> Labe
         if found != list(range(len(found))):
             raise InputError(
                 f"classes=labels expects classes numbered 0, 1, 2, ... without gaps, found {_short(found)} "
-                f"in the dataset.json of {path}. Number them again."
+                f"in the dataset.json of {path}. Renumber the classes."
             )
         return Labels(torch.tensor(values), [str(k) for k in found])
     try:
@@ -107,7 +107,7 @@ def json_labels(source: Source, images: Sequence[str], path: str | Path) -> Labe
     if not valid:
         raise InputError(
             "classes=labels expects all integers, or all lists of finite numbers of one length, found "
-            f"{_short(values)} in the dataset.json of {path}. Make them alike."
+            f"{_short(values)} in the dataset.json of {path}. Give all labels the same form."
         )
     return Labels(vectors)
 
@@ -120,7 +120,7 @@ READERS: dict[str, Callable[[Source, Sequence[str], str | Path], Labels]] = {
 
 
 def _read_json(source: Source, path: str | Path) -> dict[str, object]:
-    """The labels of dataset.json by name of image."""
+    """Read the labels of dataset.json, by name of the image."""
     expected = 'classes=labels expects a top-level dataset.json, {"labels": [["folder/image.png", 3], ...]}'
     if "dataset.json" not in source.names:
         raise InputError(f"{expected}, found none in {path}. Write it, or set classes=folders or none.")

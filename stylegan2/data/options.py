@@ -1,4 +1,4 @@
-"""What a user sets about the data, on the command line or in Python."""
+"""The options of the data, for the command line and for Python."""
 
 from __future__ import annotations
 
@@ -16,41 +16,41 @@ class DataOptions:
     """The images to train on.
 
     Raises:
-        InputError: `resolution`, `channels`, `classes` or `unreadable` is none of the values below.
+        InputError: `resolution`, `channels`, `classes` or `unreadable` is not one of the values below.
     """
 
     path: str = "demo"
-    """Folder or zip of images, or a folder in a zip (photos.zip/cats). "demo" stands for the 1,906 emoji that
-    come with the package, in nine folders."""
+    """Folder or zip of images, or a folder in a zip (photos.zip/cats). "demo" is the set of 1,906 emoji in
+    nine folders that comes with the package."""
 
     resolution: int = 32
     """Height and width to which images are resized: a power of two from 4 to 1024."""
 
     channels: Literal[1, 3, 4] = 3
-    """1 gives gray images, 3 RGB, 4 RGBA."""
+    """Channels of the images: 1 (gray), 3 (RGB) or 4 (RGBA)."""
 
     classes: Literal["none", "folders", "labels"] = "none"
-    """Labels of the images. "folders" makes a class of each top-level folder, "labels" reads dataset.json."""
+    """Labels of the images. "folders" makes a class of each top-level folder. "labels" reads dataset.json."""
 
     mirror: bool = False
-    """Train on the horizontally flipped images too."""
+    """Whether to train on the horizontally flipped images too."""
 
     unreadable: Literal["refuse", "skip"] = "refuse"
-    """What happens when files are unreadable. "refuse" stops, "skip" goes on without them."""
+    """What happens if files are unreadable. "refuse" stops with an error. "skip" continues without them."""
 
     workers: int | None = None
-    """Processes that decode images. By default there are none if all images are in memory, and otherwise one
-    per CPU, up to 8."""
+    """Number of processes that decode images. The default is none if all images are in memory, and otherwise
+    one per CPU, up to 8."""
 
     cache_gb: float = 2.0
-    """Decoded images are kept in memory if all of them fit into this many gigabytes (10^9 bytes)."""
+    """Decoded images are kept in memory if all of them fit into this number of gigabytes (10^9 bytes)."""
 
     def __post_init__(self) -> None:
         if self.resolution not in RESOLUTIONS:
             near = min(RESOLUTIONS, key=lambda r: abs(r - self.resolution))
             raise InputError(
                 f"Expected a resolution that is a power of two from 4 to 1024, found {self.resolution}. "
-                f"Set {near}, for example."
+                f"Set it to {near}, for example."
             )
         if self.channels not in (1, 3, 4):
             raise InputError(

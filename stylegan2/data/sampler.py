@@ -9,19 +9,19 @@ from torch.utils.data import Sampler
 
 
 class InfiniteSampler(Sampler[list[int]]):
-    """An endless stream of image indices in batches, the same however often training was resumed.
+    """An endless stream of image indices in batches. Resuming training does not change the stream.
 
-    The stream is one permutation of 0..n-1 after another, each drawn from (seed, epoch) alone. All processes
-    share it: step k covers the batch·world_size positions from start + k·batch·world_size on, of which rank r
-    takes the r-th slice.
+    The stream is a sequence of permutations of 0..n-1. Each permutation depends only on (seed, epoch). All
+    processes share the stream. Step k covers batch·world_size positions, starting at position
+    start + k·batch·world_size, and the process of rank r takes the r-th `batch` of them.
 
     Args:
         n: Length of the data set.
         batch: Images per process and step.
         seed: Integer in 0..2^64-1.
-        rank: Number of this process.
+        rank: Number of this process, from 0.
         world_size: Number of processes.
-        start: Images that all processes together have consumed so far.
+        start: Number of images that all processes together have consumed before.
     """
 
     def __init__(self, n: int, *, batch: int, seed: int, rank: int = 0, world_size: int = 1, start: int = 0):
@@ -36,7 +36,7 @@ class InfiniteSampler(Sampler[list[int]]):
             position += self.stride
 
     def at(self, position: int) -> int:
-        """The index at a position of the stream."""
+        """Return the image index at a position of the stream."""
         epoch, offset = divmod(position, self.n)
         if epoch != self._epoch:
             random = np.random.Generator(np.random.Philox(key=[self.seed, epoch]))

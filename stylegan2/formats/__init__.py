@@ -1,6 +1,6 @@
-"""Files that hold networks, ours and others': what is recognized is read, and nobody's code is run.
+"""Formats of checkpoint files, our own and others. Reading one runs no code that it contains.
 
-A format is one file here (or in a user's module) with one registered object of class `Format`.
+A format is one registered object of class `Format`, in a file of this package or in a user's module.
 """
 
 from __future__ import annotations
@@ -22,23 +22,26 @@ class Format:
     """One way to store a generator in a PyTorch file of plain data and tensors."""
 
     about: str
-    """What such a file is, for messages."""
+    """What a file of this format is called in messages."""
 
     recognizes: Callable[[Mapping[str, Any]], bool]
-    """Whether a file's contents are of this format."""
+    """Tells from the contents of a file whether it has this format."""
 
     load_generator: Callable[[Mapping[str, Any]], tuple[Generator, dict[str, Any]]]
-    """The generator that samples are drawn from, and what the file says of it: images, class_names, ..."""
+    """Makes the generator for sampling from the contents of a file, and returns it with the file's
+    information about it (images, class_names, ...)."""
 
 
 formats: Registry[Format] = Registry("checkpoint format", __name__)
 
 
 def read_tensors(path: str | Path) -> dict[str, Any]:
-    """The contents of a PyTorch file, with `weights_only=True`.
+    """Read the contents of a PyTorch file with `weights_only=True`, onto the CPU.
+
+    A file that holds something other than a dictionary gives an empty dictionary.
 
     Raises:
-        InputError: No such file, or not one that holds a dictionary of plain data and tensors.
+        InputError: The file does not exist, or it holds more than plain data and tensors.
     """
     path = Path(path)
     if not path.is_file():
@@ -47,27 +50,32 @@ def read_tensors(path: str | Path) -> dict[str, Any]:
         )
     try:
         contents = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever a file that is no checkpoint makes of the unpickler
+    except Exception as error:  # the unpickler raises many kinds for a file that is no checkpoint
         raise InputError(
-            f"{path} cannot be read as a checkpoint ({type(error).__name__}). Give a file that training "
-            "wrote, such as runs/NAME/checkpoints/last.ckpt."
+            f"Expected a checkpoint, found that {path} cannot be read as one ({type(error).__name__}). Give a "
+            "file that training wrote, such as runs/NAME/checkpoints/last.ckpt."
         ) from error
     return contents if isinstance(contents, dict) else {}
 
 
 def load_generator(path: str | Path) -> tuple[Generator, dict[str, Any]]:
-    """The generator samples are drawn from (of a run: the running average), for evaluation, on the CPU.
+    """Load the generator for sampling from a file of any known format.
+
+    From a checkpoint of a run this is the generator EMA, if the run kept one.
 
     Returns:
-        The network, and what the file says of it: images, iteration and class_names, where it does.
+        The network on the CPU in evaluation mode, without gradients, and the file's information about it.
+        Our own checkpoints give `images`, `iteration` and `class_names`, among others.
 
     Raises:
-        InputError: No such file, or none of a known format.
+        InputError: The file does not exist, or it has no known format.
     """
     contents = read_tensors(path)
     for format in formats.values():
         if format.recognizes(contents):
             generator, about = format.load_generator(contents)
             return generator.eval().requires_grad_(False), about
-    known = "; ".join(format.about for format in formats.values())
-    raise InputError(f"{path} is a PyTorch file, but none of a known format ({known}). Give another file.")
+    known = " or ".join(format.about for format in formats.values())
+    raise InputError(
+        f"Expected {known}, found that {path} is a PyTorch file of another kind. Give another file."
+    )

@@ -1,4 +1,4 @@
-"""Our own checkpoints: plain data and tensors, which name every setting of the networks they hold."""
+"""Our own checkpoints. They hold tensors and plain data, including all settings of the networks."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from stylegan2.networks.scalings import AUTO_CLAMP, Scalings
 from . import Format, formats, read_tensors
 
 KEY = "stylegan2"
-"""The entry of a checkpoint that says what it holds."""
+"""Key of the checkpoint entry that holds the settings."""
 
 
 def read(path: str | Path) -> dict[str, Any]:
-    """A checkpoint of this package, in its present form.
+    """Read a checkpoint of this package. One of version 0.1 is upgraded to the present form.
 
     Raises:
-        InputError: No such file, or not a checkpoint of this package.
+        InputError: The file does not exist, or it is not a checkpoint of this package.
     """
     checkpoint = read_tensors(path)
     if not is_native(checkpoint):
         raise InputError(
-            f"{path} is a PyTorch file, but not a checkpoint of this package. Give a file that training "
-            "wrote, such as runs/NAME/checkpoints/last.ckpt."
+            f"Expected a checkpoint of this package, found that {path} is a PyTorch file of another kind. Give "
+            "a file that training wrote, such as runs/NAME/checkpoints/last.ckpt."
         )
     upgrade(checkpoint)
     return checkpoint
@@ -39,7 +39,7 @@ def is_native(checkpoint: Mapping[str, Any]) -> bool:
 
 
 def configs(state: Mapping[str, Any]) -> tuple[GeneratorConfig, DiscriminatorConfig, Scalings]:
-    """What the networks of a checkpoint were built from: `state` is its entry `KEY`."""
+    """The configurations and scalings of a checkpoint's networks, from its entry `KEY`."""
     return (
         GeneratorConfig(**state["generator"]),
         DiscriminatorConfig(**state["discriminator"]),
@@ -50,7 +50,7 @@ def configs(state: Mapping[str, Any]) -> tuple[GeneratorConfig, DiscriminatorCon
 def plain(
     generator: GeneratorConfig, discriminator: DiscriminatorConfig, scalings: Scalings
 ) -> dict[str, dict[str, Any]]:
-    """The inverse of `configs`: plain data for a checkpoint."""
+    """Convert configurations and scalings to plain data for a checkpoint, as the inverse of `configs`."""
     entries = {
         "generator": asdict(generator),
         "discriminator": asdict(discriminator),
@@ -63,7 +63,7 @@ def plain(
 
 
 def load_generator(checkpoint: Mapping[str, Any]) -> tuple[Generator, dict[str, Any]]:
-    """As `formats.load_generator`, from a checkpoint's contents."""
+    """Load the generator for sampling from the contents of a checkpoint, as `formats.load_generator` does."""
     upgrade(checkpoint)
     state = checkpoint[KEY]
     config, _, scalings = configs(state)
@@ -74,7 +74,11 @@ def load_generator(checkpoint: Mapping[str, Any]) -> tuple[Generator, dict[str, 
 
 
 def upgrade(checkpoint: Mapping[str, Any]) -> None:
-    """Bring the contents of a checkpoint of version 0.1 into the present form, in place."""
+    """Bring the contents of a checkpoint of version 0.1 into the present form, in place.
+
+    Raises:
+        InputError: Its clamp cannot be expressed any more.
+    """
     state = checkpoint[KEY]
     if "sampler" not in state:
         return
@@ -85,26 +89,26 @@ def upgrade(checkpoint: Mapping[str, Any]) -> None:
     g, d = state["generator"], state["discriminator"]
     scalings = g.pop("scalings")
     d.pop("scalings")
-    scalings["clamp"] = clamp_since_0_2(scalings["clamp"], g.pop("clamp_blocks"))
+    scalings["clamp"] = upgraded_clamp(scalings["clamp"], g.pop("clamp_blocks"))
     d.pop("clamp_blocks")
     scalings["minibatch_stddev"] &= d["minibatch_channels"] > 0
     d["minibatch_channels"] = max(d["minibatch_channels"], 1)
     state["scalings"] = scalings
 
 
-def clamp_since_0_2(clamp: float | None, blocks: str) -> str | float | None:
-    """Version 0.1 had a number, and a second option for the blocks that it applied to.
+def upgraded_clamp(clamp: float | None, blocks: str) -> str | float | None:
+    """Translate the two options of version 0.1, a bound and the blocks that it applied to, to today's clamp.
 
     Raises:
-        InputError: A number of one's own for low-precision blocks alone, which can be said no more.
+        InputError: The bound applied to low-precision blocks alone and was not the default.
     """
     if clamp is None or blocks == "all":
         return clamp
     if clamp == AUTO_CLAMP:
         return "auto"
     raise InputError(
-        f"Expected a clamp of {AUTO_CLAMP:g} in low-precision blocks, found {clamp:g}, as only version 0.1 "
-        "could have it. Set scalings.clamp to auto, or to a number for all blocks."
+        f"Expected a clamp of {AUTO_CLAMP:g} for low-precision blocks alone, found {clamp:g}, which only "
+        "version 0.1 supports. Set scalings.clamp to auto, or to a number, which applies to all blocks."
     )
 
 

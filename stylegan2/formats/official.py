@@ -1,4 +1,4 @@
-"""Networks from state dictionaries with the official names: every setting read off names and shapes."""
+"""Networks from state dictionaries with the official names. Names and shapes determine the settings."""
 
 from __future__ import annotations
 
@@ -22,16 +22,18 @@ def from_official(state_dict: Mapping[str, Tensor], **overrides: Any) -> Generat
     """Build a generator or discriminator from a state dictionary with the official names.
 
     Args:
-        state_dict: Tensors by name: a generator's if names start with "synthesis.", else a discriminator's.
-        **overrides: What a state dictionary does not show. `clamp`: bound on the activations of all blocks
-            (none). `mapping_lr_multiplier` (0.01). For a discriminator `minibatch_group` (4; None: the whole
-            batch). Any other argument of the network's.
+        state_dict: Tensors by name. It is a generator's if a name starts with "synthesis.", otherwise a
+            discriminator's.
+        **overrides: Settings that a state dictionary does not show. `clamp` bounds the activations of all
+            blocks (default: no bound). `mapping_lr_multiplier` is 0.01 by default. A discriminator also takes
+            `minibatch_group` (default 4; None is the whole batch). Other fields of the network's
+            configuration are allowed too.
 
     Returns:
         The network on the CPU, in evaluation mode and in the type of the weights.
 
     Raises:
-        ValueError: Names or shapes that are no StyleGAN2 network's, or an unknown override.
+        ValueError: The names or shapes do not belong to a StyleGAN2 network, or an override is unknown.
     """
     state = {name: torch.as_tensor(value) for name, value in state_dict.items()}
     is_generator = any(name.startswith("synthesis.") for name in state)
@@ -39,9 +41,10 @@ def from_official(state_dict: Mapping[str, Tensor], **overrides: Any) -> Generat
     try:
         arguments = settings(state)
     except (KeyError, ValueError, IndexError) as error:
+        found = "a tensor has too few dimensions" if isinstance(error, IndexError) else f"it lacks {error}"
         raise ValueError(
-            f"this is no state dictionary of an official StyleGAN2 {build.__name__.lower()}: {error} is "
-            f"missing among its {len(state)} names ({', '.join(list(state)[:3])}, …)"
+            f"this is no state dictionary of an official StyleGAN2 {build.__name__.lower()}: {found}. It has "
+            f"{len(state)} entries ({', '.join(list(state)[:3])}, …). Give that of a whole network."
         ) from error
 
     scalings: dict[str, Any] = {
@@ -109,7 +112,7 @@ def _discriminator(state: Mapping[str, Tensor]) -> dict[str, Any]:
 def _resolutions(state: Mapping[str, Tensor], pattern: str) -> list[int]:
     found = sorted({int(match[1]) for name in state if (match := re.match(pattern, name))})
     if not found or found != [4 * 2**i for i in range(len(found))]:
-        raise ValueError(f"a block for every power of two from 4 up (found {found})")
+        raise ValueError(f"a block for every resolution from 4 up (found {found})")
     return found
 
 

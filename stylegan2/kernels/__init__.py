@@ -1,7 +1,7 @@
-"""What makes the ops and layers fast. Importing this package registers it and compiles nothing.
+"""Fast implementations of the ops and layers. Importing this package registers them and compiles nothing.
 
-Each part replaces definitions of the same name (`stylegan2.ops.replaceable`) and is tested against them.
-`STYLEGAN2_KERNELS` (auto, require, off) says what becomes of the compiled ones: docs/kernels.md.
+Each of them replaces a definition of the same name (`stylegan2.ops.replaceable`) and is tested against it.
+The environment variable `STYLEGAN2_KERNELS` (auto, require, off) controls the compiled ones: docs/kernels.md.
 """
 
 from stylegan2.ops import definitions_only as off

@@ -1,8 +1,8 @@
-"""Builds and loads the kernels in `csrc`, on first use: seconds once, then from a cache folder.
+"""Builds the kernels in `csrc` on first use, and loads them. Later processes load them from a cache folder.
 
-`STYLEGAN2_KERNELS` says what happens when that is impossible: `auto` (the default) warns once and leaves the
-work to the PyTorch reference, `require` raises, `off` never tries. `STYLEGAN2_CACHE` moves the cache folder,
-by default `~/.cache/stylegan2`. See docs/kernels.md.
+The environment variable `STYLEGAN2_KERNELS` says what happens if this fails. `auto` (the default) warns once
+and uses the PyTorch reference, `require` raises an error, and `off` builds nothing. `STYLEGAN2_CACHE` sets
+the cache folder, which is `~/.cache/stylegan2` by default. See docs/kernels.md.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from . import allocation, self_check
 
 SOURCES = Path(__file__).parent / "csrc"
 LOCK_LIMIT = 600.0
-"""Seconds a process waits for another one that is building the same library."""
+"""How long a process waits for another one that is building the same library, in seconds."""
 
 _CPU_FLAGS = ["-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math"]
 _COMMON_FLAGS = ["-DTORCH_TARGET_VERSION=0x020a000000000000"]  # the stable ABI as of torch 2.10
@@ -42,12 +42,12 @@ _mutex = threading.Lock()
 
 
 class BuildError(RuntimeError):
-    """The kernels cannot be had: the message names the cause and the remedy."""
+    """The kernels cannot be built or loaded. The message names the cause and what to do."""
 
 
 @dataclass(frozen=True)
 class Build:
-    """One library: what it is made from, which decides where it lies."""
+    """What one library is built from. This determines its place in the cache folder."""
 
     device: str  # cpu or cuda
     sources: tuple[Path, ...]
@@ -63,14 +63,20 @@ class Build:
         return self.folder / f"stylegan2_{self.device}.so"
 
     def report(self) -> dict | None:
-        """What is known of the finished library (seconds, compiler, flags); None if it is not built."""
+        """Read how the library was built (seconds, compiler, flags). None if it is not built yet."""
         if not self.library.exists():
             return None
         return json.loads((self.folder / "report.json").read_text())
 
 
 def available(device: str) -> bool:
-    """Whether there are kernels for a device type ("cpu", "cuda"); the first call builds and loads them."""
+    """Return whether there are kernels for a device type ("cpu", "cuda"). The first call builds and loads them.
+
+    Raises:
+        BuildError: They cannot be built or loaded, and STYLEGAN2_KERNELS is "require".
+        WrongResultError: Their results are wrong, and STYLEGAN2_KERNELS is "require".
+        InputError: STYLEGAN2_KERNELS has an unknown value.
+    """
     if device not in _loaded:
         with _mutex:
             if device not in _loaded:
@@ -78,24 +84,24 @@ def available(device: str) -> bool:
     return _loaded[device]
 
 
-# What torch.compiler.assume_constant_result does, without importing the compiler: called while tracing, not
-# traced.
+# This does what torch.compiler.assume_constant_result does, without importing the compiler: while tracing,
+# the function is called rather than traced.
 available._dynamo_marked_constant = True
 
 
 def mode() -> str:
-    """auto, require or off, from STYLEGAN2_KERNELS."""
+    """Return "auto", "require" or "off" from the environment variable STYLEGAN2_KERNELS."""
     value = os.environ.get("STYLEGAN2_KERNELS", "auto") or "auto"
     if value not in ("auto", "require", "off"):
         raise InputError(
-            f"STYLEGAN2_KERNELS must be auto, require or off, not {value!r}. "
+            f"Expected STYLEGAN2_KERNELS to be auto, require or off, found {value!r}. "
             "Unset it to use the kernels where possible."
         )
     return value
 
 
 def cache_folder() -> Path:
-    """STYLEGAN2_CACHE, or `stylegan2` in the user's cache folder."""
+    """Return the folder STYLEGAN2_CACHE, by default `stylegan2` in the user's cache folder."""
     if folder := os.environ.get("STYLEGAN2_CACHE"):
         return Path(folder).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "stylegan2"
@@ -107,24 +113,32 @@ def _load(device: str) -> bool:
     try:
         what = plan(device)
         build(what)
-        if device == "cuda":  # no test of ours has seen this very GPU, driver and compiler
+        if device == "cuda":  # our tests did not run with this combination of GPU, driver and compiler
             self_check.check(device, what.folder)
     except (BuildError, self_check.WrongResultError) as error:
         if mode() == "require":
             raise
         warnings.warn(
-            f"Kernels for {device} are not in use, the slower PyTorch reference is: {error} "
-            "(STYLEGAN2_KERNELS=off silences this.)",
+            f"The slower PyTorch reference is used instead of the kernels for {device}: {error} "
+            "(STYLEGAN2_KERNELS=off turns this warning off.)",
             stacklevel=4,
         )
         return False
     if device == "cpu":
-        allocation.keep()
+        allocation.keep_freed_memory()
     return True
 
 
 def plan(device: str, architectures: tuple[str, ...] | None = None) -> Build:
-    """What to build for a device type. `architectures` ("9.0", ...): None means the GPUs here."""
+    """Determine what to build for a device type.
+
+    Args:
+        device: "cpu" or "cuda".
+        architectures: Compute capabilities ("9.0", ...). None means those of the GPUs of this machine.
+
+    Raises:
+        BuildError: There is no suitable compiler.
+    """
     compiler = os.environ.get("CXX", "c++")
     if shutil.which(compiler) is None:
         raise BuildError(
@@ -133,7 +147,7 @@ def plan(device: str, architectures: tuple[str, ...] | None = None) -> Build:
     if device == "cpu":
         sources = tuple(sorted(SOURCES.glob("*.cpp")))
         flags = tuple(_CPU_FLAGS)
-        host = [platform.machine(), _processor()]  # the library holds instructions of this very processor
+        host = [platform.machine(), _processor()]  # -march=native uses the instructions of this processor
     else:
         sources = tuple(sorted(SOURCES.glob("*.cu")))
         flags = ("-O3", "-DUSE_CUDA", *_architecture_flags(architectures))
@@ -148,8 +162,10 @@ def plan(device: str, architectures: tuple[str, ...] | None = None) -> Build:
 
 
 def build(what: Build) -> None:
-    """Load the library, after building it unless it lies in the cache. Raises BuildError."""
-    if not what.library.exists():  # first of all, so that a finished cache may be read-only
+    """Load the library, and build it before if it is not in the cache. Raises BuildError."""
+    if (
+        not what.library.exists()
+    ):  # this comes first, so that the cache folder of a built library may be read-only
         try:
             what.folder.parent.mkdir(parents=True, exist_ok=True)
             with _lock(what.folder.with_suffix(".lock")):
@@ -169,7 +185,7 @@ def build(what: Build) -> None:
 
 
 def _compile(what: Build) -> None:
-    """Compile in a folder apart and move it into place whole: a killed build leaves nothing in the way."""
+    """Compile and load in a temporary folder, and then rename it, so that a killed build does no harm."""
     for stale in what.folder.parent.glob(f".{what.folder.name}-*"):
         shutil.rmtree(stale, ignore_errors=True)
     folder = Path(tempfile.mkdtemp(prefix=f".{what.folder.name}-", dir=what.folder.parent))
@@ -178,9 +194,9 @@ def _compile(what: Build) -> None:
         flags = [*what.flags, *_COMMON_FLAGS]
         with _build_environment(what.device) as cpp_extension:
             if not cpp_extension.is_ninja_available():
-                raise BuildError("there is no ninja. Install it: pip install ninja.")
+                raise BuildError("there is no ninja. Install it with `pip install ninja`.")
             try:
-                cpp_extension.load(  # loads the library as well
+                cpp_extension.load(  # this also loads the library
                     f"stylegan2_{what.device}",
                     [str(source) for source in what.sources],
                     extra_cflags=flags if what.device == "cpu" else ["-O2"],
@@ -198,30 +214,30 @@ def _compile(what: Build) -> None:
         }
         if what.device == "cuda":
             report["cuda"] = str(_cuda_home())
-        (made,) = folder.glob("*.so")  # torch numbers the libraries a process builds
+        (made,) = folder.glob("*.so")  # PyTorch may add a number to the name
         made.rename(folder / what.library.name)
         (folder / "report.json").write_text(json.dumps(report, indent=1))
         os.rename(folder, what.folder)
     finally:
-        shutil.rmtree(folder, ignore_errors=True)  # gone already after success
+        shutil.rmtree(folder, ignore_errors=True)  # after success it has been renamed
 
 
 def _compiler_message(what: Build, output: str) -> str:
     lines = [line.strip() for line in output.splitlines() if re.search(r"\berror\b|fatal|not found", line)]
     return (
         f"compiling them failed: {(lines or [output.strip()])[0][:400]} "
-        f"Mend the compiler (CXX{', CUDA_HOME' if what.device == 'cuda' else ''}); "
+        f"Repair the compiler, or set CXX{' or CUDA_HOME' if what.device == 'cuda' else ''} to another one. "
         "`stylegan2 doctor` shows what was found."
     )
 
 
 @contextlib.contextmanager
 def _lock(path: Path) -> Iterator[None]:
-    """A lock the operating system frees when its owner dies, however that happens."""
+    """Hold a file lock, which the operating system releases when the process ends in any way."""
     try:
         import fcntl
     except ImportError as error:
-        raise BuildError("they are built on Linux and macOS only. Set STYLEGAN2_KERNELS=off.") from error
+        raise BuildError("they can be built only on Linux and macOS. Set STYLEGAN2_KERNELS=off.") from error
     deadline = time.monotonic() + LOCK_LIMIT
     with open(path, "w") as file:
         while True:
@@ -239,7 +255,7 @@ def _lock(path: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _build_environment(device: str) -> Iterator:
-    """torch.utils.cpp_extension, quiet, with the real CUDA folder and this environment's ninja."""
+    """Yield torch.utils.cpp_extension with the real CUDA folder, this environment's ninja and no log."""
     saved = {name: os.environ.get(name) for name in ("PATH", "CUDA_HOME")}
     logger = logging.getLogger("torch.utils.cpp_extension")
     level = logger.level
@@ -264,7 +280,7 @@ def _build_environment(device: str) -> Iterator:
 
 
 def _processor() -> str:
-    """The processor's instruction sets, on which -march=native depends."""
+    """Return the list of the processor's instruction sets, on which -march=native depends."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith(("flags", "Features")):
@@ -273,7 +289,7 @@ def _processor() -> str:
 
 
 def _cuda_home() -> Path:
-    """The CUDA toolkit's folder, also where the `nvcc` on the path is a link to the real one or a script."""
+    """Find the folder of the CUDA toolkit, even if the `nvcc` on the path is a link or a script."""
     if home := os.environ.get("CUDA_HOME") or os.environ.get("CUDA_PATH"):
         nvcc = Path(home) / "bin" / "nvcc"
     else:
@@ -289,16 +305,19 @@ def _cuda_home() -> Path:
 
 
 def _architecture_flags(architectures: tuple[str, ...] | None) -> list[str]:
-    """Code for exactly the GPUs there are; for a GPU newer than nvcc, its newest intermediate code."""
+    """Return the flags of nvcc for the given architectures, by default those of the GPUs of this machine.
+
+    A GPU that is newer than nvcc gets nvcc's newest intermediate code (PTX).
+    """
     nvcc = str(_cuda_home() / "bin" / "nvcc")
     if torch.version.cuda is None:
-        raise BuildError("this PyTorch was built without CUDA. Install one with CUDA.")
+        raise BuildError("this PyTorch was built without CUDA. Install a build with CUDA.")
     wanted = torch.version.cuda.split(".")[0]
     release = re.search(r"release (\d+)\.(\d+)", _run(nvcc, "--version"))
     if release and release[1] != wanted:  # minor versions are compatible
         raise BuildError(
-            f"nvcc is of CUDA {release[1]}.{release[2]}, PyTorch of CUDA {torch.version.cuda}. "
-            f"Install the CUDA toolkit {wanted}, or set CUDA_HOME to it."
+            f"nvcc is of CUDA {release[1]}.{release[2]}, but PyTorch of CUDA {torch.version.cuda}. "
+            f"Install the CUDA toolkit {wanted}, or set CUDA_HOME to its folder."
         )
     if architectures is None:
         capabilities = {torch.cuda.get_device_capability(i) for i in range(torch.cuda.device_count())}
@@ -311,7 +330,9 @@ def _architecture_flags(architectures: tuple[str, ...] | None) -> list[str]:
         elif number > known[-1]:
             flags.append(f"-gencode=arch=compute_{known[-1]},code=compute_{known[-1]}")
         else:
-            raise BuildError(f"this nvcc has no architecture {number / 10}. Install an older CUDA toolkit.")
+            raise BuildError(
+                f"this nvcc does not support the GPU architecture {number / 10}. Install an older CUDA toolkit."
+            )
     return flags
 
 

@@ -1,9 +1,11 @@
-"""Convolutions whose derivatives of any order are plain convolutions again.
+"""Convolutions whose derivatives of any order are ordinary convolutions and their first derivatives.
 
-PyTorch's own second derivative with respect to the weight, which R1 and the path length take, is a
-convolution with images for kernels, several times slower than what it stands for. With T(x, w, y) = Σ y ·
-conv(x, w), which is linear in each, a convolution and its two derivatives are the derivatives of T with
-respect to one of the three, and so are all of theirs.
+R1 and the path length penalty need second derivatives. PyTorch computes the one with respect to the weight as
+a convolution whose kernels are as large as images, which is several times slower than necessary.
+
+This module uses T(x, w, y) = Σ y · conv(x, w), which is linear in each of x, w and y. The convolution is the
+derivative of T with respect to y, and its two first derivatives are those with respect to x and w. Each of
+these three functions is linear in both of its arguments, and its derivatives are the other two functions.
 """
 
 from __future__ import annotations
@@ -41,13 +43,13 @@ class _Convolution:
     transposed: bool
 
     def y(self, x: Tensor, w: Tensor) -> Tensor:
-        """The convolution itself."""
+        """The convolution itself, which is the derivative of T with respect to y."""
         fits = x.ndim == 4 and x.shape[1] == w.shape[not self.transposed] and x.dtype == w.dtype
-        if fits:  # else PyTorch says what is wrong
+        if fits:  # otherwise PyTorch raises the error
             size = self._size(x.shape, w.shape)
-            if self._by_winograd(w.shape, x, size):
-                way = winograd.grad_input if self.transposed else winograd.conv2d
-                return way(x, w, self.stride, self.padding[0], size)
+            if self._use_winograd(w.shape, x, size):
+                function = winograd.grad_input if self.transposed else winograd.conv2d
+                return function(x, w, self.stride, self.padding[0], size)
         return self.by_pytorch(x, w)
 
     def by_pytorch(self, x: Tensor, w: Tensor) -> Tensor:
@@ -56,21 +58,21 @@ class _Convolution:
         return F.conv2d(x, w, stride=self.stride, padding=self.padding, groups=self.groups)
 
     def x(self, w: Tensor, y: Tensor, size: torch.Size) -> Tensor:
-        """Derivative with respect to x, of this size."""
-        if self._by_winograd(w.shape, y, y.shape):
-            way = winograd.conv2d if self.transposed else winograd.grad_input
-            return way(y, w, self.stride, self.padding[0], size)
+        """The derivative of T with respect to x, with this size."""
+        if self._use_winograd(w.shape, y, y.shape):
+            function = winograd.conv2d if self.transposed else winograd.grad_input
+            return function(y, w, self.stride, self.padding[0], size)
         return self._backward(y, _empty(y, size), w, (True, False, False))[0]
 
     def w(self, x: Tensor, y: Tensor, size: torch.Size) -> Tensor:
-        """Derivative with respect to w, of this size."""
-        if self._by_winograd(size, x, y.shape):
+        """The derivative of T with respect to w, with this size."""
+        if self._use_winograd(size, x, y.shape):
             large, small = (y, x) if self.transposed else (x, y)
             return winograd.grad_weight(large, small, self.stride, self.padding[0])
         return self._backward(y, x, _empty(x, size), (False, True, False))[1]
 
     def _size(self, x: torch.Size, w: torch.Size) -> tuple[int, ...]:
-        """Shape of the result, if the groups are one."""
+        """The shape of the result. It holds for one group."""
         if self.transposed:
             return x[0], w[1], *((n - 1) * self.stride + k for n, k in zip(x[2:], w[2:]))
         return (
@@ -79,14 +81,14 @@ class _Convolution:
             *((n + 2 * p - k) // self.stride + 1 for n, p, k in zip(x[2:], self.padding, w[2:])),
         )
 
-    def _by_winograd(self, kernel: torch.Size, like: Tensor, out: Sequence[int]) -> bool:
-        """Whether to go Winograd's way, for features of this type and results of this shape."""
+    def _use_winograd(self, kernel: torch.Size, like: Tensor, out: Sequence[int]) -> bool:
+        """Whether to use Winograd's algorithm for features of the type of `like` and results of shape `out`."""
         padding, strides = self.padding[0], (2,) if self.transposed else (1, 2)
         plain = self.groups == 1 and self.stride in strides and self.padding == (padding, padding)
         if not plain or kernel[2:] != (3, 3) or (self.stride == 2 and padding):
             return False
         height, width = (n // self.stride if self.transposed else n for n in out[2:])
-        return winograd.pays(self.stride, kernel, like, out[0], height, width)
+        return winograd.is_faster(self.stride, kernel, like, out[0], height, width)
 
     def _backward(
         self, y: Tensor, x: Tensor, w: Tensor, wanted: tuple[bool, bool, bool]
@@ -98,17 +100,17 @@ class _Convolution:
 
 
 def _empty(like: Tensor, size: torch.Size) -> Tensor:
-    """Stands for a tensor whose values a derivative does not read, in the memory format it is to have."""
+    """Make a placeholder for a tensor of which a derivative reads only the shape and the memory format."""
     form = torch.channels_last if is_channels_last(like) else torch.contiguous_format
     return torch.empty(size, dtype=like.dtype, device=like.device, memory_format=form)
 
 
 _OTHERS = {"y": "xw", "x": "wy", "w": "xy"}
-"""What each derivative of T takes, in order."""
+"""For each derivative of T, by its variable: the names of its arguments, in order."""
 
 
 class _Derivative(torch.autograd.Function):
-    """T's derivative with respect to one of x, w and y; the other two are its inputs."""
+    """The derivative of T with respect to one of x, w and y, as a function of the other two."""
 
     @staticmethod
     def forward(ctx, conv: _Convolution, by: str, size: tuple[torch.Size, ...], *others: Tensor) -> Tensor:
@@ -130,7 +132,7 @@ class _Derivative(torch.autograd.Function):
 def _apply(conv: _Convolution, x: Tensor, weight: Tensor) -> Tensor:
     if _is_transformed(x) or _is_transformed(weight):
         return conv.by_pytorch(x, weight)
-    if x.ndim == 4 and conv.groups == 1:  # the faster order on CPUs, and on GPUs in low precision
+    if x.ndim == 4 and conv.groups == 1:  # channels last is faster on CPUs, and on GPUs in low precision
         x = x.contiguous(memory_format=torch.channels_last)
     own = torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad)
     own = own and not torch.compiler.is_compiling() and not torch.is_autocast_enabled(x.device.type)
@@ -140,7 +142,7 @@ def _apply(conv: _Convolution, x: Tensor, weight: Tensor) -> Tensor:
 
 
 def _is_transformed(x: Tensor) -> bool:
-    """Within a transform of `torch.func`, or with a tangent of forward-mode differentiation."""
+    """Whether x is inside a transform of `torch.func`, or has a tangent of forward-mode differentiation."""
     if torch.compiler.is_compiling():
         return False
     return torch._C._functorch.is_functorch_wrapped_tensor(x) or forward_ad.unpack_dual(x).tangent is not None

@@ -1,4 +1,4 @@
-"""Which calls of the ops go to the compiled kernels: those they know, on a device they were built for."""
+"""Chooses between the compiled kernels and the PyTorch reference, for each call of an op."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from stylegan2.ops.upfirdn2d import check_upfirdn2d
 
 from . import build, library
 
-_BUILT_IN = dict(ops.activations)  # a user's own activation, under whatever name, is none of the kernels'
+_BUILT_IN = dict(ops.activations)  # the kernels do not know a user's own activation, even under the same name
 
-# PyTorch's vectorized exponentials beat the compiler's: the kernel takes 2.5 (tanh), 1.7 (elu, selu) and 3
-# times (softplus) as long at 128 × 256², float32, on two Zen 4 cores.
+# PyTorch's vectorized exponentials are faster than those of the compiler. For 128 channels of 256² in float32
+# on two Zen 4 cores, the kernel takes 2.5 times (tanh), 1.7 times (elu, selu) and 3 times (softplus) as long.
 _FASTER_IN_PYTORCH = {"cpu": ("tanh", "elu", "selu", "softplus")}
 
 
 def usable(x: Tensor, *others: Tensor | None) -> bool:
-    """Whether the kernels take these tensors; asking builds them if it must."""
+    """Return whether the kernels can process these tensors. This builds the kernels if necessary."""
     if x.dtype not in library.DTYPES or x.layout != torch.strided:
         return False
     for other in others:
@@ -41,7 +41,7 @@ def upfirdn2d(
 ) -> Tensor:
     """`stylegan2.ops.upfirdn2d`."""
     up, down, padding = check_upfirdn2d(x, filter, up, down, padding)
-    # No kernel gives the derivative with respect to the filter.
+    # The kernels do not compute the derivative with respect to the filter.
     fixed = filter is None or not (filter.requires_grad and torch.is_grad_enabled())
     if fixed and usable(x, filter):
         return library.upfirdn2d(x, filter, up, down, padding, flip_filter, gain)
@@ -60,40 +60,44 @@ def bias_act(
     noise: Tensor | None = None,
     inplace: bool = False,
 ) -> Tensor:
-    """`stylegan2.ops.bias_act`, and with scale and noise: clamp(gain · act(scale · x + noise + b), ±clamp).
+    """`stylegan2.ops.bias_act` with scale and noise: y = clamp(gain · act(scale · x + noise + b), ±clamp).
 
-    Scale and noise are what a synthesis layer does between its convolution and its activation: in the same
-    pass they cost no memory traffic of their own.
+    A synthesis layer demodulates with the scale and adds the noise between its convolution and its
+    activation. One pass over memory does all of it.
 
     Args:
         x: Tensor of any shape.
-        b: As `stylegan2.ops.bias_act` takes it, as the next five.
-        act: A name.
-        alpha: Slope.
-        gain: Factor.
-        clamp: Bound.
-        dim: The dimension of x that b runs along.
-        scale: A factor for each sample and channel, (N, C), for x (N, C, H, W).
+        b: Bias, as in `stylegan2.ops.bias_act`. So are the next five arguments.
+        act: Name of the activation.
+        alpha: Slope of the activation for negative values.
+        gain: Factor on the activation's result.
+        clamp: Bound on the absolute value of the result.
+        dim: The dimension of x that b belongs to.
+        scale: Factor for each sample and channel, (N, C), for x (N, C, H, W).
         noise: (H, W), (1, 1, H, W) or (N, 1, H, W), for x (N, C, H, W).
-        inplace: x is not needed afterwards: where no gradient is wanted, the result may take its memory.
+        inplace: Whether the result may overwrite x. This happens only where no gradient is needed.
+
+    Returns:
+        A tensor with the shape and type of x.
 
     Raises:
-        ValueError: As `stylegan2.ops.bias_act`, or a scale or noise that does not fit.
+        ValueError: `stylegan2.ops.bias_act` raises it, or the shape of scale or noise does not fit.
     """
     alpha, gain = check_bias_act(x, b, act, alpha, gain, clamp, dim)
     if scale is not None and (x.ndim != 4 or scale.shape != x.shape[:2]):
         raise ValueError(
-            f"expected a scale (N, C) for x (N, C, H, W), got {tuple(scale.shape)} for {tuple(x.shape)}"
+            f"expected a scale (N, C) for x (N, C, H, W), got shape {tuple(scale.shape)} for x "
+            f"{tuple(x.shape)}"
         )
     if noise is not None and (
         x.ndim != 4 or noise.shape not in (x.shape[2:], (x.shape[0], 1, *x.shape[2:]), (1, 1, *x.shape[2:]))
     ):
         raise ValueError(
             f"expected noise (H, W), (1, 1, H, W) or (N, 1, H, W) for x (N, C, H, W), "
-            f"got {tuple(noise.shape)} for {tuple(x.shape)}"
+            f"got shape {tuple(noise.shape)} for x {tuple(x.shape)}"
         )
-    # The kernels know scale and noise together with a bias along the channels only.
-    known = _knows(act, x) and ((scale is None and noise is None) or b is None or dim % x.ndim == 1)
+    # The kernels support scale and noise only if there is no bias or the bias belongs to the channels.
+    known = _has_kernel(act, x) and ((scale is None and noise is None) or b is None or dim % x.ndim == 1)
     if known and usable(x, b, scale, noise):
         return library.bias_act(x, b, act, alpha, gain, clamp, dim, scale, noise, inplace)
     if scale is not None:
@@ -103,7 +107,7 @@ def bias_act(
     return ops.bias_act.__wrapped__(x, b, act, alpha, gain, clamp, dim)
 
 
-def _knows(act: str, x: Tensor) -> bool:
+def _has_kernel(act: str, x: Tensor) -> bool:
     if act not in library.ACTS or ops.activations[act] is not _BUILT_IN[act]:
         return False
     return act not in _FASTER_IN_PYTORCH.get(x.device.type, ())

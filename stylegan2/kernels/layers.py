@@ -1,7 +1,8 @@
-"""What the networks' layers compute, in fewer passes over memory: equal to their definitions up to rounding.
+"""Faster implementations of the networks' layers. They equal their definitions up to rounding.
 
-Nothing here is compiled, and everything works on any device. Single samples modulate the kernel where that is
-less work, what depends on weights alone can be cached (`fixed_weights`), and float16 stays in range.
+They need no compiler and work on any device. They make fewer passes over memory. For a single sample, they
+modulate the kernel instead of the features if that is less work. They can cache what depends on weights alone
+(`fixed_weights`), and they keep float16 in range.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from .weight_cache import cached
 
 
 def equalized(weight: Tensor, gain: float) -> Tensor:
-    """`stylegan2.networks.layers.equalized`: the product is cached while weights are fixed."""
+    """`stylegan2.networks.layers.equalized`. The product is cached within `fixed_weights`."""
     return weight if gain == 1 else cached(torch.mul, weight, gain)
 
 
@@ -45,12 +46,12 @@ def modulated_conv2d(
     scale = None
     if demodulate:
         if x.dtype == torch.float16:
-            # Demodulation cancels any factor on weights or styles, so take the one that keeps float16 in
-            # range.
+            # Demodulation cancels any factor on weights or styles. These factors keep float16 in range.
             weight = cached(_normalized, weight)
             styles = styles / styles.abs().amax(dim=1, keepdim=True)
         scale = torch.rsqrt(styles.square() @ cached(_power, weight) + 1e-8)
-    if len(x) == 1 and 4 * weight.numel() < x.numel():  # a single sample: the kernel, if that is less work
+    # Modulating the kernel of a single sample is less work if the kernel is much smaller than the features.
+    if len(x) == 1 and 4 * weight.numel() < x.numel():
         weight = weight * styles[0, :, None, None]
     else:
         x = x * styles.to(x.dtype)[:, :, None, None]
@@ -62,19 +63,19 @@ def modulated_conv2d(
 
 
 def _normalized(weight: Tensor) -> Tensor:
-    """With the largest entry of each (I, k, k) kernel 1/√(I·k²)."""
+    """Scale each (I, k, k) kernel so that its largest absolute value is 1/√(I·k²)."""
     return weight / (weight.abs().amax(dim=(1, 2, 3), keepdim=True) * weight[0].numel() ** 0.5)
 
 
 def _power(weight: Tensor) -> Tensor:
-    """Σ weight² over a kernel's pixels, (I, O), summed in the order of memory: 30 times as fast."""
+    """Sum weight² over a kernel's pixels, (O, I, k, k) -> (I, O). In memory order it is 30 times as fast."""
     if weight.stride(0) < weight.stride(1):
         return weight.transpose(0, 1).square().sum(dim=(2, 3))
     return weight.square().sum(dim=(2, 3)).t()
 
 
 def choose_memory_order(network: nn.Module) -> None:
-    """Put the kernels of convolutions into the order in memory that each is read and gets its gradient in."""
+    """Store convolution kernels in the memory order in which they are read and get their gradients."""
     for layer in network.modules():
         weight = getattr(layer, "weight", None)
         if isinstance(weight, nn.Parameter) and weight.ndim == 4:

@@ -1,6 +1,8 @@
-"""The kernels as PyTorch sees them: schemas, output shapes for the compiler, derivatives. `csrc` computes.
+"""The PyTorch operators of the kernels: their schemas, output shapes for the compiler, and derivatives.
 
-A library built by `build` adds its kernels for the CPU or for CUDA to these definitions when it is loaded.
+The code in `csrc` does the computation. When a library that `build` made is loaded, it adds its kernels for
+the CPU or for CUDA to these operators. `cot` is the gradient with respect to an operator's result
+(cotangent).
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from torch import Tensor
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 ACTS = ("linear", "relu", "lrelu", "tanh", "sigmoid", "elu", "selu", "softplus", "swish")
-"""In the order of `enum class Act`."""
+"""Names of the activations, in the order of `enum class Act` in csrc/arithmetic.h."""
 PIECEWISE_LINEAR = ACTS[:3]
 
 _library = torch.library.Library("stylegan2", "DEF")
@@ -26,13 +28,13 @@ _library.define(
     "bias_act_(Tensor(a!) x, Tensor? b, Tensor? scale, Tensor? noise, int act, float alpha, float gain, "
     "float clamp, int dim) -> ()"
 )
-# cot · first (order 1) or second (order 2) derivative of bias_act with respect to its inner value scale · x +
-# noise + b.
+# Computes cot times the first (order 1) or second (order 2) derivative of bias_act with respect to its inner
+# value scale · x + noise + b. If `from_output`, x is the result of bias_act instead of its input.
 _library.define(
     "bias_act_grad(Tensor cot, Tensor x, Tensor? b, Tensor? scale, Tensor? noise, int act, float alpha, "
     "float gain, float clamp, int dim, int order, bool from_output) -> Tensor"
 )
-# All first derivatives of a piecewise linear bias_act at once.
+# Computes all first derivatives of a bias_act with a piecewise linear activation in one pass.
 _library.define(
     "bias_act_backward(Tensor cot, Tensor x, Tensor? b, Tensor? scale, Tensor? noise, int act, float alpha, "
     "float gain, float clamp, bool from_output, Tensor(a!) grad_x, Tensor(b!)? grad_b, "
@@ -52,7 +54,7 @@ def upfirdn2d(
     flip_filter: bool,
     gain: float,
 ) -> Tensor:
-    """`stylegan2.ops.upfirdn2d` by kernel, arguments checked and complete."""
+    """Compute `stylegan2.ops.upfirdn2d` with a kernel. The arguments have been checked and completed."""
     return _upfirdn2d(x, filter, *up, *down, *padding, flip_filter, gain)
 
 
@@ -68,7 +70,7 @@ def bias_act(
     noise: Tensor | None = None,
     inplace: bool = False,
 ) -> Tensor:
-    """`dispatch.bias_act` by kernel; in x itself if allowed, on the CPU and without a graph."""
+    """Compute `dispatch.bias_act` with a kernel, which can overwrite x on the CPU and without gradients."""
     dim = dim % x.ndim if b is not None else min(1, x.ndim - 1) if x.ndim else 0
     args = b, scale, noise, ACTS.index(act), alpha, gain, -1.0 if clamp is None else clamp, dim
     inplace = inplace and x.device.type == "cpu" and not torch.is_grad_enabled()
@@ -121,7 +123,7 @@ def _upfirdn2d_setup(ctx, inputs, output):
 
 
 def _upfirdn2d_backward(ctx, cot):
-    """The same op with up and down exchanged and the filter reversed."""
+    """Apply the same op with up and down exchanged and the filter reversed."""
     upx, upy, downx, downy, x0, _, y0, _, flip, gain = ctx.settings
     (filter,) = ctx.saved_tensors
     fw, fh = (1, 1) if filter is None else (filter.shape[-1], filter.shape[0])
@@ -137,8 +139,8 @@ torch.library.register_autograd("stylegan2::upfirdn2d", _upfirdn2d_backward, set
 def _bias_act_setup(ctx, inputs, output):
     x, b, scale, noise, act, alpha, gain, clamp, dim = inputs
     ctx.settings = act, alpha, gain, clamp, dim
-    # A piecewise linear activation's slope shows in its result, which the next layer keeps anyway: x can go.
-    # Only the derivative with respect to the scale needs x itself.
+    # The slope of a piecewise linear activation can be read off its result. The next layer keeps the result
+    # anyway, so x need not be kept. Only the derivative with respect to the scale needs x itself.
     ctx.from_output = ACTS[act] in PIECEWISE_LINEAR and gain > 0 and alpha >= 0
     ctx.from_output = ctx.from_output and not ctx.needs_input_grad[2]
     ctx.save_for_backward(output if ctx.from_output else x, b, scale, noise)
@@ -146,17 +148,17 @@ def _bias_act_setup(ctx, inputs, output):
 
 def _bias_act_backward(ctx, cot):
     x, b, scale, noise = ctx.saved_tensors
-    if any(ctx.needs_input_grad[1:4]) and _in_one_pass(cot, x, b, scale, noise, *ctx.settings):
+    if any(ctx.needs_input_grad[1:4]) and _can_run_in_one_pass(cot, x, b, scale, noise, *ctx.settings):
         return *_backward_in_one_pass(ctx, cot, x, b, scale, noise), *[None] * 5
     inner = _bias_act_grad(cot, x, b, scale, noise, *ctx.settings, 1, ctx.from_output)
-    return *_spread(inner, x, b, scale, noise, ctx.settings[-1], ctx.needs_input_grad), *[None] * 5
+    return *_input_gradients(inner, x, b, scale, noise, ctx.settings[-1], ctx.needs_input_grad), *[None] * 5
 
 
 torch.library.register_autograd("stylegan2::bias_act", _bias_act_backward, setup_context=_bias_act_setup)
 
 
-def _in_one_pass(cot, x, b, scale, noise, act, alpha, gain, clamp, dim):
-    """Whether one pass may give all derivatives: none of them is to be differentiated again."""
+def _can_run_in_one_pass(cot, x, b, scale, noise, act, alpha, gain, clamp, dim):
+    """Whether one pass can compute all derivatives. It cannot if they are to be differentiated again."""
     if torch.is_grad_enabled() or torch.compiler.is_compiling() or x.device.type != "cpu":
         return False
     if torch._C._functorch.is_batchedtensor(cot) or torch._C._functorch.is_legacy_batchedtensor(cot):
@@ -174,17 +176,16 @@ def _backward_in_one_pass(ctx, cot, x, b, scale, noise):
     torch.ops.stylegan2.bias_act_backward(
         cot, x, b, scale, noise, *ctx.settings[:-1], ctx.from_output, *grads, total
     )
-    return *grads, None if total is None else _like_noise(total, noise)
+    return *grads, None if total is None else _sum_to_noise_shape(total, noise)
 
 
-def _like_noise(total, noise):
+def _sum_to_noise_shape(total, noise):
     shared = noise.ndim == 2 or noise.shape[0] != total.shape[0]
     return (total.sum(0) if shared else total).reshape(noise.shape)
 
 
-def _spread(inner, x, b, scale, noise, dim, needed):
-    """From the derivative with respect to scale · x + noise + b to those with respect to x, b, scale,
-    noise."""
+def _input_gradients(inner, x, b, scale, noise, dim, needed):
+    """Compute the gradients of x, b, scale and noise from that of the inner value scale · x + noise + b."""
     grads = [None] * 4
     if needed[0]:
         grads[0] = inner if scale is None else inner * scale.to(inner.dtype)[:, :, None, None]
@@ -193,7 +194,7 @@ def _spread(inner, x, b, scale, noise, dim, needed):
     if needed[2]:
         grads[2] = (inner * x).sum([2, 3], dtype=scale.dtype)
     if needed[3]:
-        grads[3] = _like_noise(inner.sum(1, keepdim=True, dtype=noise.dtype), noise)
+        grads[3] = _sum_to_noise_shape(inner.sum(1, keepdim=True, dtype=noise.dtype), noise)
     return grads
 
 
@@ -209,17 +210,18 @@ def _bias_act_grad_backward(ctx, v):
     if needed[0]:
         first = _bias_act_grad(v, x, b, scale, noise, *ctx.settings, ctx.order, ctx.from_output)
     if ctx.from_output or ACTS[ctx.settings[0]] in PIECEWISE_LINEAR:
-        # No curvature. Parameters still get zeros, so that no optimizer skips them; x is spared its own.
+        # The second derivative is zero. Parameters get zero gradients, so that no optimizer skips them. A
+        # zero gradient for x would only cost time.
         zeros = [torch.zeros_like(t) if need else None for t, need in zip((b, scale, noise), needed[2:5])]
         return first, None, *zeros, *[None] * 7
     if ctx.order == 2:
         if any(needed[1:5]):
             raise RuntimeError(
-                "third derivatives of bias_act exist only without kernels: run with STYLEGAN2_KERNELS=off"
+                "The kernels do not support third derivatives of bias_act. Set STYLEGAN2_KERNELS=off."
             )
         return first, *[None] * 11
     inner = _bias_act_grad(v * cot, x, b, scale, noise, *ctx.settings, 2, False)
-    return first, *_spread(inner, x, b, scale, noise, ctx.settings[-1], needed[1:5]), *[None] * 7
+    return first, *_input_gradients(inner, x, b, scale, noise, ctx.settings[-1], needed[1:5]), *[None] * 7
 
 
 torch.library.register_autograd(

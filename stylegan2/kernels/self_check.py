@@ -1,6 +1,6 @@
-"""Compiled kernels compare themselves with the definitions at their first use on a device.
+"""A comparison of the compiled kernels with their definitions, at the first use on a device.
 
-It takes milliseconds. What was found is remembered beside the build, for each GPU and driver.
+It takes milliseconds. A file next to the library records for which GPUs and drivers the check has passed.
 """
 
 from __future__ import annotations
@@ -20,19 +20,20 @@ from stylegan2.files import write_text
 from . import library
 
 TOLERANCE = {torch.float32: 1e-5, torch.float16: 2e-2}
-"""Largest relative difference in the 2-norm; rounding puts single values on the other side of a kink."""
+"""Largest relative difference in the 2-norm. A norm of the whole tensor tolerates single large differences,
+where rounding changes which piece of a piecewise linear activation applies."""
 
 
 class WrongResultError(RuntimeError):
-    """A kernel fails or computes something else than its definition: the message says what to send us."""
+    """A kernel fails, or its result differs from its definition. The message says what to report to us."""
 
 
 def check(device: str, folder: Path) -> None:
-    """Compare every kind of kernel with its definition on every device of a type, unless it was done before.
+    """Compare the kernels with their definitions on every device of a type, unless this was done before.
 
     Args:
         device: "cpu" or "cuda".
-        folder: Of the build; it gets checked.json, if it can be written.
+        folder: Folder of the library. The record checked.json is written to it if possible.
 
     Raises:
         WrongResultError: A kernel does not launch, or its results are wrong.
@@ -48,12 +49,12 @@ def check(device: str, folder: Path) -> None:
         if name not in done:
             _check_device(torch.device(device, i) if device == "cuda" else torch.device(device), name)
     if not done.issuperset(names):
-        with contextlib.suppress(OSError):  # a read-only cache: checked again next time
+        with contextlib.suppress(OSError):  # if the cache is read-only, the next process checks again
             write_text(record, json.dumps(sorted(done.union(names))))
 
 
 def _name(device: str, index: int) -> str:
-    """The hardware and driver that a result holds for."""
+    """The name of the hardware and driver for which a check is valid."""
     if device != "cuda":
         return platform.processor() or "cpu"
     major, minor = torch.cuda.get_device_capability(index)
@@ -85,7 +86,7 @@ Case = tuple[str, Callable[..., Tensor], Callable[..., Tensor], tuple[Tensor, ..
 
 
 def _cases(device: torch.device, dtype: torch.dtype) -> Iterator[Case]:
-    """(what it is, kernel, definition, leaves) for each kind, in both memory orders."""
+    """Yield (name, kernel, definition, inputs) for each kind of kernel, in both memory formats."""
     random = torch.Generator().manual_seed(0)
 
     def draw(*shape: int) -> Tensor:

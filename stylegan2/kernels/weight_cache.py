@@ -1,4 +1,4 @@
-"""What depends on weights alone, computed a single time while the weights do not change."""
+"""A cache for results that depend on weights alone, for use while the weights do not change."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ _current: fixed_weights | None = None
 
 
 class fixed_weights:  # noqa: N801 (as torch.no_grad)
-    """`with fixed_weights():` keeps what forward passes without gradients derive from weights alone.
+    """Context manager within which forward passes without gradients cache what depends on weights alone.
 
-    Scaled weights, demodulation's sums and kernels in another type: at low resolutions they cost as much as
-    the features. A weight changed within the block by an in-place operation is noticed. One changed behind
-    PyTorch's back is not: through `.data`, as `Module.to` does. A block entered again still has what it had.
+    These are scaled weights, the sums of demodulation, and kernels in another type. At low resolutions, they
+    take as long to compute as the features. If an in-place operation changes a weight within the block, the
+    cached results are computed again. A change through `.data`, such as `Module.to` makes, is not noticed. If
+    a context manager is entered again, its cache is still valid.
     """
 
     def __init__(self) -> None:
         self.kept: dict[tuple, tuple[Tensor, int, Tensor]] = {}
-        self.derived: set[int] = set()  # ids of results, from which more may be derived
+        self.derived: set[int] = set()  # ids of the cached results, since results of these can be cached too
         self._outer: list[fixed_weights | None] = []
 
     def __enter__(self) -> fixed_weights:
@@ -35,13 +36,13 @@ class fixed_weights:  # noqa: N801 (as torch.no_grad)
 
 
 def cached(function: Callable[..., Tensor], weight: Tensor, *settings: object) -> Tensor:
-    """function(weight, *settings); from the cache if the weights are fixed and no gradient is wanted."""
+    """Return function(weight, *settings), from the cache if weights are fixed and no gradient is needed."""
     if _current is None or torch.is_grad_enabled() or weight.is_inference():
         return function(weight, *settings)
     if not isinstance(weight, nn.Parameter) and id(weight) not in _current.derived:
         return function(weight, *settings)
     kept, key = _current.kept, (function, id(weight), *settings)
     if key not in kept or kept[key][1] != weight._version:
-        kept[key] = weight, weight._version, function(weight, *settings)  # the weight keeps its id taken
+        kept[key] = weight, weight._version, function(weight, *settings)  # the reference keeps the id unique
         _current.derived.add(id(kept[key][2]))
     return kept[key][2]

@@ -1,8 +1,8 @@
-"""Numbers that say how good generated images are, each chosen by its name. A metric never sees a network.
+"""Metrics of the quality of generated images, each chosen by its name.
 
-A metric is a class registered in `metrics` under a name. It is built once from real images, and is then
-called with generated images as often as wanted. `stylegan2.training.evaluation` measures metrics during
-training, and `stylegan2 ablate` compares runs by one of them.
+A metric is a class that is registered in `metrics` under a name. It is built once from real images, and is then
+called with generated images any number of times. It has no access to the networks.
+`stylegan2.training.evaluation` measures metrics during training, and `stylegan2 ablate` compares runs by one.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ if TYPE_CHECKING:
 
 
 class Metric(Protocol):
-    """A metric that has seen the real images.
+    """A metric that has been built from the real images.
 
-    `ablate` needs one that is positive, and lower for better images.
+    `stylegan2 ablate` needs a metric that is positive, and lower for better images.
     """
 
     def __call__(self, images: Iterable[Tensor]) -> float:
-        """The value for generated images: batches of uint8 (N, C, H, W), 0..255, on the CPU."""
+        """The value for generated images, given as batches of uint8 (N, C, H, W) on the CPU."""
 
 
 metrics: Registry[Callable[[Iterable[Tensor]], Metric]] = Registry("metric", __name__)
-"""Name to a callable that builds the metric from batches of real images, uint8 (N, C, H, W) on the CPU."""
+"""Registered metrics by name: callables that build one from batches of real images, uint8 (N, C, H, W), CPU."""
 
 
 def batches(sample: Callable[[int], Tensor], n: int, batch: int = 64) -> Iterator[Tensor]:
-    """n images as a metric takes them, in batches.
+    """n images in batches, as a metric expects them.
 
     Args:
-        sample: Draws images: a number k to uint8 (k, C, H, W).
+        sample: Function of a number k that returns k images, uint8 (k, C, H, W).
         n: Number of images in all.
-        batch: Images drawn at once; the last batch may be smaller.
+        batch: Images per batch. The last batch may be smaller.
     """
     for start in range(0, n, batch):
         yield sample(min(batch, n - start))

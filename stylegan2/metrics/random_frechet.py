@@ -1,9 +1,8 @@
 """Fréchet distance on features of a small random network. It is not FID.
 
-The distance is FID's (Heusel et al. 2017, arXiv 1706.08500): ‖μ₁ - μ₂‖² + tr(Σ₁ + Σ₂ - 2·(Σ₁Σ₂)^½) between
-normal distributions fitted to features of two sets of images. FID's features come from a classifier. These
-come from fixed random convolutions, so a value cannot be compared with any FID, and only with others on the
-same data.
+The formula is that of FID (Heusel et al. 2017, arXiv 1706.08500): ‖μ₁ - μ₂‖² + tr(Σ₁ + Σ₂ - 2·(Σ₁Σ₂)^½) between
+normal distributions fitted to features of two sets of images. FID uses features of a classifier. This metric uses
+fixed random convolutions. Its values can be compared with each other on the same data, and not with any FID.
 """
 
 from __future__ import annotations
@@ -32,9 +31,10 @@ class Normal:
 
 
 def frechet_distance(a: Normal, b: Normal) -> float:
-    """‖μ₁ - μ₂‖² + tr(Σ₁ + Σ₂ - 2·(Σ₁Σ₂)^½), 0 or more.
+    """The Fréchet distance ‖μ₁ - μ₂‖² + tr(Σ₁ + Σ₂ - 2·(Σ₁Σ₂)^½), which is 0 or more.
 
-    The trace of the root comes from the eigenvalues of the symmetric Σ₁^½·Σ₂·Σ₁^½, which has those of Σ₁Σ₂.
+    The trace of the root is the sum of the roots of the eigenvalues of the symmetric matrix Σ₁^½·Σ₂·Σ₁^½, which
+    has the same eigenvalues as Σ₁Σ₂.
     """
     values, vectors = torch.linalg.eigh(a.covariance)
     root = vectors * values.clamp_min(0).sqrt() @ vectors.T
@@ -47,11 +47,14 @@ def frechet_distance(a: Normal, b: Normal) -> float:
 class RandomFrechet:
     """Fréchet distance on standardized features of a fixed random convolutional network (not FID).
 
-    The distance falls as more images are generated, so only values over equally many images can be compared.
+    The distance falls as more images are generated, so only values over the same number of images can be compared.
 
     Args:
         reals: Batches of real images, uint8 (N, C, H, W), two images or more in all.
-        features: What to compare by. None: `RandomFeatures`.
+        features: The features to compare. None: `RandomFeatures`.
+
+    Raises:
+        ValueError: There are fewer than two real images.
     """
 
     def __init__(self, reals: Iterable[Tensor], features: Features | None = None):
@@ -59,5 +62,5 @@ class RandomFrechet:
         self.reals = Normal.fit(self.features.reals)
 
     def __call__(self, images: Iterable[Tensor]) -> float:
-        """images: batches, uint8 (N, C, H, W), two images or more in all."""
+        """The distance of generated images, given as batches of uint8 (N, C, H, W), two images or more in all."""
         return frechet_distance(self.reals, Normal.fit(self.features(images)))

@@ -1,1 +1,1 @@
-"""The two networks, read bottom-up: scalings, layers, mapping, generator, discriminator."""
+"""The two networks. Read the modules in this order: scalings, layers, mapping, generator, discriminator."""

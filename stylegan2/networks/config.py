@@ -1,4 +1,8 @@
-"""What a generator and a discriminator are built from: signature, help text and checkpoint entry at once."""
+"""The configurations of generator and discriminator.
+
+Their fields are at the same time the arguments of the networks, options with their help texts, and entries of
+checkpoints.
+"""
 
 from __future__ import annotations
 
@@ -21,64 +25,66 @@ C = TypeVar("C", bound="NetworkConfig")
 
 @dataclass(frozen=True)
 class Block:
-    """The plan of one resolution."""
+    """The settings of the block of one resolution."""
 
     resolution: int
-    """Height and width of its larger side, the block's output in G and its input in D."""
+    """Height and width of the block's output in G, and of its input in D."""
 
     channels: int
     """Feature maps at this resolution."""
 
     dtype: torch.dtype | None
-    """Type that it computes in. None: the parameters' own."""
+    """Type of its computations. None is the type of the parameters."""
 
     clamp: float | None
-    """Bound on its activations. None: no bound."""
+    """Bound on the absolute values of its activations. None sets no bound."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkConfig:
-    """What both networks have.
+    """The configuration that both networks share.
 
     Raises:
-        ValueError: A resolution, architecture or number of channels that no network can have.
+        ValueError: No network can have this resolution, architecture, activation or number of channels.
     """
 
     resolution: int
     """Height and width of the images, a power of two."""
 
     num_classes: int = 0
-    """Width of the label c; 0 for unconditional."""
+    """Width of the label c. 0 makes the networks unconditional."""
 
     img_channels: int = 3
-    """1 gray, 3 RGB, 4 RGBA."""
+    """Channels of the images: 1 (gray), 3 (RGB) or 4 (RGBA)."""
 
     channel_base: int = 32768
-    """Feature maps at resolution r are min(channel_base / r, channel_max). Config-f: 32768, 16384 at 256²."""
+    """The block of resolution r has min(channel_base / r, channel_max) feature maps. SG2's config-f has
+    32768, and 16384 for images of 256²."""
 
     channel_max: int = 512
-    """See channel_base."""
+    """Largest number of feature maps, see channel_base."""
 
     mapping_layers: int = 8
-    """Fully connected layers of the mapping network (in the discriminator: of the label's)."""
+    """Number of fully connected layers of the mapping network. In the discriminator, that network maps the
+    label."""
 
     activation: str = "lrelu"
     """Activation of all layers that have one."""
 
     low_precision_blocks: int = 0
-    """How many of the highest resolutions compute in low_precision_dtype."""
+    """Number of blocks, from the highest resolution down, that compute in low_precision_dtype."""
 
     low_precision_dtype: LowPrecision = "float16"
-    """float16 or bfloat16."""
+    """Type of the low-precision blocks: float16 or bfloat16."""
 
     taps: tuple[float, ...] = (1, 3, 3, 1)
-    """Low-pass filter of the resampling, one axis."""
+    """Taps of the low-pass filter for up- and down-sampling, along one axis."""
 
     def __post_init__(self) -> None:
         check_choices(self)
         if self.activation not in activations:
             raise ValueError(f"activation must be one of {', '.join(activations)}, got {self.activation!r}")
-        object.__setattr__(self, "taps", tuple(self.taps))  # a list, where it comes from YAML or a checkpoint
+        object.__setattr__(self, "taps", tuple(self.taps))  # YAML files and checkpoints give a list
         least = self.least_resolution()
         if self.resolution < least or self.resolution & (self.resolution - 1):
             raise ValueError(f"resolution must be a power of two from {least} up, got {self.resolution}")
@@ -86,30 +92,36 @@ class NetworkConfig:
             raise ValueError(f"img_channels must be 1 (gray), 3 (RGB) or 4 (RGBA), got {self.img_channels}")
         if self.channels_at(self.resolution) < 1:
             raise ValueError(
-                f"channel_base {self.channel_base} leaves no feature map at {self.resolution}×"
-                f"{self.resolution}: set it to {self.resolution} or more"
+                f"channel_base must leave at least one feature map at {self.resolution}×{self.resolution}, "
+                f"got {self.channel_base}: set it to {self.resolution} or more"
             )
 
     @staticmethod
     def least_resolution() -> int:
-        """The smallest resolution of images."""
+        """Return the smallest resolution of images that the network supports."""
         return 4
 
     @classmethod
     def of(cls: type[C], config: C | int, options: dict[str, Any]) -> C:
-        """A configuration as it is, or one made from a resolution and other options by name."""
+        """Return a configuration as it is, or make one from a resolution and other options by name.
+
+        Raises:
+            TypeError: There are a configuration and options.
+        """
         if isinstance(config, cls):
             if options:
-                raise TypeError(f"give {', '.join(options)} in the {cls.__name__}, not beside it")
+                raise TypeError(
+                    f"expected a {cls.__name__} alone, got other options too: set {', '.join(options)} in it"
+                )
             return config
         return cls(resolution=cast(int, config), **options)
 
     def channels_at(self, resolution: int) -> int:
-        """Feature maps at a resolution."""
+        """Return the number of feature maps at a resolution."""
         return min(self.channel_base // resolution, self.channel_max)
 
     def blocks(self, scalings: Scalings) -> list[Block]:
-        """The plan of every resolution, from 4 up."""
+        """Return the settings of the block of every resolution, from 4 up."""
         resolutions = [2**i for i in range(2, int(math.log2(self.resolution)) + 1)]
         high = len(resolutions) - self.low_precision_blocks
         low_dtype = getattr(torch, self.low_precision_dtype)
@@ -126,7 +138,7 @@ class NetworkConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class GeneratorConfig(NetworkConfig):
-    """What a generator is built from, beside its scalings."""
+    """The configuration of a generator, apart from its scalings."""
 
     z_dim: int = 512
     """Width of the latent z."""
@@ -135,30 +147,31 @@ class GeneratorConfig(NetworkConfig):
     """Width of the intermediate latent w."""
 
     architecture: Architecture = "skip"
-    """skip (StyleGAN2's), resnet or orig (SG2 figure 7)."""
+    """skip (StyleGAN2's default), resnet or orig (SG2 figure 7)."""
 
     w_avg_beta: float = 0.995
-    """Decay of the running mean of w for each batch."""
+    """Decay of the running mean of w per batch."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DiscriminatorConfig(NetworkConfig):
-    """What a discriminator is built from, beside its scalings."""
+    """The configuration of a discriminator, apart from its scalings."""
 
     architecture: Architecture = "resnet"
-    """resnet (StyleGAN2's), skip or orig (SG2 figure 7)."""
+    """resnet (StyleGAN2's default), skip or orig (SG2 figure 7)."""
 
     minibatch_group: int | None = 4
-    """Samples in a group of the minibatch stddev. null: the whole batch."""
+    """Number of samples in a group of the minibatch stddev. null is the whole batch."""
 
     minibatch_channels: int = 1
-    """Channels that the minibatch stddev appends, 1 or more (scalings.minibatch_stddev switches it off)."""
+    """Number of channels that the minibatch stddev appends, 1 or more. scalings.minibatch_stddev switches it
+    off."""
 
     map_dim: int | None = None
-    """Width of the label's projection. null: the channels at 4×4."""
+    """Width of the mapped label. null is the number of feature maps at 4×4."""
 
     normalization: str = "none"
-    """The normalization of the 3×3 convolutions."""
+    """Normalization of the 3×3 convolutions."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -166,10 +179,11 @@ class DiscriminatorConfig(NetworkConfig):
             raise ValueError(f"minibatch_channels must be 1 or more, got {self.minibatch_channels}")
         if normalizations[self.normalization].needs_styles:
             raise ValueError(
-                f"normalization {self.normalization} needs styles, which a discriminator does not have"
+                f"normalization {self.normalization} needs styles, which a discriminator does not have: "
+                "choose another one"
             )
 
     @staticmethod
     def least_resolution() -> int:
-        """The discriminator ends at 4×4 after one halving or more."""
+        """Return 8, because the resolution is halved at least once before the last block at 4×4."""
         return 8

@@ -1,4 +1,4 @@
-"""The discriminator: blocks from the image down to 4×4, minibatch stddev, logit."""
+"""The discriminator: blocks from the image resolution down to 4×4, the minibatch stddev, and the logit."""
 
 from __future__ import annotations
 
@@ -16,18 +16,21 @@ from .scalings import Scalings
 
 
 class DiscriminatorBlock(nn.Module):
-    """One halving of the resolution: 3×3, then 3×3 with down-sampling (SG2 §4.1, figure 7).
+    """The block of one resolution: a 3×3 layer, then a 3×3 layer with down-sampling (SG2 §4.1, figure 7).
 
-    resnet: a linear 1×1 skip joins in, both branches times `residual_gain`. skip: the image, down-sampled on
-    its own, enters every block through a 1×1 layer. orig: neither.
+    The resnet architecture adds a linear 1×1 skip branch, and multiplies both branches by `residual_gain`. In
+    the skip architecture, the down-sampled image enters every block through a 1×1 layer. The orig
+    architecture does neither.
 
-    Shape: x (N, I, R, R), img (N, C, R, R) -> x (N, O, R/2, R/2), img (N, C, R/2, R/2); either can be None.
+    The first block of the network gets None for x, and blocks that do not use the image get None for img.
+
+    Shape: x (N, I, R, R), img (N, C, R, R) -> x (N, O, R/2, R/2), img (N, C, R/2, R/2).
 
     Args:
-        plan: Of this resolution R.
-        out_channels: O, the channels at R/2.
-        config: The discriminator's.
-        scalings: The discriminator's.
+        plan: Settings of the block of this resolution R.
+        out_channels: O, the feature maps at R/2.
+        config: Configuration of the discriminator.
+        scalings: Scalings of the discriminator.
     """
 
     def __init__(self, plan: Block, out_channels: int, config: DiscriminatorConfig, scalings: Scalings):
@@ -55,13 +58,13 @@ class DiscriminatorBlock(nn.Module):
         x = x.to(dtype)
         if self.skip is None:
             return self.conv1(self.conv0(x)), img
-        # The sum of two branches has twice the variance: (main + skip)/√2 keeps it (SG2 §4.1).
+        # The sum of two branches has twice the variance. A residual gain of 1/√2 keeps it (SG2 §4.1).
         g = self.residual_gain
         return self.conv1(self.conv0(x), gain=g) + self.skip(x, gain=g), img
 
 
 class DiscriminatorEpilogue(nn.Module):
-    """The last 4×4: minibatch stddev, 3×3 convolution, two fully connected layers (PGGAN §3, SG2 table 1).
+    """The last block, at 4×4: minibatch stddev, a 3×3 convolution and two fully connected layers (PGGAN §3).
 
     Shape: (N, C, 4, 4) -> (N, out_features).
     """
@@ -94,23 +97,23 @@ class DiscriminatorEpilogue(nn.Module):
         x = x.to(dtype)
         if self.stddev_channels:
             x = minibatch_stddev(x, self.group, self.stddev_channels)
-        # Flatten in (C, H, W) order whatever the memory format: the order of the stored weights.
+        # This flattens in (C, H, W) order for any memory format, which is the order of the stored weights.
         return self.out(self.fc(self.conv(x).flatten(1)))
 
 
 class Discriminator(nn.Module):
     """StyleGAN2's discriminator: images (N, img_channels, R, R), labels (N, num_classes) -> logits (N, 1).
 
-    With labels the logit is a projection: ⟨features, mapping(c)⟩ / √map_dim (ADA's code, after Miyato and
-    Koyama 2018).
+    If there are labels, the logit is a projection, ⟨features, mapping(c)⟩ / √map_dim (ADA's code, following
+    Miyato and Koyama 2018).
 
     Args:
-        config: What it is built from, or just the resolution R.
+        config: The configuration, or only the resolution R.
         scalings: Gains and normalizations.
-        **options: With a resolution alone: other fields of `DiscriminatorConfig`, by name.
+        **options: Other fields of `DiscriminatorConfig` by name, if `config` is a resolution.
 
     Raises:
-        ValueError: A configuration that cannot be.
+        ValueError: The configuration is invalid.
     """
 
     def __init__(
@@ -145,11 +148,11 @@ class Discriminator(nn.Module):
         choose_memory_order(self)
 
     def forward(self, img: Tensor, c: Tensor | None = None) -> Tensor:
-        """Images in the nominal range [-1, 1] to logits (N, 1): positive for real.
+        """Map images in the nominal range [-1, 1] to logits (N, 1). A positive logit means real.
 
         Raises:
-            ValueError: Images of another shape, missing labels, or a batch that the minibatch stddev cannot
-                split.
+            ValueError: The images have another shape, labels are missing, or the minibatch stddev cannot
+                split the batch into groups.
         """
         channels, r = self.img_channels, self.resolution
         if tuple(img.shape[1:]) != (channels, r, r):

@@ -1,4 +1,4 @@
-"""The generator: mapping network, synthesis blocks from 4×4 up, and the image they add up to."""
+"""The generator: a mapping network, and a synthesis network with one block per resolution from 4×4 up."""
 
 from __future__ import annotations
 
@@ -16,18 +16,20 @@ from .scalings import Scalings
 
 
 class SynthesisBlock(nn.Module):
-    """One resolution: two synthesis layers (one at 4×4, on a learned constant), and maybe an image output.
+    """The block of one resolution: two synthesis layers, and an image output where the architecture has one.
 
-    skip: every block adds its image to the up-sampled image so far. resnet: a linear 1×1 skip joins the
-    features, both branches times `residual_gain`. orig: neither (SG2 §4.1, figure 7).
+    At 4×4 it has one synthesis layer, whose input is a learned constant. In the skip architecture, every
+    block adds its image to the up-sampled image of the block before. The resnet architecture adds a linear
+    1×1 skip branch, and multiplies both branches by `residual_gain`. The orig architecture does neither. Only
+    the last block of resnet and orig has an image output (SG2 §4.1, figure 7).
 
     Shape: x (N, I, R/2, R/2), ws (N, rows, w_dim), img (N, C, R/2, R/2) -> x (N, O, R, R), img (N, C, R, R).
 
     Args:
-        plan: Of this resolution R.
-        in_channels: I; 0 for the first block, which has no input.
-        config: The generator's.
-        scalings: The generator's.
+        plan: Settings of the block of this resolution R.
+        in_channels: I, the feature maps at R/2. It is 0 for the first block, which has no input.
+        config: Configuration of the generator.
+        scalings: Scalings of the generator.
     """
 
     def __init__(self, plan: Block, in_channels: int, config: GeneratorConfig, scalings: Scalings):
@@ -68,7 +70,7 @@ class SynthesisBlock(nn.Module):
         elif self.skip is None:
             x = self.conv1(self.conv0(x.to(dtype), next(w), noise), next(w), noise)
         else:
-            # The sum of two branches has twice the variance: (main + skip)/√2 keeps it (SG2 §4.1).
+            # The sum of two branches has twice the variance. A residual gain of 1/√2 keeps it (SG2 §4.1).
             x, g = x.to(dtype), self.residual_gain
             skip = self.skip(x, gain=g)
             x = self.conv1(self.conv0(x, next(w), noise), next(w), noise, gain=g) + skip
@@ -81,9 +83,9 @@ class SynthesisBlock(nn.Module):
 
 
 class SynthesisNetwork(nn.Module):
-    """The synthesis network g: one row of ws for each layer to an image (SG2 §2 and §4.1).
+    """The synthesis network g, which maps one row of ws per layer to an image (SG2 §2 and §4.1).
 
-    A block's image layer takes the same row of ws as the next block's first convolution.
+    The image layer of a block takes the same row of ws as the first convolution of the next block.
 
     Shape: (N, num_ws, w_dim) -> (N, img_channels, R, R).
     """
@@ -92,20 +94,20 @@ class SynthesisNetwork(nn.Module):
         super().__init__()
         blocks, before = config.blocks(scalings), 0
         self.resolutions = [plan.resolution for plan in blocks]
-        self.num_ws = 2 * len(blocks)  # two layers for each block but one at 4×4, and the last image layer
+        self.num_ws = 2 * len(blocks)  # two layers per block, one at 4×4, and one for the last image layer
         for plan in blocks:
             self.add_module(f"b{plan.resolution}", SynthesisBlock(plan, before, config, scalings))
             before = plan.channels
 
     def forward(self, ws: Tensor, noise: Noise = "random") -> Tensor:
-        """ws (N, num_ws, w_dim) to images in the nominal range [-1, 1].
+        """Map ws to images (N, img_channels, R, R) in the nominal range [-1, 1].
 
         Args:
-            ws: One w for each layer.
-            noise: "random" draws new pixels, "const" takes the stored ones, "none" leaves noise out.
+            ws: (N, num_ws, w_dim), one w per layer.
+            noise: "random" draws new noise, "const" uses the stored noise, and "none" uses no noise.
 
         Raises:
-            ValueError: ws has another number of rows, or the noise is of no known kind.
+            ValueError: ws has another number of rows, or the kind of noise is unknown.
         """
         if ws.ndim != 3 or ws.shape[1] != self.num_ws:
             raise ValueError(f"expected ws of shape (N, {self.num_ws}, w_dim), got {tuple(ws.shape)}")
@@ -124,12 +126,12 @@ class Generator(nn.Module):
     """StyleGAN2's generator: z (N, z_dim), c (N, num_classes) -> images (N, img_channels, R, R).
 
     Args:
-        config: What it is built from, or just the resolution R.
+        config: The configuration, or only the resolution R.
         scalings: Gains and normalizations.
-        **options: With a resolution alone: other fields of `GeneratorConfig`, by name.
+        **options: Other fields of `GeneratorConfig` by name, if `config` is a resolution.
 
     Raises:
-        ValueError: A configuration that cannot be.
+        ValueError: The configuration is invalid.
     """
 
     def __init__(
@@ -165,5 +167,11 @@ class Generator(nn.Module):
         cutoff: int | None = None,
         noise: Noise = "random",
     ) -> Tensor:
-        """Latents to images: `synthesis(mapping(z, c, psi, cutoff), noise)`."""
+        """Map latents z (N, z_dim) and labels c (N, num_classes) to images in the nominal range [-1, 1].
+
+        The result is `synthesis(mapping(z, c, psi, cutoff), noise)`.
+
+        Raises:
+            ValueError: z or c is missing or has the wrong width, or the kind of noise is unknown.
+        """
         return self.synthesis(self.mapping(z, c, psi, cutoff), noise)

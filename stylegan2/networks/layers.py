@@ -1,7 +1,7 @@
 """The layers of StyleGAN2: equalized linear and convolution, modulated convolution, minibatch stddev.
 
-Each heads with its equation. Weights are stored as the official state dictionaries store them, under the same
-names. Factors that a layer takes at a call (`gain`) also move its `clamp`, as in the official code.
+Each docstring begins with the layer's equation. Weights have the layout and the names of the official state
+dictionaries. A `gain` given to a forward pass also multiplies the layer's `clamp`, as in the official code.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ Noise = Literal["random", "const", "none"]
 
 @replaceable
 def equalized(weight: Tensor, gain: float) -> Tensor:
-    """Equalized learning rate: the stored weight w ~ N(0, 1) is used as ŵ = c·w (PGGAN §4.1)."""
+    """Scale a weight for equalized learning rate: the stored w ~ N(0, 1) is used as ŵ = c·w (PGGAN §4.1)."""
     return weight * gain
 
 
 @replaceable
 def choose_memory_order(network: nn.Module) -> None:
-    """Leave a network's weights as they lie in memory; a faster order takes the place of this."""
+    """Leave the memory order of a network's weights as it is. `kernels` replaces this by a faster order."""
 
 
 class EqualizedLinear(nn.Module):
     """Linear layer with equalized learning rate: y = gain · act((λ·c·W) x + λ·b), c = 1/√in.
 
-    Weights start as N(0, 1/λ²) and are scaled at every forward pass, so Adam moves all layers at the same
-    relative speed, λ times slower where asked for (PGGAN §4.1; SG1 app. C for λ).
+    Weights start as N(0, 1/λ²) and are scaled in every forward pass, so Adam changes all layers at the same
+    relative speed (PGGAN §4.1). λ = `lr_multiplier` scales this speed (SG1 app. C).
 
     Shape: (N, in_features) -> (N, out_features).
     """
@@ -68,8 +68,8 @@ class EqualizedLinear(nn.Module):
 class EqualizedConv2d(nn.Module):
     """Convolution with equalized learning rate: y = gain · act((c·W) * x + b), c = 1/√(in·k²) (PGGAN §4.1).
 
-    With up- or down-sampling by 2 through a low-pass filter (SG1 §3, SG2 app. B). The kernel is applied as
-    correlation, up-sampling ones as true convolution: how the official weights are stored.
+    `up` and `down` resample with a low-pass filter (SG1 §3, SG2 app. B). The kernel is applied as
+    correlation, or as true convolution when up-sampling, because the official weights are stored so.
 
     Shape: (N, I, H, W) -> (N, O, H·up/down, W·up/down).
     """
@@ -102,7 +102,7 @@ class EqualizedConv2d(nn.Module):
         self.normalization = normalizations[normalization](self.weight.detach() * self.weight_gain)
 
     def forward(self, x: Tensor, gain: float = 1.0) -> Tensor:
-        """`gain` multiplies the result: that of a residual branch."""
+        """Apply the layer to x (N, I, H, W). `gain` multiplies the result."""
         weight = self.normalization.weight(equalized(self.weight, self.weight_gain))
         x = conv2d_resample(
             x,
@@ -120,12 +120,13 @@ class EqualizedConv2d(nn.Module):
 
 
 def demodulation_coefficients(weight: Tensor, styles: Tensor) -> Tensor:
-    """The factor that brings each sample's modulated kernel to length 1: weight (O, I, k, k), styles (N, I)
-    -> (N, O).
+    """Compute the factors that scale each sample's modulated kernels to Euclidean length 1.
 
         d_no = 1 / √(Σ_ik (s_ni · w_oik)² + ε),  ε = 1e-8          (SG2 §2.2, equation 3)
 
-    No kernel has to be modulated for it, since Σ_ik (s_i · w_ik)² = Σ_i s_i² · Σ_k w_ik².
+    It modulates no kernel, because Σ_ik (s_i · w_ik)² = Σ_i s_i² · Σ_k w_ik².
+
+    Shape: weight (O, I, k, k), styles (N, I) -> (N, O).
     """
     power = weight.square().sum(dim=(2, 3))
     return torch.rsqrt(styles.square() @ power.t() + 1e-8)
@@ -151,34 +152,38 @@ def modulated_conv2d(
     gain: float | None = None,
     clamp: float | None = None,
 ) -> Tensor:
-    """Convolution with a kernel that each sample scales by its styles, then noise, bias and activation.
+    """Convolve with kernels that are scaled by each sample's styles, then add noise and bias, and activate.
 
         w'_oik = s_i · w_oik                                        (SG2 §2.2, equation 1)
         w''_oik = w'_oik / √(Σ_ik w'_oik² + ε) = d_o · w'_oik         (equation 3, if `demodulate`)
 
-    The style scales input channels and the demodulation output channels, so both can act on the features
-    around one convolution that all samples share: w'' * x = d · (w * (s · x)).
+    Styles scale input channels, and demodulation scales output channels. So both can be applied to the
+    features before and after one convolution that all samples share: w'' * x = d · (w * (s · x)).
 
     Args:
-        x: (N, I, H, W).
-        weight: w, (O, I, k, k), used as it is.
-        styles: s, (N, I).
-        bias: (O,). None: no bias.
-        noise: (H', W') or (N, 1, H', W'). None: no noise.
-        demodulate: Divide each sample's kernel by its length.
-        up: Up-sampling factor, with zeros inserted before the convolution.
+        x: Features (N, I, H, W).
+        weight: Kernels w (O, I, k, k), already scaled.
+        styles: Styles s (N, I).
+        bias: (O,). None adds no bias.
+        noise: (H', W') or (N, 1, H', W'). None adds no noise.
+        demodulate: Whether to divide each sample's kernels by their Euclidean length.
+        up: Up-sampling factor. Zeros are inserted before the convolution.
         down: Down-sampling factor.
-        padding: On every side, in pixels of the up-sampled image.
+        padding: Padding on every side, in pixels of the up-sampled image.
         filter: Low-pass filter for up- and down-sampling.
         flip_weight: True is correlation (torch's convention), False is true convolution.
         filter_gain: Factor on the low-pass filter.
-        normalize: Normalization of the convolved features, (N, O, H', W') to the same. None: no other.
-        activation: A name out of `stylegan2.ops.activations`.
-        gain: As `bias_act` takes it.
-        clamp: As `bias_act` takes it.
+        normalize: Another normalization of the convolved features, which keeps their shape (N, O, H', W').
+            None applies no other.
+        activation: Name of an entry of `stylegan2.ops.activations`.
+        gain: Gain after the activation, as in `bias_act`.
+        clamp: Bound on the absolute value of the result, as in `bias_act`.
 
     Returns:
-        (N, O, H', W') in the type of x.
+        Features (N, O, H', W') in the type of x.
+
+    Raises:
+        ValueError: `bias_act` or `conv2d_resample` refuses an argument.
     """
     x = x * styles.to(x.dtype)[:, :, None, None]
     y = conv2d_resample(
@@ -196,8 +201,8 @@ def modulated_conv2d(
 class SynthesisLayer(nn.Module):
     """Style-modulated 3×3 convolution, noise, bias, leaky ReLU (SG2 figure 2d).
 
-    s = A(w); y = gain · lrelu(modconv(x, W, s) + strength · noise + b). Demodulation makes the scale of W
-    irrelevant; with any other normalization W carries c = 1/√(9·in).
+    s = A(w); y = gain · lrelu(modconv(x, W, s) + strength · noise + b). Demodulation cancels the scale of W.
+    With any other normalization, W is scaled by c = 1/√(9·in).
 
     Shape: x (N, I, H, W), w (N, w_dim) -> (N, O, H·up, W·up).
     """
@@ -238,7 +243,7 @@ class SynthesisLayer(nn.Module):
             self.noise_strength = nn.Parameter(torch.zeros([]))
 
     def forward(self, x: Tensor, w: Tensor, noise: Noise = "random", gain: float = 1.0) -> Tensor:
-        """`gain` multiplies the result: that of a residual branch."""
+        """Apply the layer to x (N, I, H, W) and w (N, w_dim). `gain` multiplies the result."""
         return modulated_conv2d(
             x,
             self.normalization.weight(equalized(self.weight, self.weight_gain)),
@@ -258,7 +263,7 @@ class SynthesisLayer(nn.Module):
         )
 
     def noise(self, w: Tensor, kind: Noise) -> Tensor | None:
-        """Strength times pixels: new ones (N, 1, R, R), or the stored ones (R, R)."""
+        """Return the learned strength times new noise (N, 1, R, R) or the stored noise (R, R), or None."""
         if not self.has_noise or kind == "none":
             return None
         r = self.resolution
@@ -300,26 +305,28 @@ class ToRGBLayer(nn.Module):
 def minibatch_stddev(x: Tensor, group: int | None = 4, channels: int = 1) -> Tensor:
     """Append the standard deviation over groups of samples as constant channels (PGGAN §3).
 
-    The group of a sample n is n, n + N/G, n + 2N/G, … Within it: biased standard deviation √(var + 1e-8) of
-    every feature, averaged over pixels and over the `channels`-th part of the features each.
+    The group of sample n consists of n, n + N/G, n + 2N/G, … The features are divided into `channels` parts.
+    The value of an appended channel is the biased standard deviation over the group, √(var + 1e-8), averaged
+    over the pixels and features of one part.
 
     Args:
-        x: (N, C, H, W).
-        group: Size G of a group, at most N. None: the whole batch.
-        channels: How many channels to append; divides C.
+        x: Features (N, C, H, W).
+        group: Number G of samples in a group. A larger number than N, or None, is the whole batch.
+        channels: Number of channels to append, a divisor of C.
 
     Returns:
-        (N, C + channels, H, W).
+        Features (N, C + channels, H, W).
 
     Raises:
-        ValueError: N is no multiple of the group, or C none of `channels`.
+        ValueError: N is not a multiple of the group size, or C is not a multiple of `channels`.
     """
     n, c, h, w = x.shape
     g = n if group is None else min(group, n)
     if n % g or c % channels:
         raise ValueError(
-            f"minibatch stddev splits {n} samples into groups of {g} and {c} features into {channels} parts: "
-            "both must divide evenly. Choose a batch that is a multiple of minibatch_group"
+            f"expected a minibatch stddev that divides evenly, got {n} samples in groups of {g} and {c} "
+            f"features in {channels} parts. Choose a batch that is a multiple of minibatch_group, and "
+            "minibatch_channels that divide the features."
         )
     y = x.reshape(g, n // g, channels, c // channels, h, w)
     y = (y - y.mean(dim=0)).square().mean(dim=0)

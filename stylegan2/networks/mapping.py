@@ -1,4 +1,4 @@
-"""The mapping network f: latents, labels or both to the intermediate latent space W."""
+"""The mapping network f, which maps latents, labels or both to the intermediate latent space W."""
 
 from __future__ import annotations
 
@@ -10,21 +10,22 @@ from .scalings import Scalings
 
 
 class MappingNetwork(nn.Module):
-    """Latent z and label c to w: normalize, embed, join, then fully connected layers (SG1 §2, SG2 app. B).
+    """The mapping network from a latent z and a label c to w (SG1 §2, SG2 app. B).
 
-    In training mode a call moves `w_avg`, the running mean of w for truncation (SG1 app. B), unless told not
-    to.
+    It embeds the label, normalizes the latent and the embedded label, concatenates them, and applies fully
+    connected layers. A call in training mode updates `w_avg`, the running mean of w for truncation (SG1
+    app. B).
 
     Args:
-        z_dim: Width of z; 0 for labels alone.
+        z_dim: Width of z. 0 maps labels alone.
         w_dim: Width of w.
-        num_ws: Rows to repeat w to; None returns w itself.
-        num_classes: Width of c; 0 for none.
-        layers: Fully connected layers.
-        embed_features: Width of the embedded label. None: w_dim.
-        layer_features: Width of the layers between. None: w_dim.
-        activation: Of every fully connected layer.
-        w_avg_beta: Decay of the running mean for each call. None: keep none.
+        num_ws: Number of rows to repeat w to. None returns w itself.
+        num_classes: Width of c. 0 takes no labels.
+        layers: Number of fully connected layers.
+        embed_features: Width of the embedded label. None is w_dim.
+        layer_features: Width of the hidden layers. None is w_dim.
+        activation: Activation of every fully connected layer.
+        w_avg_beta: Decay of the running mean per call. None keeps no running mean.
         scalings: Latent normalization, learning-rate multiplier and gains.
     """
 
@@ -71,20 +72,20 @@ class MappingNetwork(nn.Module):
         cutoff: int | None = None,
         update_w_avg: bool = True,
     ) -> Tensor:
-        """Map latents to styles' inputs.
+        """Map latents and labels to w.
 
         Args:
-            z: (N, z_dim), normally N(0, 1); None if the network takes labels alone.
-            c: (N, num_classes), normally one-hot; None if the network takes none.
-            psi: Truncation: w_avg + psi · (w - w_avg). 1 is none, 0 the mean image.
-            cutoff: Truncate only this many rows, the coarsest. None: all.
-            update_w_avg: Move the running mean of w, in training mode.
+            z: (N, z_dim), normally drawn from N(0, 1). None if the network takes labels alone.
+            c: (N, num_classes), normally one-hot. None if the network takes no labels.
+            psi: Truncation, w_avg + psi · (w - w_avg). 1 does not truncate, and 0 gives w_avg.
+            cutoff: Number of rows to truncate, from the coarsest. None truncates all.
+            update_w_avg: Whether to update the running mean of w in training mode.
 
         Returns:
             (N, num_ws, w_dim), or (N, w_dim) if num_ws is None.
 
         Raises:
-            ValueError: z or c is missing or of the wrong width.
+            ValueError: z or c is missing or has the wrong width.
         """
         inputs = []
         if self.z_dim:

@@ -1,8 +1,10 @@
 """Every gain and every choice of normalization in the networks, each with its formula and source.
 
-A gain is a number, so an ablation sets it to 1 and no `if` enters a forward pass. A kind is a name, looked up
-once, when a layer is built. PGGAN = arXiv 1710.10196, SG1 = 1812.04948, SG2 = 1912.04958, ADA = 2006.06676,
-He = 1502.01852.
+A gain is a number. An ablation changes the number, so no forward pass needs an `if` for it. A normalization
+is a name, which is looked up once, when a layer is built.
+
+The papers are PGGAN (arXiv 1710.10196), SG1 (StyleGAN, 1812.04948), SG2 (StyleGAN2, 1912.04958), ADA
+(2006.06676) and He (1502.01852).
 """
 
 from __future__ import annotations
@@ -26,61 +28,68 @@ AUTO_CLAMP = 256.0
 
 
 class Lazy(NamedTuple):
-    """What regularizing every k-th iteration changes: the penalty's weight and Adam's exponent c."""
+    """The correction for lazy regularization at every k-th iteration (SG2 app. B)."""
 
     weight: float
+    """Factor on the penalty."""
+
     exponent: float
+    """The exponent c in Adam's lr·c, β₁^c and β₂^c."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scalings:
-    """The constants that keep signal, gradient and step size at unit scale; the defaults are StyleGAN2's."""
+    """The constants that keep signal, gradient and step size at unit scale. The defaults are StyleGAN2's."""
 
     weight_scaling: Literal["equalized", "kaiming", "none"] = "equalized"
-    """How weights get the factor c = 1/√fan_in: "equalized" stores N(0, 1) and multiplies by c at run time
-    (PGGAN §4.1); "kaiming" bakes c into the initial weights, so Adam's relative step differs per layer;
-    "none" leaves c out, and the signal grows by √fan_in with every layer."""
+    """How weights get the factor c = 1/√fan_in. "equalized" stores weights from N(0, 1) and multiplies them
+    by c in every forward pass (PGGAN §4.1). "kaiming" multiplies the initial weights by c, so Adam's relative
+    step differs between layers. "none" leaves c out, so every layer multiplies the signal by √fan_in."""
 
     activation_gain: float = math.sqrt(2)
-    """Gain after every leaky ReLU, which halves the power of its input (He; SG2's code). Off: 1."""
+    """Gain after every leaky ReLU, which about halves the power of its input (He; SG2's code). 1 switches it
+    off."""
 
     residual_gain: float = math.sqrt(0.5)
-    """Gain of both branches of a residual block, so that their sum keeps its variance (SG2 §4.1). Off: 1."""
+    """Gain of both branches of a residual block, so that their sum keeps the variance (SG2 §4.1). 1 switches
+    it off."""
 
     mapping_lr_multiplier: float = 0.01
-    """Learning rate of the mapping network relative to the rest, as a factor on its weights (SG1 app. C).
-    Off: 1."""
+    """Learning rate of the mapping network relative to the other layers, applied as a factor on its weights
+    (SG1 app. C). 1 switches it off."""
 
     latent_normalization: Literal["second_moment", "l2", "none"] = "second_moment"
-    """Latents (and embedded labels) are divided by their rms ("second_moment", PGGAN and SG1), by their
-    Euclidean length ("l2", √dim smaller), or left alone."""
+    """Normalization of latents and embedded labels. "second_moment" divides them by their root mean square
+    (PGGAN, SG1). "l2" divides them by their Euclidean length, which makes them smaller by √dim. "none" leaves
+    them as they are."""
 
     style_normalization: str = "demodulation"
-    """The normalization of the generator's modulated layers. "demodulation" divides each modulated kernel by
-    its Euclidean length (SG2 §2.2). Without it the kernel carries 1/√fan_in; with "none" the features' scale
-    follows the styles'."""
+    """Normalization of the generator's modulated layers. "demodulation" divides each modulated kernel by its
+    Euclidean length (SG2 §2.2). With any other choice, the kernel is scaled by 1/√fan_in. With "none", the
+    scale of the features then follows that of the styles."""
 
     style_bias_init: float = 1.0
-    """Initial bias of the affine layers that make styles from w: styles start around 1 (SG2). Off: 0."""
+    """Initial bias of the affine layers that compute styles from w. With 1, styles start around 1 (SG2). 0
+    switches it off."""
 
     upsample_gain: float = 1.0
-    """Factor on the low-pass filter of every up-sampling, on top of the up² that makes up for the inserted
-    zeros. Off: 0.25, the mean falls to a quarter each time."""
+    """Factor on the low-pass filter of every up-sampling, in addition to the up² that compensates for the
+    inserted zeros. 0.25 switches that compensation off, so every up-sampling divides the mean by 4."""
 
     minibatch_stddev: bool = True
-    """One more channel near the discriminator's end: the standard deviation over a group of samples
-    (PGGAN §3)."""
+    """Whether the discriminator's last block appends the standard deviation over a group of samples as a
+    channel (PGGAN §3)."""
 
     noise: bool = True
-    """Per-pixel noise in every synthesis layer, times a learned strength that starts at 0 (SG1)."""
+    """Whether every synthesis layer adds per-pixel noise, times a learned strength that starts at 0 (SG1)."""
 
     lazy_regularization_correction: bool = True
-    """Penalties evaluated every k iterations weigh k times as much, and Adam runs with lr·c, β₁^c, β₂^c,
-    c = k/(k+1) (SG2 app. B)."""
+    """Whether penalties that are evaluated every k iterations are multiplied by k, and Adam uses lr·c, β₁^c
+    and β₂^c with c = k/(k+1) (SG2 app. B)."""
 
     clamp: Literal["auto"] | float | None = "auto"
-    """Bound on activations, before the residual gain (ADA). "auto": 256 in low-precision blocks; a number: in
-    all blocks. Off: null."""
+    """Bound on the absolute values of activations, before the residual gain (ADA). "auto" is 256 in
+    low-precision blocks and no bound in others. A number applies to all blocks. null switches it off."""
 
     def __post_init__(self) -> None:
         check_choices(self)
@@ -89,16 +98,16 @@ class Scalings:
             raise InputError(f"Expected scalings.clamp above 0, auto or null, found {self.clamp}.")
 
     def weight(self, fan_in: int) -> tuple[float, float]:
-        """(standard deviation of the stored weights, factor on them at run time)."""
+        """Return (standard deviation of the stored weights, factor on them in a forward pass)."""
         return _WEIGHT_SCALINGS[self.weight_scaling](1 / math.sqrt(fan_in))
 
     def gain(self, activation: str) -> float:
-        """Gain after an activation; those other than the network's leaky ReLU keep their own."""
+        """Return the gain after an activation: `activation_gain` for lrelu, the default gain for others."""
         return self.activation_gain if activation == "lrelu" else activations[activation].gain
 
     @property
     def normalize_latent(self) -> Callable[[Tensor], Tensor]:
-        """(N, dim) -> (N, dim)."""
+        """The function (N, dim) -> (N, dim) that normalizes latents and embedded labels."""
         return _LATENT_NORMALIZATIONS[self.latent_normalization]
 
     @property
@@ -107,13 +116,13 @@ class Scalings:
         return normalizations[self.style_normalization]
 
     def clamp_at(self, is_low_precision: bool) -> float | None:
-        """The bound on a block's activations; None for none."""
+        """Return the bound on a block's activations, or None for no bound."""
         if self.clamp == "auto":
             return AUTO_CLAMP if is_low_precision else None
         return self.clamp
 
     def lazy(self, every: int) -> Lazy:
-        """The correction for a penalty evaluated at every `every`-th iteration."""
+        """Return the correction for a penalty that is evaluated at every `every`-th iteration."""
         return Lazy(every, every / (every + 1)) if self.lazy_regularization_correction else Lazy(1.0, 1.0)
 
 

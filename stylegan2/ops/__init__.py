@@ -1,4 +1,4 @@
-"""The operations StyleGAN2 adds to convolution, each by its definition in plain PyTorch."""
+"""The operations that StyleGAN2 adds to convolution, each defined in plain PyTorch."""
 
 from .bias_act import Activation, activations, bias_act
 from .conv2d_resample import conv2d, conv2d_resample, conv_transpose2d

@@ -15,7 +15,10 @@ from .replaceable import replaceable
 
 @dataclass(frozen=True)
 class Activation:
-    """A nonlinearity, the gain that keeps unit variance near unit variance, and its slope parameter."""
+    """An activation function of (x, alpha), the default factor on its result, and the default alpha.
+
+    The gain √2 of relu, lrelu and swish makes up for the power that these functions remove.
+    """
 
     function: Callable[[Tensor, float], Tensor]
     gain: float = 1.0
@@ -30,11 +33,11 @@ activations: dict[str, Activation] = {
     "sigmoid": Activation(lambda x, _: torch.sigmoid(x)),
     "elu": Activation(lambda x, _: F.elu(x)),
     "selu": Activation(lambda x, _: F.selu(x)),
-    # A threshold far out keeps log(1 + exp(x)) exact; torch's own is linear from 20 on.
+    # PyTorch's default threshold of 20 replaces log(1 + exp(x)) by x too early for float64.
     "softplus": Activation(lambda x, _: F.softplus(x, threshold=50)),
     "swish": Activation(lambda x, _: x * torch.sigmoid(x), gain=math.sqrt(2)),
 }
-"""Every activation by name. A new row works everywhere; kernels know the rows above."""
+"""Every activation by name. A new entry works everywhere. Compiled kernels exist only for the ones above."""
 
 
 @replaceable
@@ -47,22 +50,23 @@ def bias_act(
     clamp: float | None = None,
     dim: int = 1,
 ) -> Tensor:
-    """y = clamp(gain · act(x + b), ±clamp).
+    """Add a bias, then apply an activation, a gain and a clamp: y = clamp(gain · act(x + b), ±clamp).
 
     Args:
         x: Tensor of any shape.
-        b: Bias (x.shape[dim],) or None.
-        act: A name out of `activations`.
-        alpha: Negative slope of lrelu. None: 0.2.
-        gain: Factor after the activation. None: the activation's own, √2 for relu, lrelu and swish, else 1.
-        clamp: Bound on the absolute value of the result, after the gain. None: no bound.
-        dim: The dimension of x that b runs along.
+        b: Bias of shape (x.shape[dim],). None adds no bias.
+        act: Name of an entry of `activations`.
+        alpha: Slope of lrelu for negative values. None takes the activation's default, 0.2.
+        gain: Factor on the activation's result. None takes the activation's default, which is √2 for relu,
+            lrelu and swish, and 1 otherwise.
+        clamp: Bound on the absolute value of the result after the gain, 0 or more. None sets no bound.
+        dim: The dimension of x that b belongs to.
 
     Returns:
-        Tensor of the shape and type of x.
+        A tensor with the shape and type of x.
 
     Raises:
-        ValueError: Unknown activation, a negative clamp, or a bias that does not fit.
+        ValueError: The activation is unknown, the clamp is negative, or the shape of the bias does not fit.
     """
     alpha, gain = check_bias_act(x, b, act, alpha, gain, clamp, dim)
     if b is not None:
@@ -84,13 +88,13 @@ def check_bias_act(
     clamp: float | None,
     dim: int,
 ) -> tuple[float, float]:
-    """The slope and the gain to use; raises ValueError as `bias_act` says."""
+    """Check the arguments of `bias_act`, and return the alpha and the gain to use. Raises ValueError."""
     if act not in activations:
         raise ValueError(f"unknown activation {act!r}; choose one of {', '.join(activations)}")
     if b is not None and (b.ndim != 1 or b.shape[0] != x.shape[dim]):
         raise ValueError(
-            f"expected a bias of shape ({x.shape[dim]},) for dimension {dim} of {tuple(x.shape)}, "
-            f"got {tuple(b.shape)}"
+            f"expected a bias of shape ({x.shape[dim]},) for dimension {dim} of an input of shape "
+            f"{tuple(x.shape)}, got shape {tuple(b.shape)}"
         )
     if clamp is not None and clamp < 0:
         raise ValueError(f"expected clamp ≥ 0 or None, got {clamp}")

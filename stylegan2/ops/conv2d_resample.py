@@ -1,4 +1,4 @@
-"""Convolution with up- or down-sampling: the low-pass filter goes where it costs least."""
+"""Convolution with up- or down-sampling, in the order of steps that costs least."""
 
 from __future__ import annotations
 
@@ -23,23 +23,30 @@ def conv2d_resample(
     flip_filter: bool = False,
     gain: float = 1.0,
 ) -> Tensor:
-    """Up-sample (zeros, low-pass filter, gain up²), convolve, low-pass filter and decimate.
+    """Up-sample an image, convolve it and down-sample it.
+
+    Up-sampling inserts zeros, applies the low-pass filter and multiplies by up². Down-sampling applies the
+    low-pass filter and keeps every `down`-th pixel.
 
     Args:
-        x: (N, I, H, W).
-        weight: (O, I / groups, height, width).
-        filter: Low-pass filter as `upfirdn2d` takes it. None: none.
+        x: Images (N, I, H, W).
+        weight: Kernels (O, I / groups, height, width).
+        filter: Low-pass filter as `upfirdn2d` takes it. None applies no filter.
         up: Up-sampling factor.
         down: Down-sampling factor.
-        padding: One number, (x, y) or (x0, x1, y0, y1), counted in pixels of the up-sampled image. What the
-            low-pass filter needs to keep the image centered is added to it. All padding is at the start.
+        padding: One number, (x, y) or (x0, x1, y0, y1), counted in pixels of the up-sampled image. The
+            padding that keeps the image centered under the low-pass filter is added to it. All of it is
+            applied once, before the first filter.
         groups: Groups of channels, as in `torch.nn.functional.conv2d`.
         flip_weight: True is correlation (torch's convention), False is true convolution.
-        flip_filter: True applies the low-pass filter as it stands, False reversed (true convolution).
+        flip_filter: False is true convolution with the low-pass filter, True is correlation.
         gain: Factor on the result.
 
     Returns:
-        (N, O, H', W'); with `padding` half the kernel, H' = H·up/down.
+        (N, O, H', W'). If `padding` is half the kernel size, H' = H·up/down.
+
+    Raises:
+        ValueError: The padding or the filter has the wrong form, or no pixel is left.
     """
     kh, kw = weight.shape[2:]
     around = parse_padding(padding)
@@ -48,7 +55,7 @@ def conv2d_resample(
     if down > 1:
         around = add_padding(around, decimation_padding(filter, down, down))
     x0, x1, y0, y1 = around
-    transposes = up > 1 and kh * kw > 1  # which reverses the kernel
+    transposes = up > 1 and kh * kw > 1  # a transposed convolution, which reverses the kernel
     if flip_weight == transposes and kh * kw > 1:
         weight = weight.flip([2, 3])
 
@@ -61,12 +68,13 @@ def conv2d_resample(
 
     if up > 1:
         gain = gain * mean_gain(up, up)
-        if not transposes:  # Fewer pixels before the filter than after it.
+        if not transposes:  # A 1×1 kernel comes first, because there are fewer pixels before up-sampling.
             x = conv2d(x, weight, groups=groups)
             x = upfirdn2d(x, filter, up, 1, around, flip_filter, gain)
         else:
-            # Filter and kernel commute, so the kernel can meet the zeros first, as a transposed convolution
-            # that skips them. It pads by its own size and ends up-1 zeros early: the filter corrects both.
+            # Filter and kernel commute, so the kernel can be applied before the filter. A transposed
+            # convolution does so and skips the inserted zeros. It pads by the kernel's size less 1 and leaves
+            # out the last up-1 zeros. The padding of the filter corrects both.
             x = conv_transpose2d(x, _transposed(weight, groups), up, groups)
             around = (x0 - kw + 1, x1 - kw + up, y0 - kh + 1, y1 - kh + up)
             x = upfirdn2d(x, filter, 1, 1, around, flip_filter, gain)
@@ -80,7 +88,7 @@ def conv2d_resample(
 
 
 def _transposed(weight: Tensor, groups: int) -> Tensor:
-    """(O, I / groups, kh, kw) -> (I, O / groups, kh, kw), as torch's transposed convolution takes it."""
+    """Reorder (O, I / groups, kh, kw) to (I, O / groups, kh, kw), as a transposed convolution takes it."""
     o, i, kh, kw = weight.shape
     if groups == 1:
         return weight.transpose(0, 1)
@@ -92,11 +100,17 @@ def _transposed(weight: Tensor, groups: int) -> Tensor:
 def conv2d(
     x: Tensor, weight: Tensor, stride: int = 1, padding: tuple[int, int] = (0, 0), groups: int = 1
 ) -> Tensor:
-    """x (N, I, H, W), weight (O, I / groups, kh, kw) -> (N, O, H', W'): torch's function of that name."""
+    """Compute `torch.nn.functional.conv2d`.
+
+    Shape: x (N, I, H, W), weight (O, I / groups, kh, kw) -> (N, O, H', W').
+    """
     return F.conv2d(x, weight, stride=stride, padding=padding, groups=groups)
 
 
 @replaceable
 def conv_transpose2d(x: Tensor, weight: Tensor, stride: int = 1, groups: int = 1) -> Tensor:
-    """x (N, I, H, W), weight (I, O / groups, kh, kw) -> (N, O, H', W'): torch's function of that name."""
+    """Compute `torch.nn.functional.conv_transpose2d`.
+
+    Shape: x (N, I, H, W), weight (I, O / groups, kh, kw) -> (N, O, H', W').
+    """
     return F.conv_transpose2d(x, weight, stride=stride, groups=groups)

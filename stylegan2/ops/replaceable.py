@@ -1,4 +1,4 @@
-"""How a faster implementation takes the place of a definition, from outside and by name."""
+"""A registry through which a faster implementation replaces a definition of the same name."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _replacements: dict[str, Callable[..., Any]] = {}
 
 
 def replaceable(definition: Callable[P, R]) -> Callable[P, R]:
-    """Let `replace` put an implementation of the same signature and result in the place of a definition.
+    """Decorator that lets `replace` substitute another implementation for a function.
 
-    The definition itself stays available as `__wrapped__`.
+    The replacement has the same signature and result. The definition stays available as `__wrapped__`.
     """
     name = definition.__name__
 
@@ -29,13 +29,13 @@ def replaceable(definition: Callable[P, R]) -> Callable[P, R]:
 
 
 def replace(name: str, implementation: Callable[..., Any]) -> None:
-    """Have `implementation` called wherever the replaceable function of this name is."""
+    """Call `implementation` from now on instead of the replaceable function of this name."""
     _replacements[name] = implementation
 
 
 @contextmanager
 def definitions_only() -> Iterator[None]:
-    """Compute everything by its definition: for comparisons."""
+    """Context manager within which every op is computed by its definition, for comparisons."""
     before = dict(_replacements)
     _replacements.clear()
     try:

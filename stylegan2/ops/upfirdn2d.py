@@ -24,15 +24,17 @@ def setup_filter(
     """Make a filter for `upfirdn2d` from its taps.
 
     Args:
-        taps: 1-D or 2-D numbers; None is the identity.
+        taps: The coefficients, 1-D or 2-D. None gives the identity.
         normalize: Divide by the sum, so that a constant image keeps its value (DC gain 1).
         flip_filter: Reverse the filter in every direction.
-        gain: Gain of the filter as a whole; a separable filter takes its square root, being applied twice.
-        separable: Keep 1-D taps as they are (True) or take their outer product (False). None: separable
-            from 8 taps on.
+        gain: Gain of the whole filter. A separable filter is applied twice, so its taps get the square root.
+        separable: True keeps 1-D taps as they are. False takes their outer product. None keeps them from 8
+            taps on.
+        device: Device of the filter. None is the default device.
+        dtype: Type of the filter. None is PyTorch's default type.
 
     Returns:
-        (taps,) if separable, else (height, width).
+        A filter of shape (taps,) if separable, otherwise (height, width).
 
     Raises:
         ValueError: The taps are empty or have more than two dimensions.
@@ -60,7 +62,7 @@ def _pair(value: int | Sequence[int]) -> tuple[int, int]:
 
 
 def parse_padding(padding: int | Sequence[int]) -> tuple[int, int, int, int]:
-    """One number, (x, y) or (x0, x1, y0, y1) as (left, right, top, bottom)."""
+    """Bring padding given as one number, (x, y) or (x0, x1, y0, y1) to (left, right, top, bottom)."""
     if isinstance(padding, int):
         return padding, padding, padding, padding
     if len(padding) == 2:
@@ -72,26 +74,26 @@ def parse_padding(padding: int | Sequence[int]) -> tuple[int, int, int, int]:
 
 
 def filter_size(filter: Tensor | None) -> tuple[int, int]:
-    """(width, height) of a 1-D (separable), 2-D or absent filter."""
+    """Return (width, height) of a 1-D (separable) or 2-D filter, and (1, 1) for None."""
     if filter is None:
         return 1, 1
     return filter.shape[-1], filter.shape[0]
 
 
 def insertion_padding(filter: Tensor | None, up_x: int, up_y: int) -> tuple[int, int, int, int]:
-    """(x0, x1, y0, y1) that keep an image in place when zeros are inserted and it is filtered."""
+    """The padding (x0, x1, y0, y1) that keeps an image centered through zero insertion and filtering."""
     fw, fh = filter_size(filter)
     return (fw + up_x - 1) // 2, (fw - up_x) // 2, (fh + up_y - 1) // 2, (fh - up_y) // 2
 
 
 def decimation_padding(filter: Tensor | None, down_x: int, down_y: int) -> tuple[int, int, int, int]:
-    """(x0, x1, y0, y1) that keep an image in place when it is filtered and decimated."""
+    """The padding (x0, x1, y0, y1) that keeps an image centered through filtering and decimation."""
     fw, fh = filter_size(filter)
     return (fw - down_x + 1) // 2, (fw - down_x) // 2, (fh - down_y + 1) // 2, (fh - down_y) // 2
 
 
 def mean_gain(up_x: int, up_y: int) -> int:
-    """The gain that restores the mean after zero insertion, which keeps one pixel in up_x·up_y."""
+    """The gain that restores the mean after zero insertion, where one pixel in up_x·up_y is not zero."""
     return up_x * up_y
 
 
@@ -105,26 +107,29 @@ def upfirdn2d(
     flip_filter: bool = False,
     gain: float = 1.0,
 ) -> Tensor:
-    """Up-sample, FIR-filter and down-sample a batch of images, each channel by itself.
+    """Up-sample, FIR-filter and down-sample a batch of images, each channel separately.
 
-    Steps: put up-1 zeros after every pixel in a row and a column; pad with zeros, or crop where the padding
-    is negative; filter without further padding; keep every down-th pixel from the first; multiply by gain.
+    It takes five steps. (1) Insert up-1 zeros after every pixel, along both axes. (2) Pad with zeros, or crop
+    where the padding is negative. (3) Filter without further padding. (4) Keep every down-th pixel, beginning
+    with the first. (5) Multiply by the gain.
 
     Args:
         x: Images (N, C, H, W) of any floating type.
-        filter: (height, width), (taps,) for a separable one (its outer product with itself), or None for the
-            identity.
-        up: Factor, or (x, y) factors.
-        down: Factor, or (x, y) factors.
+        filter: Filter of shape (height, width), or (taps,) for a separable one, which stands for the outer
+            product with itself. None is the identity.
+        up: Up-sampling factor, or factors (x, y).
+        down: Down-sampling factor, or factors (x, y).
         padding: One number, (x, y) or (x0, x1, y0, y1), counted in pixels of the up-sampled image.
-        flip_filter: False is true convolution, True is correlation (the filter as it stands).
+        flip_filter: False is true convolution, True is correlation.
         gain: Factor on the result.
 
     Returns:
-        (N, C, H', W') with W' = (W·up_x + x0 + x1 - width) // down_x + 1, H' likewise, in the type of x.
+        Images (N, C, H', W') in the type of x, with W' = (W·up_x + x0 + x1 - width) // down_x + 1. The same
+        holds for H'.
 
     Raises:
-        ValueError: Not a batch of images, a filter of other than one or two dimensions, or no pixel is left.
+        ValueError: x is not a batch of images, the filter does not have one or two dimensions, a factor is
+            less than 1, or no pixel is left.
     """
     (upx, upy), (downx, downy), (x0, x1, y0, y1) = check_upfirdn2d(x, filter, up, down, padding)
     n, c, h, w = x.shape
@@ -150,7 +155,7 @@ def check_upfirdn2d(
     down: int | Sequence[int],
     padding: int | Sequence[int],
 ) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int, int, int]]:
-    """Complete up, down and padding; raises ValueError as `upfirdn2d` says."""
+    """Check the arguments of `upfirdn2d`, and return up, down and padding by axis. Raises ValueError."""
     if x.ndim != 4:
         raise ValueError(f"expected images (N, C, H, W), got shape {tuple(x.shape)}")
     if filter is not None and filter.ndim not in (1, 2):
@@ -160,8 +165,8 @@ def check_upfirdn2d(
     width, height = w * up[0] + padding[0] + padding[1], h * up[1] + padding[2] + padding[3]
     if width < fw or height < fh:
         raise ValueError(
-            f"no pixel is left: the padded image is {width}×{height} (width×height), the filter {fw}×{fh}; "
-            "pad more or crop less"
+            f"no pixel is left: expected a padded image at least as large as the filter ({fw}×{fh}, width×"
+            f"height), got {width}×{height}. Pad more or crop less."
         )
     return up, down, padding
 
@@ -173,7 +178,7 @@ def filter2d(
     flip_filter: bool = False,
     gain: float = 1.0,
 ) -> Tensor:
-    """Filter images and keep their size; `padding` is on top of that."""
+    """Filter images (N, C, H, W) and keep their size. `padding` is added to the padding that does so."""
     around = add_padding(parse_padding(padding), insertion_padding(filter, 1, 1))
     return upfirdn2d(x, filter, padding=around, flip_filter=flip_filter, gain=gain)
 
@@ -186,7 +191,7 @@ def upsample2d(
     flip_filter: bool = False,
     gain: float = 1.0,
 ) -> Tensor:
-    """(N, C, H, W) -> (N, C, H·up, W·up): zero insertion and filter, with the mean kept."""
+    """Up-sample (N, C, H, W) to (N, C, H·up, W·up) by zero insertion and a filter. The mean is kept."""
     up = _pair(up)
     around = add_padding(parse_padding(padding), insertion_padding(filter, *up))
     return upfirdn2d(x, filter, up=up, padding=around, flip_filter=flip_filter, gain=gain * mean_gain(*up))
@@ -200,13 +205,13 @@ def downsample2d(
     flip_filter: bool = False,
     gain: float = 1.0,
 ) -> Tensor:
-    """(N, C, H, W) -> (N, C, H/down, W/down): filter and decimation."""
+    """Down-sample (N, C, H, W) to (N, C, H/down, W/down) by a filter and decimation."""
     down = _pair(down)
     around = add_padding(parse_padding(padding), decimation_padding(filter, *down))
     return upfirdn2d(x, filter, down=down, padding=around, flip_filter=flip_filter, gain=gain)
 
 
 def add_padding(a: Sequence[int], b: Sequence[int]) -> tuple[int, int, int, int]:
-    """Two paddings (x0, x1, y0, y1), one on top of the other."""
+    """The sum of two paddings (x0, x1, y0, y1)."""
     left, right, top, bottom = (x + y for x, y in zip(a, b))
     return left, right, top, bottom

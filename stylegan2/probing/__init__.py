@@ -1,4 +1,4 @@
-"""Looking into networks: measure what every layer does, apply rules to the numbers, report what is wrong."""
+"""Probing of networks: measures what every layer does, applies rules to the numbers, and reports faults."""
 
 from stylegan2.probing.layers import Probe, Row, probe
 

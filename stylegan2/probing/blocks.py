@@ -1,8 +1,8 @@
-"""Measurements on single blocks and layers, with inputs made so that theory predicts one number.
+"""Measurements on copies of single blocks and layers, with inputs for which theory predicts one number.
 
-Every block is copied first. A signal that is constant in space is changed neither by a low-pass filter nor by
-padding. Weights drawn anew, at their own rms, make an average over networks out of one network, so narrow layers
-can be measured as well as wide ones.
+The input of a block is constant in space, so that neither low-pass filters nor padding change it. Weights are drawn
+again several times with their own rms, and the result is averaged over the draws. It therefore does not depend on
+the particular weights, even if a layer is narrow.
 """
 
 from __future__ import annotations
@@ -23,24 +23,25 @@ from stylegan2.networks.scalings import Scalings
 from stylegan2.probing.layers import rms
 
 SIZE = 16
-"""Pixels of a constant image's side. Its center is out of the kernels' reach to the zeros around the image."""
+"""Side of a constant image in pixels. It is large enough that the zero padding does not affect the center."""
 
 
 @torch.no_grad()
 def block_gains(network: Generator | Discriminator, *, initial: bool = False) -> dict[str, float]:
-    """rms after each block over rms before it, for features of rms 1 that are constant in space.
+    """The gain of each block: rms of its output over rms of its input, for features that are constant in space.
 
-    The gain is about 1 by design: a leaky ReLU of gain √2 contributes 1.02, since its exact gain is √2/√1.04.
+    The gain is about 1 by design. A leaky ReLU with gain √2 contributes 1.02 instead of 1, because its exact gain
+    would be √2/√1.04.
 
     Args:
         network: A generator, of which the blocks from 8×8 on are measured, or a discriminator, of which the
             blocks down to 8×8 are measured.
-        initial: Draw the weights with the standard deviation of the initialization. Off: with the rms that
-            the weights have now.
+        initial: True draws weights with the standard deviation of the initialization, and False with the rms
+            that the weights have now.
 
     Returns:
-        By the block's name. {} for a network that normalizes features or weights: constant signals and weights
-        drawn anew tell nothing of it.
+        Gains by the name of the block. The dictionary is empty if the network normalizes features or weights,
+        because this measurement does not apply to it.
     """
     plain = Normalization.features, Normalization.weight
     if any((type(m).features, type(m).weight) != plain for m in normalizations_of(network)):
@@ -58,7 +59,7 @@ def block_gains(network: Generator | Discriminator, *, initial: bool = False) ->
 
 
 def normalizations_of(network: nn.Module) -> list[Normalization]:
-    """The normalizations of all layers of a network."""
+    """The normalization modules of all layers of a network."""
     return [module for module in network.modules() if isinstance(module, Normalization)]
 
 
@@ -87,7 +88,11 @@ def _gain(block: nn.Module, scalings: Scalings | None, run: Callable, size: int)
 
 @torch.no_grad()
 def filter_gains(generator: Generator, discriminator: Discriminator) -> dict[str, float]:
-    """Value of a constant image after each stage of resampling, over its value before (the stage's DC gain)."""
+    """DC gain of each resampling stage: the value of a constant image after the stage over the value before it.
+
+    Returns:
+        Gains by the name of the layer, with the prefix "G." or "D.". The design value is 1.
+    """
     found = {}
     for prefix, network in (("G.", generator), ("D.", discriminator)):
         for name, layer in network.named_modules():
@@ -107,9 +112,9 @@ def filter_gains(generator: Generator, discriminator: Discriminator) -> dict[str
 
 
 def _layer_filter_gain(layer: SynthesisLayer | EqualizedConv2d) -> float:
-    """Output of the layer with resampling over that without, when its kernels are a single 1 in the middle."""
+    """Output of the layer with resampling over its output without, with kernels that are 1 in the middle."""
     layer = copy.deepcopy(layer)
-    if not layer.normalization.demodulates:  # a normalization of a constant signal would hide the filter
+    if not layer.normalization.demodulates:  # other normalizations would hide the gain of the filter
         layer.normalization = NoNormalization(layer.weight)
     k = layer.weight.shape[2] // 2
     layer.weight.zero_()
@@ -130,9 +135,9 @@ def _layer_filter_gain(layer: SynthesisLayer | EqualizedConv2d) -> float:
 
 @torch.no_grad()
 def style_response(generator: Generator) -> dict[str, float]:
-    """rms of each synthesis and image layer's output, without bias, when its styles double, over that before.
+    """Ratio of the output's rms with doubled styles to that with the original styles, without bias, per layer.
 
-    Demodulation makes it 1 in synthesis layers. Image layers are not demodulated: 2.
+    It is 1 in synthesis layers with demodulation, and 2 in image layers, which have none.
     """
     found = {}
     w = generator.mapping(*latents(generator, 2))[:, 0]
@@ -152,9 +157,9 @@ def style_response(generator: Generator) -> dict[str, float]:
 
 @torch.no_grad()
 def image_layer_gains(generator: Generator, *, initial: bool = False) -> dict[str, float]:
-    """rms of each image layer's output over that of features times styles, for weights drawn anew: 1 by design.
+    """rms of each image layer's output over that of its features times styles, averaged over drawn weights.
 
-    `initial` is that of `block_gains`.
+    The design value is 1. `initial` has the meaning that it has in `block_gains`.
     """
     found = {}
     w = generator.mapping(*latents(generator, 4))[:, 0]
@@ -177,7 +182,7 @@ def image_layer_gains(generator: Generator, *, initial: bool = False) -> dict[st
 
 @torch.no_grad()
 def doubled_latent(generator: Generator) -> float:
-    """rms of the change of w when the latents double, over the rms of w: 0 if latents are normalized."""
+    """rms of the change of w when the latents double, over the rms of w. It is 0 if latents are normalized."""
     z, c = latents(generator, 8)
     w, doubled = (generator.mapping(factor * z, c)[:, 0] for factor in (1, 2))
     return rms(doubled - w) / max(rms(w), 1e-30)
@@ -187,18 +192,19 @@ def doubled_latent(generator: Generator) -> float:
 def low_precision_errors(
     generator: Generator, discriminator: Discriminator, z: Tensor, reals: Tensor, labels: Tensor
 ) -> dict[str, dict]:
-    """How far each low-precision block is from itself in full precision, on the same inputs.
+    """Difference of each low-precision block from the same block in full precision, on the same inputs.
 
     Args:
         generator: Network G.
         discriminator: Network D.
-        z: (N, z_dim).
-        reals: (N, C, R, R) in [-1, 1].
+        z: Latents (N, z_dim).
+        reals: Real images (N, C, R, R) in [-1, 1].
         labels: (N, num_classes).
 
     Returns:
-        By the block's name, {} without such blocks: `dtype` and its `eps`; `error`, the rms of the difference
-        over that of the features or images; `bounded`, whether every activation has a clamp.
+        A dictionary for each low-precision block, by its name. `dtype` is its type and `eps` the machine epsilon
+        of the type. `error` is the rms of the difference over the rms in full precision. `bounded` tells whether
+        every activation has a clamp.
     """
     networks = {
         "G.synthesis": (generator.synthesis, (generator.mapping(z, labels), "const")),
@@ -219,7 +225,7 @@ def low_precision_errors(
 
 
 def low_precision_inputs(network: nn.Module, inputs: tuple) -> Iterator[tuple[str, nn.Module, tuple]]:
-    """(name, block, its arguments in a forward pass of the network) for each low-precision block."""
+    """(name, block, arguments of the block in a forward pass of the network) for each low-precision block."""
     blocks = {name: block for name, block in network.named_children() if getattr(block, "dtype", None)}
     seen: dict[str, tuple] = {}
     handles = [
@@ -237,7 +243,7 @@ def low_precision_inputs(network: nn.Module, inputs: tuple) -> Iterator[tuple[st
 
 
 def relative_error(found: tuple[Tensor | None, ...], right: tuple[Tensor | None, ...]) -> float:
-    """rms of the difference over rms of what is right, of the worst of several outputs; NaN if one is NaN."""
+    """rms of the difference over rms of the correct output: the largest over all outputs, or NaN if one is NaN."""
     ratios = [
         (a.float() - b.float()).square().mean().sqrt() / b.float().square().mean().sqrt().clamp_min(1e-30)
         for a, b in zip(found, right)
@@ -251,7 +257,7 @@ def _is_activated(layer: nn.Module) -> bool:
 
 
 def latents(generator: Generator, n: int) -> tuple[Tensor, Tensor]:
-    """z (n, z_dim) ~ N(0, 1), and labels (n, num_classes), all of the first class."""
+    """Latents (n, z_dim) ~ N(0, 1), and labels (n, num_classes) that all are the first class."""
     p = next(generator.parameters())
     z = torch.randn(n, generator.z_dim, device=p.device, dtype=p.dtype)
     return z, torch.eye(max(generator.num_classes, 1)).to(p)[:1, : generator.num_classes].expand(n, -1)

@@ -1,4 +1,4 @@
-"""One forward and backward pass through any module: what every layer does to signal, gradient and step size."""
+"""One forward and backward pass through any module, which measures signal, gradient and step of every layer."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from stylegan2.probing.rules import Finding, signal_findings
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One call of one module. None means that there is no such number."""
+    """Measurements of one call of one module. None means that the number does not exist for this module."""
 
     name: str
     kind: str
     leaf: bool
-    """Whether the module has parameters of its own, or no modules inside it. These rows make up the table."""
+    """Whether the module has parameters of its own or contains no modules. The table shows these rows."""
     shape: tuple[int, ...]
     input_rms: float | None
     rms: float
@@ -31,17 +31,17 @@ class Row:
     nonfinite: float
     """Share of the output's values that are NaN or infinite."""
     clamped: float | None
-    """Share of the output's values at the module's bound, which is its attribute `clamp`."""
+    """Share of the output's values that are at the bound given by the module's attribute `clamp`."""
     gradient: float | None
     """rms of the gradient of the loss with respect to the output."""
     weight: float | None
-    """rms of the weights as they are used, run-time factors and demodulation included."""
+    """rms of the weights as they are used, after run-time factors and demodulation."""
     step: float | None
-    """rms of Adam's first step, lr·g/(|g| + ε), over the rms of the stored weights. Run-time factors scale
-    both, so this is also the relative step of the weights as they are used."""
+    """rms of Adam's first step, lr·g/(|g| + ε), over the rms of the stored weights. Run-time factors scale both,
+    so the relative step of the weights as they are used is the same."""
 
     def cells(self) -> list[str]:
-        """The row as text, under the headings COLUMNS."""
+        """The row as texts, one for each heading in COLUMNS."""
         numbers = (self.rms, self.mean, self.gradient, self.weight, self.step, self.clamped)
         return [self.name, self.kind, "×".join(map(str, self.shape)), *map(number, numbers)]
 
@@ -51,22 +51,22 @@ COLUMNS = ["layer", "kind", "output", "rms", "mean", "gradient rms", "weight rms
 
 @dataclass(frozen=True, kw_only=True)
 class Probe:
-    """What `probe` measured: rows in the order of the forward pass, the loss, and what looks wrong."""
+    """The result of `probe`: rows in the order of the forward pass, the loss, and the faults found."""
 
     rows: list[Row]
     loss: float
     findings: list[Finding] = field(default_factory=list)
 
     def __getitem__(self, name: str) -> Row:
-        """The row of a layer.
+        """The row of the layer with this name.
 
         Raises:
-            KeyError: There is no such layer. The message lists those there are.
+            KeyError: There is no such layer. The message lists the names of all layers.
         """
         for row in self.rows:
             if row.name == name:
                 return row
-        raise KeyError(f"no layer {name!r}; there are {', '.join(row.name for row in self.rows)}")
+        raise KeyError(f"no layer {name!r}; the layers are {', '.join(row.name for row in self.rows)}")
 
     @property
     def layers(self) -> list[Row]:
@@ -88,20 +88,20 @@ def probe(
     learning_rate: float = 0.002,
     seed: int = 0,
 ) -> Probe:
-    """Send inputs through any module and back, and record what every layer does to the signal.
+    """Run a forward and a backward pass through any module, and record what every layer does to the signal.
 
-    Weights, buffers, mode, gradients and random state of the module are afterwards what they were before.
+    The module's weights, buffers, mode and gradients, and the random state, are afterwards what they were before.
 
     Args:
         module: Any network, on any device, in the mode in which it is to be probed.
         inputs: A tensor, a tuple of positional arguments or a mapping of keyword arguments.
         loss: Function of the module's output that returns a scalar. None: the sum of the outputs times
             N(0, 1), so that a gradient of rms 1 enters every output.
-        learning_rate: Adam's learning rate, for the step.
+        learning_rate: Adam's learning rate, for the column "Adam step".
         seed: Seed of everything random in the pass.
 
     Returns:
-        A row for each call of each module. `print` it, or take `to_dict()`.
+        One row for each call of each module. `print` shows a table and `to_dict()` returns plain data.
     """
     args = () if isinstance(inputs, Mapping) else inputs if isinstance(inputs, tuple) else (inputs,)
     kwargs = dict(inputs) if isinstance(inputs, Mapping) else {}
@@ -122,16 +122,19 @@ def probe(
 
 
 def _record(module: nn.Module, args: tuple, kwargs: dict) -> tuple[list[tuple[nn.Module, dict]], object]:
-    """Call the module; returns each inner call's layer and numbers, and the output.
+    """Call the module.
 
-    The gradients are filled in later, as a backward pass reaches the outputs.
+    Returns:
+        The layer and the numbers of each inner call, and the output of the module. The gradients in the numbers
+        are filled in during the backward pass.
     """
     records: list[tuple[nn.Module, dict]] = []
     calls: Counter[str] = Counter()
-    entered: list[float | None] = []  # a stack, since modules call modules
+    entered: list[float | None] = []  # rms of the inputs; a stack, because modules call other modules
 
     def before(layer: nn.Module, args: tuple, kwargs: dict) -> None:
-        first = next(_tensors((args, kwargs)), None)  # measured before an in-place module overwrites it
+        first = next(_tensors((args, kwargs)), None)
+        # Measured before the call, because an in-place module overwrites its input.
         entered.append(None if first is None else rms(first))
 
     def after(name: str, layer: nn.Module, kwargs: dict, output: object) -> None:
@@ -140,7 +143,7 @@ def _record(module: nn.Module, args: tuple, kwargs: dict) -> tuple[list[tuple[nn
             return
         calls[name] += 1
         bound = getattr(layer, "clamp", None)
-        if isinstance(bound, (int, float)):  # our layers multiply it by a call's gain, a residual branch's
+        if isinstance(bound, (int, float)):  # our layers multiply the clamp by the `gain` of the call
             gain = kwargs.get("gain", 1.0)
             bound *= gain if isinstance(gain, (int, float)) else 1.0
         else:
@@ -173,9 +176,9 @@ def _record(module: nn.Module, args: tuple, kwargs: dict) -> tuple[list[tuple[nn
 
 @contextmanager
 def restored(module: nn.Module, seed: int) -> Iterator[None]:
-    """Let every parameter have gradients inside, with random numbers from a seed; then undo what changed.
+    """Seed the random state and turn on gradients of all parameters inside the block.
 
-    Restored are the parameters' `requires_grad`, the buffers and the random state.
+    Afterwards, `requires_grad` of the parameters, the buffers and the random state are restored.
     """
     parameters = [p for p in module.parameters() if p.is_floating_point()]
     wanted = [p.requires_grad for p in parameters]
@@ -201,7 +204,7 @@ def rms(x: Tensor) -> float:
 
 
 def number(value: float | None) -> str:
-    """Three digits; an empty text for None."""
+    """The number with three significant digits, or an empty text for None."""
     return "" if value is None else f"{value:.3g}"
 
 
@@ -216,7 +219,7 @@ def _tensors(value: object) -> Iterator[Tensor]:
 
 
 def _statistics(out: Tensor, clamp: float | None) -> dict:
-    # Half precision rounds the bound itself, hence the 0.999.
+    # The factor 0.999 is there because half precision rounds the bound itself.
     at_bound = None if clamp is None else (out.abs() >= clamp * 0.999).float().mean().item()
     return {
         "shape": tuple(out.shape),
@@ -230,7 +233,7 @@ def _statistics(out: Tensor, clamp: float | None) -> dict:
 def _weights(
     layer: nn.Module, gradients: Mapping[int, Tensor], learning_rate: float
 ) -> tuple[float | None, float | None]:
-    """rms of a layer's own weights as they are used, and of Adam's relative step; biases are left out."""
+    """rms of a layer's own weights as they are used, and Adam's relative step. Biases are left out."""
     weights = [p for p in layer.parameters(recurse=False) if p.ndim >= 2 and p.is_floating_point()]
     if not weights:
         return None, None

@@ -1,4 +1,4 @@
-"""Numbers of a generator, a discriminator and their losses on a batch of real images."""
+"""Measurements of a generator, a discriminator and their losses on a batch of real images."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ if TYPE_CHECKING:
     from stylegan2.training.module import StyleGAN2
 
 DRAWS = 4
-"""Images of one latent, each with its own noise."""
+"""Number of images of one latent, each with other noise, that measure the influence of noise."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelProbe:
-    """What `probe_model` measured, as plain data, and what is wrong."""
+    """The result of `probe_model`: measurements as plain data, and findings."""
 
     iteration: int
     generator: Probe
     discriminator: Probe
     numbers: dict
-    """Of the networks as wholes and of their losses, on the batch."""
+    """Measurements of the whole networks and their losses on the batch."""
     blocks: dict
-    """Of single blocks and layers, on inputs made for the purpose."""
+    """Measurements of single blocks and layers on the inputs of `stylegan2.probing.blocks`."""
     settings: dict
-    """The configuration's share in the rules: intervals, batch, learning rates."""
+    """The settings that the rules use: intervals, batch, learning rates."""
     findings: list[Finding] = field(default_factory=list)
 
     @property
@@ -55,14 +55,15 @@ class ModelProbe:
 def probe_model(
     model: StyleGAN2, reals: Tensor, labels: Tensor, seed: int = 0, progress: bool = False
 ) -> ModelProbe:
-    """Measure networks and losses on a batch, and apply all rules. The model is left as it was.
+    """Measure networks and losses on a batch, and apply all rules. The model is not changed.
 
     Args:
         model: Networks and losses.
-        reals: (N, C, R, R) in [-1, 1]. N is a multiple of the discriminator's minibatch group, or below it.
+        reals: Real images (N, C, R, R) in [-1, 1]. N is a multiple of the discriminator's minibatch group, or
+            smaller than the group.
         labels: (N, num_classes).
-        seed: Seed of latents, noise and everything else that is drawn.
-        progress: Show a bar with the time left, if it takes more than a few seconds.
+        seed: Seed of latents, noise and all other random numbers.
+        progress: Show a bar with the time left if the measurement takes more than a few seconds.
     """
     g, d, n, trained = model.generator, model.discriminator, len(reals), model.iteration > 0
     few = min(max(n // 2, 1), 3)
@@ -89,7 +90,8 @@ def probe_model(
         with restored(model, seed):
             numbers = _numbers(model, reals, labels)
         numbers |= path_lengths(g, path_length_of(model), z[:few], labels[:few])
-        # The rules are about the construction: training may change the size of weights for good reasons.
+        # The rules are about the construction, and training may change the size of weights for good reasons.
+        # A trained network is therefore measured with weights of their initial size.
         parts = {
             "block_gains_generator": blocks.block_gains(g, initial=trained),
             "block_gains_discriminator": blocks.block_gains(d, initial=trained),
@@ -111,7 +113,7 @@ def probe_model(
 
 
 def settings(model: StyleGAN2) -> dict:
-    """What the rules need to know of the configuration."""
+    """The settings of the configuration that the rules use, as plain data."""
     scalings = model.config.scalings
     penalties = {name: r for name, r in model.regularizers.items() if r.every}
     intervals = [
@@ -161,7 +163,7 @@ def _numbers(model: StyleGAN2, reals: Tensor, labels: Tensor) -> dict:
 
 @torch.no_grad()
 def latent_influence(generator: Generator, z: Tensor, c: Tensor) -> dict:
-    """Standard deviation across z of image and w, with the same noise and, if there are labels, one label."""
+    """Standard deviation across z (N, z_dim) of the image and of w, with the same noise and the first label."""
     c = c[:1].expand(len(z), -1)
     ws = generator.mapping(z, c)
     images = _images(generator, ws, "const")
@@ -175,7 +177,7 @@ def latent_influence(generator: Generator, z: Tensor, c: Tensor) -> dict:
 
 @torch.no_grad()
 def noise_influence(generator: Generator, z: Tensor, c: Tensor) -> dict:
-    """Standard deviation across noise of one latent's image, with the strengths as they are and with all 1."""
+    """Standard deviation of one latent's image across noise, with the noise strengths as they are and set to 1."""
     ws = generator.mapping(z[:1], c[:1]).expand(DRAWS, -1, -1)
     strengths = [layer.noise_strength for layer in synthesis_layers(generator) if layer.has_noise]
     numbers = {"image_std_noise": _std(_images(generator, ws, "random"))}
@@ -190,10 +192,10 @@ def noise_influence(generator: Generator, z: Tensor, c: Tensor) -> dict:
 
 @torch.no_grad()
 def row_influence(generator: Generator, z: Tensor, c: Tensor) -> list[float]:
-    """rms of the image's change, over √2, when one row of ws is that of another latent: one number a row.
+    """Influence of each row of ws: rms of the change of the image when the row is that of another latent, over √2.
 
-    The difference of two independent images has twice their variance, hence √2. Images of the first half of z
-    take rows of the second half.
+    The factor √2 is there because the difference of two independent images has twice the variance of one image.
+    Images of the first half of z (N, z_dim) get rows of the second half.
     """
     n = len(z) // 2
     ws, others = generator.mapping(z[: 2 * n], c[:1].expand(2 * n, -1)).split(n)
@@ -207,7 +209,7 @@ def row_influence(generator: Generator, z: Tensor, c: Tensor) -> list[float]:
 
 
 def logits_and_losses(model: StyleGAN2, reals: Tensor, labels: Tensor, z: Tensor) -> dict:
-    """Standard deviations of the logits, losses, mean ‖∇ₓD‖², R1, and R1 over the discriminator's loss."""
+    """Standard deviations of the logits, the losses, mean ‖∇ₓD‖², R1, and R1 over the discriminator's loss."""
     with torch.no_grad():
         fakes = model.generator(z, labels)
         real_logits, fake_logits = model.discriminator(reals, labels), model.discriminator(fakes, labels)
@@ -228,12 +230,12 @@ def logits_and_losses(model: StyleGAN2, reals: Tensor, labels: Tensor, z: Tensor
 
 
 def path_length_of(model: StyleGAN2) -> PathLength:
-    """The path length regularizer of the configuration, or the default one where it has none."""
+    """The path length regularizer of the configuration, or the default one if the configuration has none."""
     return model.regularizers.get("path_length", PathLength())
 
 
 def path_lengths(generator: Generator, loss: PathLength, z: Tensor, c: Tensor) -> dict:
-    """Mean path length as a loss computes it, and with y/√(H·W), for the same latents and the same y."""
+    """Mean path length with the given loss and with y/√(H·W), for the same latents z (N, z_dim) and the same y."""
     ws = generator.mapping(z, c).detach().requires_grad_()
     y = torch.randn(len(z), generator.img_channels, generator.resolution, generator.resolution).to(z)
     lengths = [
@@ -245,7 +247,7 @@ def path_lengths(generator: Generator, loss: PathLength, z: Tensor, c: Tensor) -
 
 @torch.no_grad()
 def relative_distance(a: Iterator[Tensor], b: Iterator[Tensor]) -> float:
-    """Root mean square, over pairs of weight tensors, of ‖a - b‖/‖b‖. Biases are left out: they can be 0."""
+    """Root mean square over pairs of weight tensors of ‖a - b‖/‖b‖. Biases are left out, because they can be 0."""
     ratios = []
     for x, y in zip(a, b):
         if y.ndim >= 2 and (length := y.float().norm().item()) > 0:
@@ -255,7 +257,7 @@ def relative_distance(a: Iterator[Tensor], b: Iterator[Tensor]) -> float:
 
 @torch.no_grad()
 def block_growth(discriminator: Discriminator, reals: Tensor, labels: Tensor) -> float:
-    """Geometric mean of the growth of the rms from one block of D to the next, on these images."""
+    """Growth of the rms per block of D on the given images (geometric mean)."""
     found: list[float] = []
     first = getattr(discriminator, f"b{discriminator.resolutions[0]}")
     handles = [first.fromrgb.register_forward_hook(lambda m, args, out: found.append(rms(out)))]
@@ -276,7 +278,7 @@ def synthesis_layers(generator: Generator) -> list[SynthesisLayer]:
 
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode inside, so that a generator's running mean of w stays where it is."""
+    """Evaluation mode inside the block, so that a generator does not update its running mean of w."""
     training = module.training
     module.eval()
     try:
@@ -287,7 +289,7 @@ def evaluating(module: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def _progress_bar(model: StyleGAN2, passes: int, show: bool) -> Iterator[None]:
-    """A bar that counts images as they pass forward through either network."""
+    """A bar that counts the images of all forward passes through either network."""
     networks = (model.generator.synthesis, model.discriminator)
     with tqdm(total=passes, disable=not show, delay=5, desc="Probing", unit="pass", leave=False) as bar:
         handles = [n.register_forward_hook(lambda m, args, out: bar.update(len(args[0]))) for n in networks]
@@ -299,11 +301,11 @@ def _progress_bar(model: StyleGAN2, passes: int, show: bool) -> Iterator[None]:
 
 
 def _images(generator: Generator, ws: Tensor, noise: str) -> Tensor:
-    """Images, made 2 megapixels at a time to bound the memory that the features take."""
+    """Images of ws, generated 2 megapixels at a time to limit the memory for the features."""
     parts = ws.split(max(2**21 // generator.resolution**2, 1))
     return torch.cat([generator.synthesis(part, noise).float() for part in parts])
 
 
 def _std(x: Tensor) -> float:
-    """Root of the mean, over all but the first dimension, of the unbiased variance along the first."""
+    """Square root of the unbiased variance along the first dimension, averaged over the other dimensions."""
     return x.float().var(dim=0).mean().sqrt().item()

@@ -1,4 +1,4 @@
-"""What `stylegan2 probe` measures, besides data and model."""
+"""The options of `stylegan2 probe` besides those of training."""
 
 from __future__ import annotations
 
@@ -9,27 +9,31 @@ from stylegan2.errors import InputError
 
 @dataclass(frozen=True, kw_only=True)
 class ProbeOptions:
-    """What to probe, besides data and model."""
+    """The options of `stylegan2 probe` besides those of training.
+
+    Raises:
+        InputError: A number is negative.
+    """
 
     out: str
-    """Folder to write probe.json, probe.md and the plots to."""
+    """Folder for probe.json, probe.md and the plots."""
 
     checkpoint: str | None = None
-    """Checkpoint to probe. The config.yaml of its run is found beside it. null: fresh networks."""
+    """Checkpoint to probe, with the config.yaml of its run. null: untrained networks."""
 
     iterations: int = 0
-    """Probe once more after this many iterations of training, on one device."""
+    """Train for this many iterations on one device and probe again. 0: do not train."""
 
     variants: str = "all"
-    """Scalings to switch off, one at a time, and put beside the configuration, with commas between them:
-    names such as residual_gain or weight_scaling=none; or all; or none."""
+    """Scalings to switch off one at a time, for comparison with the configuration: all, none, or names with
+    commas, such as residual_gain,weight_scaling=none."""
 
     theory_seeds: int = 3
-    """Networks that each prediction is measured on. 0: leave predictions out."""
+    """Number of networks that each prediction is measured on. 0: leave predictions out."""
 
     def __post_init__(self) -> None:
         for name in ("iterations", "theory_seeds"):
             if getattr(self, name) < 0:
                 raise InputError(
-                    f"Expected --{name} of 0 or more, found {getattr(self, name)}. Give 0 to leave it out."
+                    f"Expected --{name} of 0 or more, found {getattr(self, name)}. 0 turns this part off."
                 )

@@ -1,7 +1,7 @@
-"""What theory predicts for each scaling switched off, beside what is measured with it on and off.
+"""Predictions of theory for networks with one scaling switched off, and their measurements.
 
-Each prediction is a ratio or a number that a derivation of a few lines gives; docs/probe.md has the derivations.
-Both models are built from the same seed, so they share their random weights wherever their shapes agree.
+Each prediction is a number that follows from a short derivation in docs/probe.md. The models with the scaling on and
+off are built from the same seed, so they share their random weights wherever shapes agree.
 """
 
 from __future__ import annotations
@@ -26,13 +26,12 @@ if TYPE_CHECKING:
     from stylegan2.training.module import StyleGAN2
 
 Build = Callable[[Mapping[str, object], int], "StyleGAN2"]
-"""Makes networks and losses from the options that differ from the configuration, by their names below `model`,
-and a seed."""
+"""Builds networks and losses. The arguments are the options to change, by their names below `model`, and a seed."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
-    """One prediction, and its measurements, one a seed."""
+    """One prediction and its measurements, one per seed."""
 
     ablation: str
     quantity: str
@@ -45,18 +44,18 @@ class Prediction:
 
     @property
     def spread(self) -> float:
-        """Standard deviation over seeds; 0 for a single one."""
+        """Standard deviation over seeds. It is 0 for a single seed."""
         return spread(self.measured)
 
 
 def spread(values: Sequence[float]) -> float:
-    """Standard deviation; 0 for a single value."""
+    """Standard deviation of some values. It is 0 for a single value."""
     return stdev(values) if len(values) > 1 else 0.0
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Models with a scaling on and off, and the images they are measured on."""
+    """Models with a scaling on and off, and the real images and labels for measuring them."""
 
     on: StyleGAN2
     off: StyleGAN2
@@ -64,7 +63,7 @@ class Pair:
     labels: Tensor
 
     def probes(self, network: str) -> tuple[Probe, Probe]:
-        """Probes of both models' `generator` or `discriminator`."""
+        """Probes of the `generator` or the `discriminator` of both models: (on, off)."""
         found = []
         for model in (self.on, self.off):
             z = torch.randn(len(self.reals), model.generator.z_dim).to(self.reals)
@@ -80,14 +79,15 @@ def check_theory(
     ablations: Mapping[str, Mapping[str, object]],
     seeds: Sequence[int] = (0, 1, 2),
 ) -> list[Prediction]:
-    """Measure, at initialization, what theory predicts for each ablation.
+    """Measure at initialization what theory predicts for each ablation.
 
     Args:
-        build: Makes networks and losses.
-        reals: (N, C, R, R) in [-1, 1].
+        build: Builds networks and losses.
+        reals: Real images (N, C, R, R) in [-1, 1].
         labels: (N, num_classes).
-        ablations: By name, the options that make it. Those without an entry in PREDICTIONS are left out.
-        seeds: One pair of models each.
+        ablations: The options that each ablation changes, by its name. Names that are not in PREDICTIONS are
+            left out.
+        seeds: Seeds. Each gives one pair of models.
     """
     found: dict[tuple[str, str], tuple[float, list[float]]] = {}
     for seed in seeds:
@@ -110,17 +110,18 @@ def path_length_by_resolution(
     seeds: Sequence[int] = (0, 1, 2),
     batch: int = 4,
 ) -> list[dict]:
-    """Path lengths of fresh generators of one configuration at several resolutions.
+    """Path lengths of untrained generators of one configuration at several resolutions.
 
     Args:
-        config: A generator's, at any resolution.
-        scalings: The generator's.
+        config: Configuration of the generator. Its resolution is not used.
+        scalings: Scalings of the generator.
         resolutions: Powers of two.
-        seeds: One generator each.
+        seeds: Seeds. Each gives one generator per resolution.
         batch: Latents per generator.
 
     Returns:
-        A row for each resolution: `resolution`, and lists over seeds, `with` and `without` the division by √(H·W).
+        One dictionary per resolution. `resolution` is the resolution. `with` and `without` are lists of path
+        lengths over seeds, with and without the division by √(H·W).
     """
     rows = []
     for resolution in resolutions:
@@ -138,17 +139,20 @@ def path_length_by_resolution(
 
 
 Measurements = Iterator[tuple[str, float, float]]
-"""(quantity, predicted, measured), one after the other."""
+"""Tuples (quantity, predicted, measured)."""
 
 
 def _mean(values: Iterable[float]) -> float:
-    """Geometric mean; 0 if one of the values is."""
+    """Geometric mean of some values. It is 0 if one of them is 0."""
     values = list(values)
     return geometric_mean(values) if values and min(values) > 0 else 0.0
 
 
 def _body(p: Probe) -> list[str]:
-    """D's layers with weights up to the minibatch stddev, which ties the layers after it to the batch."""
+    """Names of the layers of D that have weights and come before the minibatch stddev.
+
+    The layers after it are left out, because their signal depends on the batch.
+    """
     return [r.name for r in p.layers if r.step is not None and not r.name.startswith(("mapping.", "b4."))]
 
 
@@ -195,13 +199,13 @@ def _residual(p: Pair) -> Measurements:
     if p.on.discriminator.config.architecture != "resnet":
         return
     on, off = (_mean(blocks.block_gains(m.discriminator).values()) for m in (p.on, p.off))
-    # The two branches have rms 1 and 1.04 (two leaky ReLUs of gain √2).
+    # The branches have rms 1 and 1.04, because each of two leaky ReLUs with gain √2 contributes 1.02.
     yield "gain of a block of D, off: √2", math.sqrt(2), off
     yield "gain of a block of D, on: 1", 1.0, on
     on, off = (measure.block_growth(m.discriminator, p.reals, p.labels) for m in (p.on, p.off))
-    yield "growth a block on real images, off/on: √2", math.sqrt(2), off / on
-    yield "growth a block on real images, off", math.sqrt(2), off
-    yield "growth a block on real images, on", 1.0, on
+    yield "growth per block on real images, off/on: √2", math.sqrt(2), off / on
+    yield "growth per block on real images, off", math.sqrt(2), off
+    yield "growth per block on real images, on", 1.0, on
 
 
 def _mapping_lr(p: Pair) -> Measurements:
@@ -214,15 +218,15 @@ def _l2(p: Pair) -> Measurements:
     _, off = p.probes("generator")
     g = p.on.generator
     predicted = 1 / math.sqrt(g.z_dim)
-    if g.num_classes:  # label and latent enter side by side, each of length 1
+    if g.num_classes:  # the latent and the embedded label are concatenated, and each has length 1
         predicted = math.sqrt(2 / (g.z_dim + g.w_dim))
-    yield "rms of what enters the mapping network: 1/√dim", predicted, off["mapping.fc0"].input_rms
+    yield "rms of the mapping network's input: 1/√dim", predicted, off["mapping.fc0"].input_rms
 
 
 def _raw_latents(p: Pair) -> Measurements:
     z = torch.randn(4096, p.on.generator.z_dim)
     measured = p.off.generator.mapping.normalize(z).square().mean(dim=1).sqrt().std().item()
-    # The rms of dim unit normal numbers has the standard deviation 1/√(2·dim).
+    # The rms of dim numbers ~ N(0, 1) has the standard deviation 1/√(2·dim).
     yield "spread of the latents' rms: 1/√(2·dim)", 1 / math.sqrt(2 * p.on.generator.z_dim), measured
 
 
@@ -284,7 +288,7 @@ def _lazy(p: Pair) -> Measurements:
 
 
 def _ema(p: Pair) -> Measurements:
-    yield "averages kept, off", 0.0, float(p.off.generator_ema is not None)
+    yield "number of EMAs, off", 0.0, float(p.off.generator_ema is not None)
 
 
 def _clamp(p: Pair) -> Measurements:
@@ -311,4 +315,4 @@ PREDICTIONS: dict[str, Callable[[Pair], Measurements]] = {
     "ema=null": _ema,
     "clamp=null": _clamp,
 }
-"""By the name of an ablation."""
+"""The measurements of each ablation, by its name."""

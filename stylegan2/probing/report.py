@@ -1,4 +1,4 @@
-"""The probe's files: probe.json with every number, probe.md to read, and plots over depth."""
+"""The files of `stylegan2 probe`: probe.json with all numbers, probe.md as a report, and plots over depth."""
 
 from __future__ import annotations
 
@@ -25,17 +25,21 @@ KEY_NUMBERS = {
     "gradient_norm_squared": "‖∇ₓD‖²",
     "r1_per_loss": "R1 / loss D",
     "path_length": "path length",
-    "discriminator_growth": "D: rms a block",
+    "discriminator_growth": "D: growth per block",
     "ema_distance": "EMA distance",
 }
-"""The numbers that stand side by side for all variants, and their headings."""
+"""The numbers of the table that compares all variants, and their headings."""
 
 CURVES = {
     "rms": "rms of activations",
-    "gradient": "rms of the gradient of the loss with respect to activations",
+    "gradient": "norm of the gradient of the loss with respect to activations",
     "step": "Adam's first step, relative to the weights",
 }
-"""The fields of a `Row` that are plotted over depth, and their titles."""
+"""The fields of a `Row` that are plotted over depth, and their titles.
+
+The gradient is plotted as a norm, its rms times √(number of values). Through a layer that preserves the gradient, the
+norm stays the same, while the rms is smaller for an output with more pixels or channels.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,13 +49,13 @@ class Variant:
     name: str
     start: ModelProbe
     diverged: str | None = None
-    """What training said when it stopped early."""
+    """The message of training if a loss became NaN or infinite."""
     after: ModelProbe | None = None
-    """After some training. None: there was no training, or it diverged."""
+    """The measurements after training. None: there was no training, or it diverged."""
 
     @property
     def findings(self) -> list[Finding]:
-        """Those at the start, then those of training that are new."""
+        """The findings at the start, followed by the new ones after training."""
         later = self.after.findings if self.after else []
         if self.diverged:
             later = [fault("diverged", f"training stopped at {self.diverged}")]
@@ -60,7 +64,7 @@ class Variant:
 
     @property
     def states(self) -> list[tuple[str, ModelProbe]]:
-        """The measurements there are, each under the number of its iteration."""
+        """The measurements at the start and, if they exist, after training, as (title, measurements)."""
         return [(f"iteration {s.iteration}", s) for s in (self.start, self.after) if s]
 
 
@@ -72,15 +76,15 @@ def write_report(
     findings: Sequence[Finding],
     heading: str,
 ) -> None:
-    """Write probe.json, probe.md and the plots into a folder. Files of these names are replaced.
+    """Write probe.json, probe.md and the plots into a folder. Existing files of these names are replaced.
 
     Args:
         out: The folder.
-        variants: The configuration first.
-        predictions: Theory beside measurement.
-        lengths: Rows of `path_length_by_resolution`.
-        findings: All of the configuration's.
-        heading: What was probed, in a line.
+        variants: The variants. The first is the configuration itself.
+        predictions: Predictions with their measurements.
+        lengths: The rows that `path_length_by_resolution` returns.
+        findings: All findings on the configuration.
+        heading: One line that says what was probed.
     """
     data = {
         "probed": heading,
@@ -100,7 +104,7 @@ def write_report(
 
 
 def diagnosis(findings: Sequence[Finding]) -> str:
-    """The findings as lines, faults first, under their number."""
+    """The number of faults in one line, followed by one line per finding, faults first."""
     faults = sum(f.fault for f in findings)
     head = f"{faults} fault{'' if faults == 1 else 's'} found." if faults else "No fault found."
     return "\n".join([head, *(f"- {f}" for f in sorted(findings, key=lambda f: not f.fault))])
@@ -109,7 +113,7 @@ def diagnosis(findings: Sequence[Finding]) -> str:
 def _sections(
     variants: Sequence[Variant], predictions: Sequence[Prediction], lengths: Sequence[Mapping]
 ) -> list[str]:
-    """Headings and tables, in turn."""
+    """The headings and tables of probe.md, alternately."""
     base = variants[0]
     parts = ["## Numbers side by side", _side_by_side(variants)]
     if len(variants) > 1:
@@ -153,7 +157,7 @@ def _side_by_side(variants: Sequence[Variant]) -> str:
 
 
 def _plot(out: Path, variants: Sequence[Variant], lengths: Sequence[Mapping]) -> list[str]:
-    """Save the PNGs; returns their names."""
+    """Save the plots as PNG files and return their names."""
     figures = {f"{key}.png": _over_depth(variants, key, title) for key, title in CURVES.items()}
     if lengths:
         figures["path_length.png"] = _over_resolution(lengths)
@@ -164,7 +168,7 @@ def _plot(out: Path, variants: Sequence[Variant], lengths: Sequence[Mapping]) ->
 
 
 def _over_depth(variants: Sequence[Variant], key: str, title: str):
-    """A field of a `Row` over the layers of both networks, a line a variant."""
+    """A figure of one field of `Row` over the layers of both networks, with one line per variant."""
     from matplotlib import colormaps
     from matplotlib.figure import Figure
 
@@ -182,7 +186,7 @@ def _over_depth(variants: Sequence[Variant], key: str, title: str):
                 (line,) = axes.semilogy(list(curve), list(curve.values()), style, **look)
                 if style == "-":
                     lines[v.name] = line
-        if base:  # what explodes leaves the picture instead of flattening everything else
+        if base:  # cut off variants that explode, because they would flatten all other lines
             low, high = axes.get_ylim()
             axes.set_ylim(max(low, min(base.values()) / 300), min(high, max(base.values()) * 300))
         axes.set_title(f"{title}: {network}")
@@ -196,7 +200,7 @@ def _over_depth(variants: Sequence[Variant], key: str, title: str):
 
 
 def _over_resolution(lengths: Sequence[Mapping]):
-    """Path length over resolution, mean and spread over seeds."""
+    """A figure of the path length over resolution, with mean and standard deviation over seeds."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6, 4), layout="constrained")
@@ -213,18 +217,21 @@ def _over_resolution(lengths: Sequence[Mapping]):
 
 
 def _curve(p, key: str) -> dict[str, float]:
-    """Layers on the way of the signal (styles join it from the side) and values that a log scale can show."""
-    values = {row.name: getattr(row, key) for row in p.layers if not row.name.endswith(".affine")}
+    """Values by layer, without affine layers (their outputs are styles) and values a log scale cannot show."""
+    rows = [row for row in p.layers if not row.name.endswith(".affine")]
+    values = {row.name: getattr(row, key) for row in rows}
+    if key == "gradient":
+        values = {row.name: row.gradient and row.gradient * math.sqrt(math.prod(row.shape)) for row in rows}
     return {name: v for name, v in values.items() if v is not None and math.isfinite(v) and v > 0}
 
 
 def _differs(curve: Mapping[str, float], base: Mapping[str, float]) -> bool:
-    """By a tenth somewhere: a variant on top of the configuration's own line is not drawn."""
+    """Whether a curve differs from the configuration's by 10 % in some layer. If not, it is not drawn."""
     return any(abs(math.log(curve[name] / base[name])) > 0.1 for name in curve if name in base)
 
 
 def _plain(value: object) -> object:
-    """JSON knows no NaN and no infinity: they become text."""
+    """The value with NaN and infinity replaced by texts, because JSON has neither."""
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, Mapping):

@@ -1,7 +1,7 @@
-"""What measured numbers mean: rules that turn them into faults and notes, in words.
+"""Rules that turn measured numbers into faults and notes, with an explanation in words.
 
-Each threshold is stated with its reason. Those of arithmetic leave room for rounding alone. Those of signal stand
-half way, in ratio, between what the method gives and what its mildest known fault gives.
+Each threshold has its reason beside it. Thresholds on exact arithmetic allow for rounding only. Thresholds on signals
+are the geometric mean of what the method gives and what its mildest known fault gives.
 """
 
 from __future__ import annotations
@@ -17,44 +17,47 @@ if TYPE_CHECKING:
     from stylegan2.probing.measure import ModelProbe
 
 EXTREME = 100.0
-"""Change of the rms between two layers of any network. Unit scale keeps it within a factor of 3 or so."""
+"""Largest change of the rms between two layers of any network. With unit variance it is a factor of about 3."""
 
 SATURATED = 0.05
-"""Share of values at a clamp: of a normal distribution it is the share beyond two standard deviations. From there
-on a clamp shapes the signal instead of catching outliers."""
+"""Largest share of values at a clamp, about the share of a normal distribution beyond two standard deviations. With
+a larger share, the clamp changes the signal and not only its outliers."""
 
 ROUNDING = 0.02
-"""Relative difference from exact arithmetic: float16 rounds by 0.0005, and sums of many values by more."""
+"""Largest relative difference from exact arithmetic. float16 rounds by 0.0005, and sums of many values by more."""
 
 ROUNDINGS = 8
-"""Difference of a low-precision block from itself in full precision, in units of its type's eps. Default networks
-give 0.5 to 1.2 in both types and all architectures, the mildest mistake 50 in bfloat16 and 400 in float16."""
+"""Largest difference of a low-precision block from itself in full precision, in units of its type's eps. Default
+networks give 0.5 to 1.2 in both types and all architectures. The mildest known mistake gives 50 in bfloat16 and 400
+in float16."""
 
 IGNORED = 0.02
-"""Share of the image's rms that is due to z. Below it differences are one or two steps of an 8-bit image."""
+"""Smallest share of the image's rms that is due to z. A smaller share is one or two steps of an 8-bit image."""
 
 WEAK = 0.2
-"""The same at initialization: default networks give 0.48 to 1.1, latents divided by √512 0.05 to 0.13."""
+"""The same at initialization. Default networks give 0.48 to 1.1, and latents divided by √512 give 0.05 to 0.13."""
 
 GROWTH = (0.894, 1.189)
-"""Gain of a block. It is 1 by design, 0.80 in a residual block without activation gain, and √2 without residual
-gain; these are the roots of both."""
+"""Limits of the gain of a block. The gain is 1 by design, 0.80 in a residual block without activation gain, and √2
+without residual gain. The limits are the square roots of 0.80 and √2."""
 
 IMAGE_LAYER_GAIN = (math.sqrt(0.5), math.sqrt(2))
-"""Gain of an image layer. It is 1 by design, and √in ≥ 2 without the factor 1/√in, from 4 channels on."""
+"""Limits of the gain of an image layer. It is 1 by design. Without the factor 1/√in it is √in, at least 2 from 4
+channels on."""
 
 UNEVEN = 3.0
-"""Ratio of the fastest to the slowest layer's relative Adam step. It is 1 with equalized weights. Without, it is
-the root of the ratio of fan-ins: √(9·32/3) = 10 in the smallest discriminator."""
+"""Largest ratio of the relative Adam steps of two layers. It is 1 with equalized weights. Without them it is the
+square root of the ratio of the fan-ins, √(9·32/3) = 10 in the smallest discriminator."""
 
 EMA_FAR = 0.5
-"""Relative distance of the running average from the weights. The average of n steps of lr = 0.0025 in random
-directions lags by about lr·√(n/3), 0.03 for the 450 steps of the default. Other networks are at √2."""
+"""Largest relative distance of the generator EMA from the weights. The EMA of n steps of lr = 0.0025 in random
+directions lags by about lr·√(n/3), which is 0.03 for the 450 steps of the default. Unrelated networks have
+distance √2."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """A fault, or a note on something that only looks unusual, with the number behind it."""
+    """A fault, or a note on something that is unusual but not wrong, with the measured number in the text."""
 
     name: str
     text: str
@@ -76,22 +79,25 @@ def note(name: str, text: str) -> Finding:
 
 
 def signal_findings(rows: Sequence[Row], where: str = "") -> Iterator[Finding]:
-    """Non-finite values, runaway scale, saturated clamps, missing gradients; `where` names the network."""
+    """Faults of any network: non-finite values, exploding or vanishing signals, saturated clamps, no gradients.
+
+    `where` is a name for the network, which is put before each text.
+    """
     where = f"{where}: " if where else ""
     layers = [row for row in rows if row.leaf]
     broken = next((i for i, row in enumerate(layers) if row.nonfinite), len(layers))
     for row in layers[broken : broken + 1]:  # everything after it is NaN too
         yield fault(
             "non-finite values",
-            f"{where}{row.name}: {row.nonfinite:.1%} of its output is NaN or infinite; likely cause: overflow "
-            "before it, or a root or logarithm of zero",
+            f"{where}{row.name}: {row.nonfinite:.1%} of its output is NaN or infinite; likely cause: an earlier "
+            "overflow, or a root or logarithm of zero",
         )
     for row in layers[:broken]:
         if row.clamped is not None and row.clamped > SATURATED:
             yield fault(
                 "saturated clamp",
                 f"{where}{row.name}: {row.clamped:.1%} of its values are at the clamp, should be below "
-                f"{SATURATED:.0%}; likely cause: the clamp is too low, or the signal grows on the way",
+                f"{SATURATED:.0%}; likely cause: the clamp is too low, or the signal grows with depth",
             )
     chain = [row for row in layers if row.rms > 0 and math.isfinite(row.rms)]
     if len(chain) > 2:
@@ -109,7 +115,7 @@ def signal_findings(rows: Sequence[Row], where: str = "") -> Iterator[Finding]:
         yield fault(
             "no gradient",
             f"{where}{', '.join(dead[:5])}{' …' if len(dead) > 5 else ''}: {len(dead)} of {len(layers)} layers "
-            "get no gradient; likely cause: a detached or unused branch, or a factor of zero",
+            "have no gradient; likely cause: a detached or unused branch, or a factor of zero",
         )
 
 
@@ -117,7 +123,7 @@ def signal_findings(rows: Sequence[Row], where: str = "") -> Iterator[Finding]:
 
 
 def model_findings(m: ModelProbe) -> Iterator[Finding]:
-    """Everything that all rules say of a measured model."""
+    """The findings of all rules on a measured model."""
     yield from signal_findings(m.generator.rows, "G")
     yield from signal_findings(m.discriminator.rows, "D")
     for rule in (_latent, _rows, _filters, _depth, _styles, _precision, _features, _losses, _steps, _ema):
@@ -142,19 +148,19 @@ def _latent(m: ModelProbe) -> Iterator[Finding]:
                 f"each mapping layer multiplies the rms by {factor:.2f} instead of 1 (scalings.activation_gain)"
             )
         if not causes and w_std > 0.1:
-            causes.append(f"w varies by {w_std:.2g} across z, so the layers after it ignore it")
+            causes.append(f"w varies by {w_std:.2g} across z, so the synthesis network ignores it")
         yield fault(
             "latent ignored" if share < IGNORED else "latent weak",
-            f"std across z {std:.2g}, should be about {0.6 * size:.2g} (0.6 of the image's rms {size:.2g}; limit "
-            f"{limit:g} of it); likely cause: "
+            f"the image's std across z is {std:.2g}, should be about {0.6 * size:.2g} (0.6 of the image's rms "
+            f"{size:.2g}; the limit is {limit:g} of it); likely cause: "
             f"{'; '.join(causes) or f'w itself varies by only {w_std:.2g} across z'}",
         )
     change = m.blocks["doubled_latent"]
     if change > ROUNDING:
         yield fault(
             "latent scale leaks",
-            f"doubled latents change w by {change:.2g} of its rms, should be 0: the length of a latent carries "
-            "no content; likely cause: latents not divided by their rms (scalings.latent_normalization)",
+            f"doubled latents change w by {change:.2g} of its rms, should be 0, since w should not depend on the "
+            "length of a latent; likely cause: latents are not divided by their rms (scalings.latent_normalization)",
         )
 
 
@@ -164,7 +170,7 @@ def _rows(m: ModelProbe) -> Iterator[Finding]:
         yield fault(
             "ws rows",
             f"rows {unused} of ws, out of {len(m.numbers['rows'])}, have no influence on the image; likely cause: "
-            "styles that do not depend on w, or a normalization that takes them out again",
+            "styles that do not depend on w, or a normalization that cancels them",
         )
 
 
@@ -174,9 +180,9 @@ def _filters(m: ModelProbe) -> Iterator[Finding]:
     if wrong:
         yield fault(
             "FIR gain",
-            f"a constant image leaves {wrong[0]} at ×{gains[wrong[0]]:.3g}, should be ×1 ({len(wrong)} of "
-            f"{len(gains)} stages are wrong); likely cause: scalings.upsample_gain, or taps whose sum is not "
-            "a positive number",
+            f"{wrong[0]} multiplies a constant image by {gains[wrong[0]]:.3g}, should be by 1 ({len(wrong)} of "
+            f"{len(gains)} stages are wrong); likely cause: scalings.upsample_gain, or filter taps whose sum is "
+            "not positive",
         )
 
 
@@ -191,7 +197,7 @@ def _depth(m: ModelProbe) -> Iterator[Finding]:
         others = "residual_gain" if mean > 1 else "activation_gain, upsample_gain"
         yield fault(
             f"{'exploding' if mean > 1 else 'vanishing'} depth",
-            f"the rms grows by ×{mean:.3g} a block of {letter}, ×{mean ** len(gains):.3g} over its {len(gains)} "
+            f"the rms grows by ×{mean:.3g} per block of {letter}, ×{mean ** len(gains):.3g} over its {len(gains)} "
             f"blocks, should be ×1 (limits {GROWTH[0]} and {GROWTH[1]}); likely cause: scalings.{others}, "
             "weight_scaling or style_normalization",
         )
@@ -199,20 +205,19 @@ def _depth(m: ModelProbe) -> Iterator[Finding]:
 
 def _styles(m: ModelProbe) -> Iterator[Finding]:
     responses = {k: v for k, v in m.blocks["style_response"].items() if not k.endswith("torgb")}
-    for name in [k for k, v in responses.items() if not abs(v - 1) <= ROUNDING][
-        :1
-    ]:  # one layer tells it for all
+    wrong = [name for name, response in responses.items() if not abs(response - 1) <= ROUNDING]
+    for name in wrong[:1]:  # the others have the same cause
         yield fault(
             "style scale leaks",
-            f"doubled styles scale {name} by {responses[name]:.3g}, should be 1: the scale of styles multiplies "
-            "over layers; likely cause: no demodulation (scalings.style_normalization)",
+            f"doubled styles scale {name} by {responses[name]:.3g}, should be 1, since the scales of the styles "
+            "multiply over layers; likely cause: no demodulation (scalings.style_normalization)",
         )
     gains, (low, high) = m.blocks["image_layer_gains"], IMAGE_LAYER_GAIN
     for name in [k for k, v in gains.items() if not low <= v <= high][:1]:
         yield fault(
             "image layer gain",
-            f"{name} scales its features by {gains[name]:.3g}, should be 1; likely cause: styles of image layers "
-            "without their factor 1/√in (scalings.weight_scaling)",
+            f"{name} scales its features by {gains[name]:.3g}, should be 1; likely cause: image layers without "
+            "their factor 1/√in (scalings.weight_scaling)",
         )
     mean = m.numbers["style_bias"]
     if not m.iteration and abs(mean - 1) > 0.5:
@@ -234,24 +239,27 @@ def _precision(m: ModelProbe) -> Iterator[Finding]:
             )
             found.setdefault("low precision wrong", fault("low precision wrong", text))
         if block["dtype"] == "float16" and not block["bounded"]:
-            text = f"{where} has no bound on its activations, should be ±256: float16 ends at 65504; "
-            found.setdefault("no clamp", fault("no clamp", f"{text}likely cause: scalings.clamp"))
+            text = (
+                f"{where} has no bound on its activations, should be ±256, since float16 overflows above 65504; "
+                "likely cause: scalings.clamp"
+            )
+            found.setdefault("no clamp", fault("no clamp", text))
     yield from found.values()
 
 
 def _features(m: ModelProbe) -> Iterator[Finding]:
     if not m.settings["noise"]:
-        yield note("no noise", "scalings.noise is off: images have no random detail")
+        yield note("no noise", "scalings.noise is off, so images have no random detail")
     if not m.settings["minibatch_stddev"]:
-        text = "the discriminator sees no statistics of the batch (scalings.minibatch_stddev): modes may collapse"
+        text = "scalings.minibatch_stddev is off, so the discriminator cannot see mode collapse in a batch"
         yield note("no minibatch stddev", text)
         return
     images, group = m.settings["images_at_once"], m.settings["minibatch_group"]
     if images == 1 or images % min(group or images, images):
         yield fault(
             "minibatch stddev groups",
-            f"{images} images are taken at once, which makes no groups of {group or 'two or more'} (one image "
-            "alone has no standard deviation); likely cause: batch_per_device or minibatch_group",
+            f"a micro-batch of {images} images does not divide into groups of {group or 'two or more'} (a single "
+            "image has no standard deviation); likely cause: batch_per_device or minibatch_group",
         )
 
 
@@ -260,15 +268,15 @@ def _losses(m: ModelProbe) -> Iterator[Finding]:
     if abs(ratio - 1) > ROUNDING and math.isfinite(ratio):
         yield fault(
             "path length grows with the image",
-            f"lengths are {ratio:.3g} times those of y/√(H·W), √(H·W) = {m.settings['resolution']}; likely cause: "
-            "path_length.normalize_by_image_size",
+            f"path lengths are {ratio:.3g} times those with y/√(H·W), should be equal (√(H·W) is "
+            f"{m.settings['resolution']}); likely cause: path_length.normalize_by_image_size",
         )
     for name, penalty in m.settings["penalties"].items():
         if not math.isclose(penalty["weight"], penalty["every"], rel_tol=ROUNDING):
             yield fault(
                 "penalty weight",
-                f"{name} enters a training step times {penalty['weight']:.3g}, should be times "
-                f"{penalty['every']}, being evaluated every {penalty['every']} iterations; likely cause: "
+                f"a training step multiplies {name} by {penalty['weight']:.3g}, should be by {penalty['every']}, "
+                f"since it is evaluated every {penalty['every']} iterations; likely cause: "
                 "scalings.lazy_regularization_correction",
             )
     for letter, adam in m.settings["optimizers"].items():
@@ -285,7 +293,7 @@ def _losses(m: ModelProbe) -> Iterator[Finding]:
 
 
 def _steps(m: ModelProbe) -> Iterator[Finding]:
-    """Adam's relative steps at initialization; training changes them, since it changes the weights' size."""
+    """Adam's relative steps at initialization. Training changes the size of the weights, and so these steps."""
     if m.iteration:
         return
     for letter, p in (("G", m.generator), ("D", m.discriminator)):
@@ -294,8 +302,8 @@ def _steps(m: ModelProbe) -> Iterator[Finding]:
         if body and fast.step > UNEVEN * slow.step:
             yield fault(
                 "uneven steps",
-                f"one Adam step moves {letter}.{fast.name} by {fast.step:.2g} of its weights and {slow.name} by "
-                f"{slow.step:.2g}, ×{fast.step / slow.step:.3g} apart, should be ×1 (limit {UNEVEN:g}); likely "
+                f"one Adam step changes {letter}.{fast.name} by {fast.step:.2g} of its weights and {slow.name} by "
+                f"{slow.step:.2g}, a ratio of {fast.step / slow.step:.3g}, should be 1 (limit {UNEVEN:g}); likely "
                 "cause: the factor 1/√fan_in is in the stored weights (scalings.weight_scaling)",
             )
     steps = {row.name: row.step for row in m.generator.layers if row.step}
@@ -304,26 +312,26 @@ def _steps(m: ModelProbe) -> Iterator[Finding]:
     if mapping and others and (ratio := fmean(mapping) / fmean(others)) > 0.3:
         yield fault(
             "mapping network too fast",
-            f"a mapping layer's relative Adam step is {ratio:.2g} of the other layers', should be 0.01; likely "
-            "cause: scalings.mapping_lr_multiplier",
+            f"the relative Adam step of mapping layers is {ratio:.2g} times that of other layers, should be 0.01; "
+            "likely cause: scalings.mapping_lr_multiplier",
         )
 
 
 def _ema(m: ModelProbe) -> Iterator[Finding]:
     if "ema_distance" not in m.numbers:
-        yield note("no EMA", "samples come from the generator itself (model.ema is null)")
+        yield note("no EMA", "model.ema is null, so the generator itself makes the samples")
         return
     distance, limit = m.numbers["ema_distance"], EMA_FAR if m.iteration else 1e-6
     if not distance <= limit:
         yield fault(
             "EMA far",
-            f"the running average is {distance:.2g} of the weights' length from the weights at iteration "
-            f"{m.iteration}, should be below {limit:g}; likely cause: it is not updated, missing from the "
-            "checkpoint, or its half-life is longer than the run",
+            f"the relative distance of the generator EMA from the weights at iteration {m.iteration} is "
+            f"{distance:.2g}, should be below {limit:g}; likely cause: the EMA is not updated, is missing from "
+            "the checkpoint, or has a half-life longer than the run",
         )
     if not m.numbers["ema_w_avg_distance"] <= 1e-3:
         yield fault(
             "EMA far",
-            f"w_avg of the running average is {m.numbers['ema_w_avg_distance']:.2g} off the generator's, should "
-            "be equal: buffers are copied",
+            f"w_avg of the generator EMA differs from the generator's by {m.numbers['ema_w_avg_distance']:.2g}, "
+            "relative, should be equal; likely cause: buffers are not copied",
         )

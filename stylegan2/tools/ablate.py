@@ -1,4 +1,4 @@
-"""`stylegan2 ablate`: train with each scaling switched off, or with a constant at several values."""
+"""`stylegan2 ablate`: trains with one scaling switched off at a time, or with several values of a constant."""
 
 from __future__ import annotations
 
@@ -23,66 +23,80 @@ from stylegan2.training.options import RunOptions
 
 @dataclass(frozen=True, kw_only=True)
 class AblationOptions:
-    """What is compared, and how it is run."""
+    """What a study compares, and how it runs.
+
+    Raises:
+        InputError: A number is out of range, or the options contradict each other.
+    """
 
     out: str = "ablation"
-    """Folder for everything. The same command goes on with what is there."""
+    """Folder of the study. The same command continues the study that is there."""
 
     fields: str | None = None
-    """What to switch off: all, or names such as residual_gain,noise (files of configs/ablations, or your own
+    """Scalings to switch off: all, or names such as residual_gain,noise (files of configs/ablations, or your own
     YAML files). null: all, unless --field is given."""
 
     field: str | None = None
-    """Instead: one constant to try several values of, such as residual_gain or r1.gamma."""
+    """A constant to try at several --values, such as residual_gain or r1.gamma. It replaces --fields."""
 
     values: str | None = None
-    """With --field: its values, such as 0.5,0.6,0.7071,0.85,1."""
+    """The values of --field, such as 0.5,0.6,0.7071,0.85,1."""
 
     seeds: int = 3
-    """Runs of each variant, with seeds 0, 1, ..."""
+    """Number of runs of each variant, with seeds 0, 1, ..."""
 
     budget: str | None = None
-    """Time for all runs, such as 2h: sets kimg by a measured speed. null: kimg decides."""
+    """Time for all runs, such as 2h. The speed is measured, and kimg follows from it. null: --kimg is used."""
 
     metric: str = "random_frechet"
-    """The quality distance: a registered metric that is positive, and lower for better images."""
+    """Quality distance: a registered metric that is positive, and lower for better images."""
 
     images: int = 2000
-    """Generated images that quality is measured on."""
+    """Number of generated images for the quality distance."""
 
     parallel: int = 1
-    """Runs at once."""
+    """Number of runs at the same time."""
 
     engine: Literal["processes", "slurm"] = "processes"
-    """processes of this machine, or slurm (needs the package submitit)."""
+    """Where to run: processes on this machine, or slurm jobs (which need the package submitit)."""
 
     slurm: dict[str, str | int] = dataclasses.field(default_factory=dict)
-    """submitit's parameters, such as {slurm_partition: gpu, timeout_min: 240, gpus_per_node: 1}."""
+    """Parameters of submitit, such as {slurm_partition: gpu, timeout_min: 240, gpus_per_node: 1}."""
 
     report_only: bool = False
-    """Run nothing: write the report of what is there."""
+    """Do not run anything. Only write the report of the runs that are in the folder."""
 
     def __post_init__(self):
         for name in ("seeds", "parallel"):
             if getattr(self, name) < 1:
-                raise InputError(f"Expected --{name} of 1 or more, found {getattr(self, name)}.")
+                raise InputError(
+                    f"Expected --{name} of 1 or more, found {getattr(self, name)}. Give 1 or more."
+                )
         if self.images < 2:
             raise InputError(f"Expected --images of 2 or more, found {self.images}. Try 2000.")
         if (self.field is None) != (self.values is None) or (self.field and self.fields):
             raise InputError(
                 "Expected either --fields, or both --field and --values, found "
-                f"fields {self.fields}, field {self.field}, values {self.values}. Give one of the two."
+                f"--fields {self.fields}, --field {self.field}, --values {self.values}. Give one or the other."
             )
 
 
 def ablate_command(args: list[str], prog: str = "stylegan2 ablate") -> int:
-    """Ablate: exit status 0, 1 if runs failed (other than by diverging), 128 + signal if stopped."""
+    """Plan or continue a study, run it, and write its report.
+
+    Returns:
+        The exit status: 0 if all runs finished or diverged, 1 if some failed, 128 + signal if the study was
+        stopped.
+
+    Raises:
+        InputError: The options do not fit together, or the study cannot run.
+    """
     parser = train_parser(prog)
     parser.description = (
-        "Train the configuration as it is and with one thing changed at a time, with several seeds, and "
-        "say what each scaling is good for, in report.html and report.md. --fields switches scalings "
-        "off, --field with --values tries numbers. All options of training can be given too. Default "
-        "--config: the demo."
+        "Train the configuration as it is and with one change at a time, with several seeds, and report the "
+        "effect of each change in report.html and report.md. --fields switches scalings off. --field with "
+        "--values tries several values of one constant. All options of training can be given too. The default "
+        "--config is the demo."
     )
     parser.add_class_arguments(AblationOptions)
     config = parser.parse_args(with_default_config(args))
@@ -112,36 +126,39 @@ def ablate_command(args: list[str], prog: str = "stylegan2 ablate") -> int:
         study = _fit_to_budget(study, options, parsed.batch, base)
     study.save(base)
     study.check()
-    where = "here" if options.engine == "processes" else f"through {options.engine}"
+    where = "on this machine" if options.engine == "processes" else f"through {options.engine}"
     done = sum(map(study.is_done, study.runs))
     print(
         f"{len(study.variants)} variants × {study.seeds} seeds = {len(study.runs)} runs of "
-        f"{study.kimg:g} kimg, {options.parallel} at once, {where}; {done} done. Folder {study.out}",
+        f"{study.kimg:g} kimg, {options.parallel} in parallel, {where}; {done} done. Folder {study.out}",
         flush=True,
     )
     stopped = run.run_all(study, _engine(study, options), options.parallel)
     status = _report(study)
     if stopped:
-        print(f"Stopped. To go on: {prog} {shlex.join(args)}")
+        print(f"Stopped. To resume: {prog} {shlex.join(args)}")
         return 128 + stopped
     return status
 
 
 def _base(config: Namespace) -> str:
-    """The configuration as YAML, without what a study decides itself, so that two studies can be compared."""
+    """The configuration as YAML text, with the options that a study sets itself at their defaults.
+
+    The texts of two studies can therefore be compared.
+    """
     parser, config = train_parser(), config.clone()
     for name in ("name", "ckpt_path", "runs", "seed", "kimg"):
         config[name] = parser.get_default(name)
-    # Loading and dumping again makes texts comparable.
+    # Loading and dumping gives equal configurations equal texts.
     dumped = yaml.safe_load(parser.dump(config, skip_unset=False))
     return yaml.safe_dump(dumped, sort_keys=False, allow_unicode=True)
 
 
 def _check_base(parsed: Namespace) -> None:
-    """Build everything that the base configuration describes, rather than fail in every run.
+    """Build data and networks of the base configuration, so that an error appears before any run starts.
 
     Raises:
-        InputError: It cannot be trained.
+        InputError: The base configuration cannot be trained.
     """
     options = select(parsed, RunOptions)
     dataset = build_data(parsed).open(minimum=options.batch)
@@ -155,12 +172,12 @@ def _engine(study: Study, options: AblationOptions) -> run.Engine:
 
 
 def _fit_to_budget(study: Study, options: AblationOptions, batch: int, base: str) -> Study:
-    """The study with the longest runs that the time allows, or with those of the study in the folder.
+    """The study with the longest runs that the budget allows, or as long as those of a study in the folder.
 
-    The speed is that of a short study of the base configuration, with as many runs at once.
+    The speed is measured in a short study of the base configuration, with the same number of parallel runs.
 
     Raises:
-        InputError: The time is too short, or the base configuration cannot be trained.
+        InputError: The budget is too short, or the base configuration cannot be trained.
     """
     seconds = parse_duration(options.budget)
     if (study.out / "study.json").is_file():
@@ -178,17 +195,22 @@ def _fit_to_budget(study: Study, options: AblationOptions, batch: int, base: str
         result = trial.result(each)
         if result is None or result.status != "finished":
             why = result.why if result else "it was stopped"
-            raise InputError(f"The base configuration cannot be trained: {why}. See {trial.log(each)}.")
+            raise InputError(
+                f"The base configuration cannot be trained: {why}. See {trial.log(each)} and correct it."
+            )
     training = fmean(training_seconds(trial.numbers(each)) for each in trial.runs)
     per_kimg, overhead = training / kimg, max(wall - training, 0.0)
     shutil.rmtree(out)
     longest = longest_runs(seconds, -(-len(study.runs) // parallel), batch, per_kimg, overhead)
-    print(f"{per_kimg:.3g} s a kimg and {overhead:.3g} s a run beside training: {longest:g} kimg a run.")
+    print(
+        f"Training takes {per_kimg:.3g} s per kimg, and each run takes {overhead:.3g} s besides. "
+        f"The budget allows {longest:g} kimg per run."
+    )
     return replace(study, kimg=longest)
 
 
 def _report(study: Study) -> int:
-    """Write the report and say where it is; 1 if runs failed."""
+    """Write the report and print where it is. Returns 1 if runs failed, else 0."""
     from stylegan2.ablation.report import write_report
 
     path = write_report(study)

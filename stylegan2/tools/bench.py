@@ -1,4 +1,4 @@
-"""How fast the ops and whole networks are here, side by side: medians, ratios, rates, memory."""
+"""`stylegan2 bench`: times the ops and whole networks on this machine, with and without kernels."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from stylegan2.files import text_table, write_text
 from stylegan2.kernels import build
 
 if TYPE_CHECKING:
-    from stylegan2.benchmark.clock import Row
+    from stylegan2.benchmark.timing import Row
 
-GROUP = 4  # of the discriminator's minibatch stddev, by default
+GROUP = 4  # default minibatch_group of the discriminator
 
 
 def bench(
@@ -34,25 +34,27 @@ def bench(
 ) -> None:
     """Measure the kernels and whole networks on this machine.
 
-    Every variant of a row is timed in turn in the same run, after a warm-up, and the medians compared.
-    Networks have config-f's channels. Against the machine itself: ops as a share of its copy speed, images
-    as a share of its own convolutions, each timed alone in its faster memory format (above 100 %: PyTorch's
-    convolutions count, Winograd's are faster). GFLOP/s count a direct convolution's operations.
+    All variants are timed in turn in the same run, after a warm-up, and their medians are compared. Networks
+    have the channels of config-f. The column "of limit" compares with the machine. For ops it is the share of
+    the machine's copy speed. For generation it is the time of PyTorch's convolutions, each alone in its faster
+    memory format, divided by the time of the whole network. It can exceed 100 %, because our Winograd
+    convolutions are faster than PyTorch's. GFLOP/s count the operations of a direct convolution.
 
     Args:
         resolutions: Powers of two from 8 to 1024, such as 256,1024.
-        what: Any of ops, generate, train (the phases D, G, R1 and path length).
-        dtype: Type of the ops, and of all blocks of the networks.
-        batch: Images at once.
-        device: Where to measure.
-        compile: Also with torch.compile (generate only: it has no double backward).
-        repeats: Timed runs a variant.
-        channel_base: The networks have min(channel_base / r, 512) feature maps at resolution r. null:
-            config-f's.
-        out: JSON file to write.
+        what: What to time, with commas: ops, generate, train (the phases G, D, R1 and path length).
+        dtype: Type of the ops and of all blocks of the networks.
+        batch: Images per batch.
+        device: Device to measure on. auto: the GPU if there is one, else the CPU.
+        compile: Also time generation with torch.compile. Training is not compiled, because compiled code has
+            no double backward.
+        repeats: Timed runs per variant.
+        channel_base: The networks have min(channel_base / r, 512) feature maps at resolution r. null: as
+            config-f.
+        out: JSON file to write. null: none.
 
     Raises:
-        InputError: An argument that cannot be.
+        InputError: An argument is out of range, or there is no device or no kernel to measure.
     """
     wanted = set(what.split(","))
     if unknown := wanted - {"ops", "generate", "train"}:
@@ -67,28 +69,29 @@ def bench(
     ):
         if value is not None and value < least:
             raise InputError(
-                f"--{option} expects a number from {least} up, found {value}. Leave it out for the default."
+                f"--{option} expects {least} or more, found {value}. Leave it out for the default."
             )
     if "train" in wanted and batch > GROUP and batch % GROUP:
         raise InputError(
-            f"--batch expects up to {GROUP} or a multiple of it (minibatch stddev's group), found {batch}. "
-            f"Take {batch // GROUP * GROUP}, or leave train out of --what."
+            f"--batch expects at most {GROUP} images or a multiple of {GROUP}, the group of the minibatch stddev, "
+            f"found {batch}. Give {batch // GROUP * GROUP}, or leave train out of --what."
         )
     if out and not Path(out).absolute().parent.is_dir():
         raise InputError(f"--out expects a file in an existing folder, found {out}. Make the folder first.")
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cuda" and not torch.cuda.is_available():
-        raise InputError("--device cuda, but PyTorch finds no GPU here. Take --device cpu.")
+        raise InputError("--device cuda expects a GPU, but PyTorch finds none. Use --device cpu.")
 
-    if not build.available(device):  # builds them, if it must, before the clock runs
+    if not build.available(device):  # builds the kernels if necessary, before anything is timed
         raise InputError(
-            f"there are no kernels for {device} to measure. Unset STYLEGAN2_KERNELS=off; "
-            "`stylegan2 doctor` says what else is missing."
+            f"Expected kernels for {device} to measure, found none. If STYLEGAN2_KERNELS is off, unset it. "
+            "`stylegan2 doctor` shows what else is missing."
         )
-    from stylegan2.benchmark.clock import copy_speed  # training among what they import: not for --help
+    # Imported here, so that --help need not import the training framework.
     from stylegan2.benchmark.networks import bench_generate, bench_train
     from stylegan2.benchmark.ops import bench_ops
+    from stylegan2.benchmark.timing import copy_speed
 
     rows: list[Row] = []
     copy = copy_speed(device, repeats)

@@ -1,4 +1,4 @@
-"""What this machine offers, whether the kernels work, and how fast they are."""
+"""`stylegan2 doctor`: shows what this machine offers, and checks and times the kernels."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ import subprocess
 
 import torch
 
-from stylegan2.benchmark.clock import medians
 from stylegan2.benchmark.ops import OpCase, op_cases
+from stylegan2.benchmark.timing import medians
 from stylegan2.kernels import build
 
 TOLERANCE = {torch.float32: 1e-5, torch.float16: 2e-2, torch.bfloat16: 1e-1}
 
 
 def doctor() -> int:
-    """Report torch, CUDA, the compiler and the kernels; check and time each kernel against the reference.
+    """Report torch, CUDA, the compiler and the kernels, and check and time each kernel against PyTorch.
 
     Returns:
-        0 after "ready"; 1 where something is missing or wrong, after what to do.
+        The exit status: 0 if everything works, 1 if something is missing or wrong. The report says what to do.
     """
     cuda = torch.version.cuda or "none"
     print(f"torch      {torch.__version__}, CUDA {cuda}, {torch.get_num_threads()} threads")
@@ -66,15 +66,17 @@ def _examine(device: str) -> list[str]:
             print(f"  {name:50.50} {error:8.1e} {kernel:9.2f} {reference:10.2f} {reference / kernel:6.1f}")
             if not error <= TOLERANCE[dtype]:
                 problems.append(
-                    f"{case.name} on {device} in {dtype} is {error:.1e} off. Run with STYLEGAN2_KERNELS=off."
+                    f"{case.name} on {device} in {dtype} has an error of {error:.1e}, expected at most "
+                    f"{TOLERANCE[dtype]:.0e}. Run with STYLEGAN2_KERNELS=off."
                 )
     return problems
 
 
 def _error(case: OpCase) -> float:
-    """The largest relative difference (in the 2-norm) of the value or a derivative from the reference's.
+    """The largest relative error, in the 2-norm, of the output and its derivatives, compared with the reference.
 
-    In the norm, because rounding puts a few low-precision values on the other side of a kink.
+    Single values are not compared, because rounding in low precision can move a few of them across the kink
+    of the activation.
     """
     results = []
     for op in (case.kernel, case.reference):

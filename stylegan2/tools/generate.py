@@ -1,4 +1,4 @@
-"""Images from a checkpoint: a PNG for each seed, and all of them in a grid."""
+"""`stylegan2 generate`: writes images of a checkpoint, one PNG per seed and all of them in a grid."""
 
 from __future__ import annotations
 
@@ -30,26 +30,28 @@ def generate(
     grid: str | None = None,
     device: str = "auto",
 ) -> None:
-    """Generate images from a checkpoint. A seed gives the same image whatever other seeds are asked for.
+    """Generate images from a checkpoint. The image of a seed does not depend on the other seeds.
 
     Args:
-        checkpoint: A .ckpt file that training wrote, or a state dictionary with the official names.
-        out: Folder for seedNNNN.png, one for each seed, and grid.png.
-        seeds: Numbers and ranges: 0-15,42.
-        psi: Truncation: below 1 fewer different, more typical images; 1 none; 0 the mean image.
-        cutoff: Truncate only the so many coarsest of the generator's layers. null: all.
-        noise: const: the stored noise; random: new noise for each seed; none.
-        classes: Classes of a conditional network, numbers and ranges: the seeds take them in turn. null: all.
+        checkpoint: A .ckpt file that training wrote, or a file with an official state dictionary.
+        out: Folder for grid.png and one seedNNNN.png per seed.
+        seeds: Numbers and ranges, such as 0-15,42.
+        psi: Truncation. Below 1, images are more typical and vary less. 0 gives the mean image, 1 no truncation.
+        cutoff: Number of rows of ws that truncation changes, from the coarsest on. null: all.
+        noise: const uses the stored noise, random draws noise from the seed, none adds no noise.
+        classes: Classes of a conditional network, as numbers and ranges. The seeds use them in turn. null: all.
         grid: Columns x rows of grid.png, such as 4x4. null: about square.
         device: auto, cpu, cuda or cuda:N.
 
     Raises:
-        InputError: An option that does not fit the checkpoint, or none at all.
+        InputError: The checkpoint cannot be read, or an option is wrong or does not fit it.
     """
     numbers = parse_numbers(seeds, "--seeds")
     columns, rows = _parse_grid(grid, len(numbers))
     if cutoff is not None and cutoff < 0:
-        raise InputError(f"--cutoff expects a number of layers, 0 or more, found {cutoff}. null: all.")
+        raise InputError(
+            f"--cutoff expects a number of layers, 0 or more, found {cutoff}. Leave it out for all layers."
+        )
     network, state = load_generator(checkpoint)
     labels = _labels(network, classes, state.get("class_names", []), len(numbers))
     network = network.to(_device(device))
@@ -74,10 +76,18 @@ def generate_image(
     cutoff: int | None = None,
     noise: Literal["const", "random", "none"] = "const",
 ) -> torch.Tensor:
-    """The image (C, R, R) of one seed, on the CPU.
+    """The image (C, R, R) of one seed, on the CPU, usually in [-1, 1].
 
-    One at a time, since convolutions of other batch sizes round differently. The latent is that of the
-    official implementation's seed.
+    The latent is the one that the official implementation draws for this seed. Images are generated one at a
+    time, because convolutions round differently for other batch sizes.
+
+    Args:
+        network: The generator.
+        seed: Seed of the latent and of random noise.
+        label: (num_classes,).
+        psi: Truncation. 1: none.
+        cutoff: Number of rows of ws that truncation changes. None: all.
+        noise: The noise mode of the generator.
     """
     parameter = next(network.parameters())
     z = torch.from_numpy(np.random.RandomState(seed).randn(1, network.z_dim)).to(parameter)
@@ -87,19 +97,21 @@ def generate_image(
 
 
 def parse_numbers(text: str, option: str) -> list[int]:
-    """ "0-3,42" to [0, 1, 2, 3, 42].
+    """The numbers in a text of numbers and ranges: "0-3,42" gives [0, 1, 2, 3, 42].
 
     Raises:
-        InputError: Anything else.
+        InputError: The text is something else, or a number is 2^32 or more. The message names `option`.
     """
     numbers = []
     for part in str(text).split(","):
         match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)
         if not match or (match[2] and int(match[2]) < int(match[1])):
-            raise InputError(f"{option} expects numbers and ranges such as 0-15,42, found {text!r}.")
+            raise InputError(
+                f"{option} expects numbers and ranges, such as 0-15,42, found {text!r}. Correct it."
+            )
         numbers += range(int(match[1]), int(match[2] or match[1]) + 1)
     if max(numbers) >= 2**32:
-        raise InputError(f"{option} expects numbers below 2^32, found {max(numbers)}.")
+        raise InputError(f"{option} expects numbers below 2^32, found {max(numbers)}. Give smaller ones.")
     return numbers
 
 
@@ -119,12 +131,16 @@ def _parse_grid(text: str | None, count: int) -> tuple[int, int]:
 def _labels(network: Generator, classes: str | None, names: list[str], count: int) -> torch.Tensor:
     if not network.num_classes:
         if classes is not None:
-            raise InputError("--classes was given, but the checkpoint's network has none. Leave it out.")
+            raise InputError(
+                "--classes expects a conditional network, but this checkpoint has no classes. Leave --classes out."
+            )
         return torch.zeros(count, 0)
     numbers = list(range(network.num_classes)) if classes is None else parse_numbers(classes, "--classes")
     if max(numbers) >= network.num_classes:
         known = ", ".join(f"{i} {name}" for i, name in enumerate(names)) or f"0 to {network.num_classes - 1}"
-        raise InputError(f"--classes names {max(numbers)}, but the checkpoint's classes are {known}.")
+        raise InputError(
+            f"--classes expects classes of the checkpoint ({known}), found {max(numbers)}. Choose among those."
+        )
     return torch.eye(network.num_classes)[[numbers[i % len(numbers)] for i in range(count)]]
 
 
@@ -135,5 +151,5 @@ def _device(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise InputError(f"--device {name} cannot be had here: {error}. Try cpu.") from error
+        raise InputError(f"--device {name} is not available on this machine: {error}. Try cpu.") from error
     return device

@@ -1,4 +1,4 @@
-"""Convert a data set once: one zip of small PNGs that every later run reads quickly."""
+"""`stylegan2 pack`: converts a data set once to a zip of small PNGs, which every later run reads quickly."""
 
 from __future__ import annotations
 
@@ -25,25 +25,27 @@ def pack(
     classes: Literal["none", "folders", "labels"] = "none",
     unreadable: Literal["refuse", "skip"] = "refuse",
 ) -> None:
-    """Write a folder or zip of images as a zip of PNGs, converted as training would convert them.
+    """Write a folder or zip of images as a zip of PNGs, converted exactly as training would convert them.
 
-    Folders are kept. With classes, a dataset.json holds the labels. An existing `out` is replaced at the end.
+    The zip keeps the folders. With `classes`, it also holds a dataset.json with the labels. An existing `out` is
+    replaced when the new zip is complete.
 
     Args:
         source: Folder or zip of images. "demo" stands for the set that comes with the package.
-        out: The zip to write.
+        out: The zip to write, in a folder that exists.
         resolution: Height and width of the images, a power of two from 4 to 1024.
-        channels: 1 gives gray images, 3 RGB, 4 RGBA.
+        channels: 1 for gray images, 3 for RGB, 4 for RGBA.
         classes: "folders" makes a class of each top-level folder, "labels" reads the source's dataset.json.
-        unreadable: What happens when files are unreadable. "refuse" stops, "skip" goes on without them.
+        unreadable: With unreadable files, "refuse" stops and "skip" continues without them.
 
     Raises:
-        InputError: `source` is no usable data set, or `out` is the source or cannot be a file.
+        InputError: `source` is not a usable data set, `out` is the source, or `out` cannot be written.
     """
     target, origin = Path(out).expanduser(), Path(source).expanduser()
     if target.is_dir() or not target.parent.is_dir() or target.resolve() == origin.resolve():
         raise InputError(
-            f"Expected the name of a zip to write, in an existing folder, found {out}. Name another file."
+            f"Expected the name of a zip to write, in an existing folder and not the source itself, found {out}. "
+            "Choose another file."
         )
     data = ImageData(source, resolution, channels, classes, unreadable=unreadable, cache_gb=0)
     dataset = data.open()
@@ -60,13 +62,13 @@ def pack(
 
 
 def _png(dataset: ImageDataset, row: int) -> bytes:
-    """An image of the data set as the content of a PNG file."""
+    """An image of the data set, encoded as a PNG file."""
     buffer = io.BytesIO()
     to_picture(dataset[row][0]).save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
 
 
 def _png_names(names: list[str]) -> list[str]:
-    """Names that end in .png instead of what they ended in, or after it if that would make two alike."""
+    """The names with their suffix replaced by .png, or with .png appended if two would otherwise be equal."""
     stems = [str(PurePosixPath(name).with_suffix("")) for name in names]
     return [f"{stem}.png" for stem in (stems if len(set(stems)) == len(names) else names)]

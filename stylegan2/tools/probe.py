@@ -1,19 +1,18 @@
-"""What every layer does to signal, gradient and step size: measured and explained in one command."""
+"""`stylegan2 probe`: measures what every layer does to signal, gradient and step size, and reports faults."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-import yaml
 from jsonargparse import Namespace
 from torch import Tensor
 
+from stylegan2.ablation.plan import leaves, shipped_overlays
 from stylegan2.cli import (
-    CONFIGS,
     build_data,
     build_model,
     exit_status,
@@ -35,36 +34,27 @@ if TYPE_CHECKING:
     from stylegan2.training.module import StyleGAN2
 
 
-def ablations() -> dict[str, dict[str, object]]:
-    """The ablations of configs/ablations: by name, the option below `model` that makes each.
+def ablation_options() -> dict[str, dict[str, object]]:
+    """The option below `model` that each shipped ablation changes, by a name such as residual_gain=1.
 
-    Of an overlay the first option counts; more are the circumstances in which `stylegan2 ablate` trains. The
-    order is that of the predictions, then that of the files.
+    Only the first option of an overlay is used. Any others are training conditions of `stylegan2 ablate`.
+    Ablations are in the order of the predictions.
     """
     found = {}
-    for path in sorted((CONFIGS / "ablations").glob("*.yaml")):
-        key, value = next(_options_in(yaml.safe_load(path.read_text())["model"]))
+    for overlay in shipped_overlays().values():
+        key, value = next(leaves(overlay["model"]))
         text = value if isinstance(value, str) else json.dumps(value)
         found[f"{key.removeprefix('scalings.')}={text}"] = {key: value}
     return {name: found[name] for name in dict.fromkeys([*PREDICTIONS, *found]) if name in found}
 
 
-def _options_in(tree: Mapping, prefix: str = "") -> Iterator[tuple[str, object]]:
-    """Dotted names and values of nested options."""
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            yield from _options_in(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key, value
-
-
 def chosen_ablations(wanted: str) -> dict[str, dict[str, object]]:
-    """The ablations that `--variants` asks for.
+    """The ablations that `--variants` asks for: names to the options that they change.
 
     Raises:
-        InputError: A name that is none of them.
+        InputError: A name is not that of an ablation.
     """
-    every = ablations()
+    every = ablation_options()
     if wanted in ("all", "none"):
         return every if wanted == "all" else {}
     found = {}
@@ -79,7 +69,7 @@ def chosen_ablations(wanted: str) -> dict[str, dict[str, object]]:
 
 
 class Builder:
-    """Builds the configured networks and their variants, on one data set and one device."""
+    """Builds and probes the configured networks and their variants, on one data set and one device."""
 
     def __init__(self, parser, args: list[str]):
         self.parser, self.args = parser, args
@@ -95,13 +85,16 @@ class Builder:
         return self.parser.instantiate(self.parser.parse_args([*self.args, *extra]))
 
     def build(self, overrides: Mapping[str, object], seed: int) -> StyleGAN2:
-        """Networks and losses, with some options below `model` replaced."""
+        """Networks and losses from a seed. `overrides` replaces options below `model`."""
         torch.manual_seed(seed)
         model = build_model(self._parse(overrides), self.dataset, self.run.batch, self.run.batch_per_device)
         return model.to(self.device)
 
     def batch(self, model: StyleGAN2) -> tuple[Tensor, Tensor]:
-        """8 real images in [-1, 1], fewer where they are large, in whole minibatch groups; and their labels."""
+        """Real images (n, C, R, R) in [-1, 1] and their labels (n, num_classes).
+
+        n is 8 up to 128², 4 at 256² and 2 above, rounded to whole minibatch-stddev groups.
+        """
         resolution = model.generator.resolution
         n = 8 if resolution <= 128 else 4 if resolution <= 256 else 2
         n = n - n % (model.discriminator.minibatch_group or 1) or n
@@ -111,7 +104,11 @@ class Builder:
         return to_float(images).to(self.device), labels.to(self.device)
 
     def train(self, model: StyleGAN2) -> str | None:
-        """Train the model itself for some iterations; returns what training said if it diverged."""
+        """Train the model in place for `--iterations` iterations.
+
+        Returns:
+            None, or the message of `Diverged` if a loss became NaN or infinite.
+        """
         from stylegan2.training.module import Diverged
 
         optimizers = model.configure_optimizers()
@@ -126,7 +123,7 @@ class Builder:
         return None
 
     def probe(self, name: str, model: StyleGAN2) -> Variant:
-        """The model measured at its start and, if that is asked for, after training."""
+        """Measure the model at its start and, with `--iterations`, again after training."""
         from stylegan2.probing.report import Variant
 
         reals, labels = self.batch(model)
@@ -139,22 +136,29 @@ class Builder:
 
 
 def _checkpoint_config(args: list[str]) -> list[str]:
-    """The arguments, headed by the config.yaml of the checkpoint's run, unless they name a configuration."""
+    """The arguments with the config.yaml of the checkpoint's run put first, unless they contain --config."""
     split = [part for arg in args for part in (arg.split("=", 1) if arg.startswith("--") else [arg])]
     options = dict(zip(split, split[1:]))
     if "--config" in options or "--checkpoint" not in options:
         return with_default_config(args)
     config = Path(options["--checkpoint"]).parent.parent / "config.yaml"
     if not config.is_file():
-        native.read(options["--checkpoint"])  # has an error of its own if there is no such file
+        native.read(options["--checkpoint"])  # raises a better message if the checkpoint does not exist
         raise InputError(
-            f"Expected the run's configuration at {config}, found no such file. Give it by --config."
+            f"Expected the configuration of the run at {config}, found no such file. Give it with --config."
         )
     return with_default_config(["--config", str(config), *args])
 
 
 def load(model: StyleGAN2, path: str) -> list[Finding]:
-    """Load a checkpoint into the model; returns what it lacks."""
+    """Load a checkpoint into the model.
+
+    Returns:
+        A fault if the checkpoint lacks something that resuming needs, or an empty list.
+
+    Raises:
+        InputError: The file is not a checkpoint of training, or its networks differ from the configuration.
+    """
     from stylegan2.training.checkpoint import check_same
 
     contents = native.read(path)
@@ -168,25 +172,30 @@ def load(model: StyleGAN2, path: str) -> list[Finding]:
 
 
 def checkpoint_findings(contents: Mapping, missing: list[str]) -> list[Finding]:
-    """What a checkpoint lacks of what resuming from it needs; `missing` names tensors of the model."""
+    """A fault if a checkpoint lacks something that resuming needs, or an empty list.
+
+    Args:
+        contents: The contents of the checkpoint.
+        missing: Names of the tensors of the model that the checkpoint does not hold.
+    """
     lacks = {
-        "the running average": any(name.startswith("generator_ema.") for name in missing),
+        "the generator EMA": any(name.startswith("generator_ema.") for name in missing),
         "the path length's mean": "path_length_mean" in missing,
         "the optimizers' state": [bool(s.get("state")) for s in contents.get("optimizer_states", [])]
         != [True, True],
     }
     found = " and ".join(what for what, lacking in lacks.items() if lacking)
-    text = f"the checkpoint lacks {found}: a resumed run would not go on as the first did"
+    text = f"the checkpoint lacks {found}, so a resumed run would differ from an uninterrupted one"
     return [fault("checkpoint incomplete", text)] if found else []
 
 
 def make_probe_parser(prog: str = "stylegan2 probe"):
-    """All options of training, since a run's own config.yaml holds them, and those of the probe."""
+    """The parser of `stylegan2 probe`: its own options and, because a config.yaml holds them, all of training."""
     parser = train_parser(prog)
     parser.description = (
-        "Measure what every layer of a generator, a discriminator and their losses does to signal, gradient "
-        "and step size on real images; put variants and theory beside it; say in plain words what is wrong. "
-        "Takes the options of train.py. Exit status: 0 no fault, 1 a fault, 2 bad input."
+        "Measure on real images what every layer of the generator and the discriminator does to signal, gradient "
+        "and step size. Compare variants and theory with it, and report faults with their likely cause. All "
+        "options of train.py can be given too. Exit status: 0 without a fault, 1 with a fault, 2 for bad input."
     )
     parser.add_class_arguments(ProbeOptions)
     return parser
@@ -195,7 +204,9 @@ def make_probe_parser(prog: str = "stylegan2 probe"):
 def probe_command(args: list[str], prog: str = "stylegan2 probe") -> int:
     """Probe the configured networks or a checkpoint: `stylegan2 probe`. Returns the exit status."""
     builder = Builder(make_probe_parser(prog), _checkpoint_config(args))
-    from stylegan2.probing.report import diagnosis, write_report  # matplotlib, which --help does without
+
+    # Imported here, so that --help need not import matplotlib.
+    from stylegan2.probing.report import diagnosis, write_report
 
     options, seed = builder.options, builder.run.seed
     chosen = chosen_ablations(options.variants)
@@ -226,5 +237,5 @@ def probe_command(args: list[str], prog: str = "stylegan2 probe") -> int:
 
 
 def main(args: list[str]) -> int:
-    """The command, which tells bad input in a line and ends with status 2."""
+    """Run the command. Bad input prints one line and gives exit status 2."""
     return exit_status(probe_command, args)

@@ -1,4 +1,4 @@
-"""Train: `python train.py` and `stylegan2 train`."""
+"""The command that trains: `python train.py` and `stylegan2 train`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ from stylegan2.training.options import RunOptions
 
 
 def train_command(args: list[str], prog: str = "train.py") -> int:
-    """Parse the options, build what they describe, and train. Returns the exit status.
+    """Parse the options, build data, networks and losses, and train.
+
+    Returns:
+        The exit status of `stylegan2.training.run.train`.
 
     Raises:
         InputError: The options do not fit together, and nothing has been written; or training could not go on,

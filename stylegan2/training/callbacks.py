@@ -1,4 +1,4 @@
-"""What happens around training: progress, numbers, sample grids, snapshots."""
+"""Lightning callbacks of a run: progress bar, logging, sample grids and checkpoints."""
 
 from __future__ import annotations
 
@@ -21,9 +21,12 @@ from .module import StyleGAN2
 
 
 class Progress(pl.Callback):
-    """One bar over the run's kimg, with the estimate of what remains and the latest losses.
+    """A progress bar over the run's kimg, with the estimated time left and the latest losses.
 
-    It looks at the losses only when it draws them, once a second, since looking waits for the GPU.
+    Reading a loss waits for the GPU. The bar therefore reads them only when it redraws, once per second.
+
+    Args:
+        kimg: Length of the run in thousands of images.
     """
 
     SHORT = {"loss_g": "G", "loss_d": "D", "r1": "R1", "path_length": "PL"}
@@ -67,9 +70,10 @@ class Progress(pl.Callback):
 
 
 class LossLogger(pl.Callback):
-    """Every so many kimg, the speed, and each loss's mean over the iterations that computed it.
+    """Logs one row of numbers every `every_kimg` thousand images.
 
-    Those since the last time; a penalty that none of them computed is left out.
+    A row holds the speed and the mean of each loss over the iterations that computed it since the previous
+    row. A penalty that none of them computed is left out.
     """
 
     def __init__(self, every_kimg: float):
@@ -105,9 +109,17 @@ class LossLogger(pl.Callback):
 
 
 class Samples(pl.Callback):
-    """Every so many kimg a grid of images from the same latents: samples/kimg00123.424.png.
+    """Writes a grid of images from the same latents every `every_kimg` thousand images.
 
-    The grid's rows are classes if there are any; beside it reals.png shows training images.
+    Files are named like kimg00123.424.png. If the network has classes, each row of the grid shows one class.
+    reals.png in the same folder shows training images.
+
+    Args:
+        folder: Folder for the PNG files.
+        every_kimg: Thousands of images between two grids. 0: only at the start and the end.
+        dataset: Training images.
+        seed: Seed of the latents and of the choice of training images.
+        psi: Truncation.
     """
 
     def __init__(self, folder: Path, every_kimg: float, dataset: ImageDataset, seed: int, psi: float = 1.0):
@@ -163,7 +175,10 @@ class Samples(pl.Callback):
 
 
 class Snapshots(pl.Callback):
-    """Every so many kimg, and at the end, checkpoints/last.ckpt, with a numbered copy each time."""
+    """Writes last.ckpt every `every_kimg` thousand images and at the end.
+
+    Each write before the end also makes a copy that is named after the kimg.
+    """
 
     def __init__(self, folder: Path, every_kimg: float):
         self.folder, self.every = folder, every_kimg * 1000
@@ -182,12 +197,12 @@ class Snapshots(pl.Callback):
 
 
 def kimg_name(module: StyleGAN2) -> str:
-    """Name of what a run wrote now, which sorts by age: kimg00123.424."""
+    """The base name of a file that a run writes now, such as kimg00123.424. Names sort by age."""
     return f"kimg{module.images / 1000:09.3f}"
 
 
 def grid_size(resolution: int) -> tuple[int, int]:
-    """(columns, rows) of a sample grid about 1,000 pixels wide, at most 16 by 12."""
+    """(columns, rows) of a sample grid about 1,000 pixels wide, with at most 16 columns and 12 rows."""
     columns = min(16, max(4, 1024 // resolution))
     return columns, math.ceil(columns * 3 / 4)
 

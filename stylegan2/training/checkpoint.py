@@ -1,6 +1,6 @@
-"""What a checkpoint holds beside Lightning's own state: counters, settings of the networks, random state.
+"""What a checkpoint holds besides Lightning's own state: counters, network settings and random state.
 
-Everything is plain data and tensors, so files open with `weights_only=True` and run nobody's code.
+Everything is plain data and tensors, so a file opens with `weights_only=True` and cannot run code.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .module import StyleGAN2
 
 
 class CheckpointState(pl.Callback):
-    """Puts counters, random state and the networks' settings into checkpoints, and takes them out again."""
+    """Saves counters, random state and the networks' settings in checkpoints, and restores them."""
 
     def __init__(self) -> None:
         self._random: dict[str, torch.Tensor] | None = None
@@ -38,14 +38,14 @@ class CheckpointState(pl.Callback):
     def on_load_checkpoint(self, trainer: pl.Trainer, module: StyleGAN2, checkpoint: dict[str, Any]) -> None:
         state = checkpoint[KEY]
         module.iteration, module.images = state["iteration"], state["images"]
-        # With another number of processes than before, there is no state to go on from.
+        # Random states are saved per process. If the number of processes differs, none of them fits.
         same = len(state["random"]) == trainer.world_size
         self._random = state["random"][trainer.global_rank] if same else None
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, module: StyleGAN2, batch: object, batch_idx: int
     ) -> None:
-        # Only here: setting up the data loader draws random numbers too.
+        # Not earlier, because setting up the data loader draws random numbers.
         if self._random is not None:
             torch.set_rng_state(self._random["cpu"])
             if "cuda" in self._random and module.device.type == "cuda":
@@ -54,7 +54,7 @@ class CheckpointState(pl.Callback):
 
 
 def settings(module: StyleGAN2) -> dict[str, Any]:
-    """What the networks were built from, as plain data."""
+    """The configuration of both networks and their scalings, as plain data."""
     generator, discriminator = module.generator.config, module.discriminator.config
     return native.plain(generator, discriminator, module.config.scalings) | {
         "samples_from": "generator_ema" if module.config.ema else "generator"
@@ -69,12 +69,17 @@ def _random_state(device: torch.device) -> dict[str, torch.Tensor]:
 
 
 def save(trainer: pl.Trainer, path: Path, also: Path | None = None) -> None:
-    """Write a checkpoint under a temporary name and rename it, so that a crash leaves the old one whole.
+    """Write a checkpoint under a temporary name and rename it, so that a crash cannot damage the old one.
 
-    To be called in every process. `also` gets a copy.
+    Call this in every process.
+
+    Args:
+        trainer: The trainer whose state is saved.
+        path: The file to write.
+        also: A second file, which gets a copy.
     """
     if not trainer.is_global_zero:
-        trainer.save_checkpoint(path)  # takes part, and writes nothing
+        trainer.save_checkpoint(path)  # takes part in collective calls, but writes nothing
         return
     with replacing(path) as temporary:
         trainer.save_checkpoint(temporary)
@@ -84,10 +89,10 @@ def save(trainer: pl.Trainer, path: Path, also: Path | None = None) -> None:
 
 
 def check_same(path: str | Path, module: StyleGAN2) -> None:
-    """Refuse to resume with networks that are not the checkpoint's.
+    """Check that the model's networks have the configuration that a checkpoint holds.
 
     Raises:
-        InputError: Names each differing field with both values.
+        InputError: They differ. The message lists each differing field with both values.
     """
     state, ours = native.read(path)[KEY], settings(module)
     theirs = native.plain(*native.configs(state))  # with defaults for options newer than the checkpoint
@@ -102,6 +107,6 @@ def check_same(path: str | Path, module: StyleGAN2) -> None:
         differing.append(f"  ema: {'on' if module.config.ema is None else 'off'} in the checkpoint")
     if differing:
         raise InputError(
-            f"{path} holds other networks than the configuration describes:\n" + "\n".join(differing) + "\n"
+            f"The networks in {path} differ from the configuration:\n" + "\n".join(differing) + "\n"
             "Resume with the run's own config.yaml, or train from the start under another --name."
         )

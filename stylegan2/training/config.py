@@ -1,4 +1,4 @@
-"""How the two networks are trained: the options below `model`, beside the networks' own."""
+"""The training options below `model`: losses, optimizers, regularizers and the generator EMA."""
 
 from __future__ import annotations
 
@@ -17,46 +17,52 @@ from .regularizers.r1 import R1
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
-    """Losses, optimizers and running average.
+    """Losses, optimizers, regularizers and the generator EMA.
 
     Raises:
-        InputError: A value that cannot be.
+        InputError: A value is out of range, or a name is not registered.
     """
 
     scalings: Scalings = Scalings()
-    """Every gain and normalization of the networks; also read for the lazy regularization."""
+    """Every gain and normalization of the networks, and the correction for lazy regularization."""
 
     loss: str = "logistic"
     """Adversarial loss."""
 
     augment: str = "none"
-    """Augmentation of what the discriminator sees, reals and fakes."""
+    """Augmentation of the images that the discriminator sees, both real and generated."""
 
     ema: EMA | None = EMA()
-    """Running average of the generator, from which samples are drawn, with half_life_kimg (null: batch·10/32)
-    and rampup (0.05). null: none, samples come from the generator itself."""
+    """Exponential moving average of the generator's weights (generator_ema), which makes the samples. Its options
+    are half_life_kimg (null: batch·10/32) and rampup (0.05). null: no EMA, the generator makes the samples."""
 
     style_mixing: float = 0.9
     """Probability of style mixing (SG1 §3.1)."""
 
     learning_rate: float | None = None
-    """Adam's, for both networks. null: 0.002 from 1024² on, else 0.0025 (ADA's "auto")."""
+    """Adam's learning rate for both networks. null: 0.002 from 1024² on, else 0.0025 (ADA's "auto" recipe)."""
 
     betas: tuple[float, float] = (0.0, 0.99)
-    """Adam's decay rates."""
+    """Adam's decay rates β₁ and β₂."""
 
     regularizers: tuple[Regularizer, ...] = (R1(), PathLength())
-    """The penalties of both networks."""
+    """The penalties on either network."""
 
     def __post_init__(self) -> None:
         losses[self.loss], augmentations[self.augment]  # raise for unknown names
         if not 0 <= self.style_mixing <= 1:
-            raise InputError(f"Expected style_mixing from 0 to 1, found {self.style_mixing}.")
+            raise InputError(
+                f"Expected style_mixing from 0 to 1, found {self.style_mixing}. Give a probability, such as 0.9."
+            )
         if self.learning_rate is not None and not 0 < self.learning_rate < float("inf"):
-            raise InputError(f"Expected a learning_rate above 0, found {self.learning_rate}.")
+            raise InputError(
+                f"Expected a finite learning_rate above 0, found {self.learning_rate}. Leave it out for the default."
+            )
         if not all(0 <= beta < 1 for beta in self.betas):
-            raise InputError(f"Expected betas from 0 to below 1, found {list(self.betas)}.")
+            raise InputError(
+                f"Expected betas of 0 or more and below 1, found {list(self.betas)}. The default is [0, 0.99]."
+            )
 
     def learning_rate_at(self, resolution: int) -> float:
-        """Adam's step size for networks of this resolution."""
+        """Adam's learning rate for networks of this resolution, in pixels per side."""
         return self.learning_rate or (0.002 if resolution >= 1024 else 0.0025)

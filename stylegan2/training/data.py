@@ -1,4 +1,4 @@
-"""The images of a run as Lightning takes them, and what a batch must be for training to split it."""
+"""The data module that feeds Lightning, and the check that a batch can be split evenly."""
 
 from __future__ import annotations
 
@@ -14,10 +14,15 @@ from stylegan2.errors import InputError
 
 
 class TrainingData(pl.LightningDataModule):
-    """The images in the order of one seed, from where the module's image counter stands.
+    """Batches of images in the order of one seed, starting at the training module's image counter.
 
-    Batches end when they can no longer be read, as when the system kills a process that decodes images, or when
-    `stop_waiting` is called. They raise nothing, so that training can end as it always does.
+    Batches end when images can no longer be read, for example because the system has killed a process that decodes
+    them, or when `stop_waiting` is called. No exception is raised, so that training ends and saves as usual.
+
+    Args:
+        dataset: Images and labels.
+        batch: Images per iteration, over all processes.
+        seed: Seed of the order.
     """
 
     def __init__(self, dataset: ImageDataset, batch: int, seed: int):
@@ -70,7 +75,7 @@ class TrainingData(pl.LightningDataModule):
 
 
 class Batches:
-    """What Lightning takes for a data loader. Processes start when it is iterated over."""
+    """What Lightning takes for a data loader. The processes that decode images start when it is iterated over."""
 
     def __init__(self, data: TrainingData):
         self.data = data
@@ -93,36 +98,36 @@ def _leave_signals_to_training(worker: int) -> None:
 def check_batch(
     batch: int, batch_per_device: int | None, processes: int, group: int | None, images: int | None = None
 ) -> None:
-    """Refuse, before anything starts, a batch that cannot be split evenly.
+    """Check that a batch divides evenly into processes, micro-batches and minibatch-stddev groups.
 
     Args:
-        batch: Images in an iteration, over all processes.
-        batch_per_device: Images in a micro-batch. None: all of a process's share.
+        batch: Images per iteration, over all processes.
+        batch_per_device: Images per micro-batch. None: one micro-batch per process.
         processes: Number of processes.
-        group: Samples in a group of the minibatch stddev; None: all.
-        images: The most images that a batch can have. None: any number.
+        group: Samples per group of the minibatch stddev. None: no groups, or one group of all samples.
+        images: Number of images in the data set, which a batch cannot exceed. None: not known.
 
     Raises:
-        InputError: It cannot; names the nearest batch that can.
+        InputError: It does not. The message names the nearest batch that does.
     """
-    if _splits(batch, batch_per_device, processes, group):
+    if _divides(batch, batch_per_device, processes, group):
         return
-    size = batch_per_device or batch // processes
-    if batch % (processes * (batch_per_device or 1)):
-        problem = f"batch must be a multiple of {processes * (batch_per_device or 1)}"
+    unit, over = processes * (batch_per_device or 1), f"{processes} process{'es' if processes > 1 else ''}"
+    if batch % unit:
+        micro = (
+            f" with micro-batches of {batch_per_device} images (batch_per_device)" if batch_per_device else ""
+        )
+        problem = f"Expected a batch that is a multiple of {unit}, for {over}{micro}, found {batch}."
     else:
         problem = (
-            f"micro-batches of more than {group} images must be a multiple of {group}, the groups of the minibatch "
-            f"stddev (model.discriminator.minibatch_group)"
+            f"Expected micro-batches of at most {group} images or of a multiple of {group}, which is the group of the "
+            f"minibatch stddev (model.discriminator.minibatch_group), found {batch_per_device or batch // processes} "
+            f"images: batch {batch}, for {over}."
         )
-    raise InputError(
-        f"batch is {batch}, to be split over {processes} process{'es' if processes > 1 else ''} in micro-batches of "
-        f"{f'batch_per_device {batch_per_device}' if batch_per_device else size}: {problem}. "
-        f"{_advice(batch, batch_per_device, processes, group, images)}"
-    )
+    raise InputError(f"{problem} {_advice(batch, batch_per_device, processes, group, images)}")
 
 
-def _splits(batch: int, batch_per_device: int | None, processes: int, group: int | None) -> bool:
+def _divides(batch: int, batch_per_device: int | None, processes: int, group: int | None) -> bool:
     size = batch_per_device or batch // processes
     if not size or batch % (processes * size):
         return False
@@ -132,11 +137,11 @@ def _splits(batch: int, batch_per_device: int | None, processes: int, group: int
 def _advice(
     batch: int, batch_per_device: int | None, processes: int, group: int | None, images: int | None
 ) -> str:
-    """The nearest batch that splits, with the same micro-batches if possible, or else with smaller ones."""
+    """The nearest batch that divides, with the same micro-batches if possible, and otherwise with smaller ones."""
     most = images or 2 * batch + processes * (batch_per_device or group or 1)
     sizes = range(batch_per_device, 0, -1) if batch_per_device else [None]
     for size in sizes:
-        fitting = [b for b in range(1, most + 1) if _splits(b, size, processes, group)]
+        fitting = [b for b in range(1, most + 1) if _divides(b, size, processes, group)]
         if fitting:
             nearest = min(fitting, key=lambda b: abs(b - batch))
             smaller = f" and --batch_per_device {size}" if size != batch_per_device else ""

@@ -1,6 +1,6 @@
-"""Several processes as one: the means over processes that training needs, and nothing else.
+"""The few collective operations over processes that training needs.
 
-With a single process every function here returns its input.
+In a single process no function here communicates.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ class _Average(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, gradient: Tensor) -> Tensor:
-        # Every process's loss depends on every process's value; gradients are averaged afterwards.
+        # Each process's loss depends on the values of all processes, so their gradients add up here.
         gradient = gradient.clone()
         dist.all_reduce(gradient)
         return gradient / world_size()
 
 
 def average(value: Tensor) -> Tensor:
-    """The mean over processes, differentiable."""
+    """The mean of a tensor over processes. It is differentiable."""
     return value if world_size() == 1 else _Average.apply(value)
 
 
 @torch.no_grad()
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
-    """Make every gradient its mean over processes, in one message.
+    """Replace every gradient by its mean over processes, with one all-reduce.
 
-    A parameter without a gradient has none in any process, and Adam leaves it alone.
+    A parameter without a gradient (`grad` is None) is skipped. It must have none in any process.
     """
     if world_size() == 1:
         return
@@ -49,7 +49,7 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
     dist.all_reduce(flat)
     flat /= world_size()
     for p, grad in zip(parameters, flat.split([p.numel() for p in parameters])):
-        p.grad.copy_(grad.view_as(p))  # in place, since kernels lie in memory in an order of their own
+        p.grad.copy_(grad.view_as(p))  # in place, to keep the gradient's memory format
 
 
 def any_process(flag: bool, device: torch.device) -> bool:
@@ -62,7 +62,7 @@ def any_process(flag: bool, device: torch.device) -> bool:
 
 
 def gather(value: object) -> list:
-    """Every process's value, in the order of ranks."""
+    """The values of all processes, in the order of their ranks."""
     if world_size() == 1:
         return [value]
     values = [None] * world_size()

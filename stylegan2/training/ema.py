@@ -1,4 +1,4 @@
-"""The running average of the generator's weights, which is what samples are drawn from."""
+"""The exponential moving average (EMA) of the generator's weights, `generator_ema`, which makes the samples."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from stylegan2.errors import InputError
 class EMA:
     """Exponential moving average of weights: ema ← β·ema + (1-β)·w, β = 0.5^(batch / half-life) (PGGAN §4.1).
 
-    Counted in images, so the result does not depend on the batch. The half-life ramps up with training, or
-    the first, poor weights would linger (ADA's code).
+    The half-life is counted in images, so it means the same at every batch size. It ramps up during training
+    (ADA's code). Otherwise the poor weights of the first iterations would stay in the average for too long.
     """
 
     half_life_kimg: float | None = None
-    """Half-life in thousands of images. null: batch · 10/32; config-f takes 10."""
+    """Half-life in thousands of images. null: batch · 10/32. config-f uses 10."""
 
     rampup: float | None = 0.05
-    """The half-life is at most this share of the images seen so far. null: no ramp-up."""
+    """Upper limit of the half-life, as a share of the images seen so far. null: no limit."""
 
     def __post_init__(self) -> None:
         for name in ("half_life_kimg", "rampup"):
@@ -32,7 +32,12 @@ class EMA:
                 raise InputError(f"Expected model.ema.{name} of 0 or more, found {value}.")
 
     def beta(self, batch: int, images: int) -> float:
-        """Decay β of an update after `batch` more images, `images` in all before them."""
+        """The decay β of an update.
+
+        Args:
+            batch: Images of the iteration.
+            images: Images seen before the iteration.
+        """
         half_life = 1000 * (batch * 10 / 32 if self.half_life_kimg is None else self.half_life_kimg)
         if self.rampup is not None:
             half_life = min(half_life, self.rampup * images)
@@ -41,7 +46,10 @@ class EMA:
 
     @torch.no_grad()
     def update(self, generator_ema: nn.Module, generator: nn.Module, batch: int, images: int) -> None:
-        """Move the average towards the generator; buffers (the mean of w, the stored noise) are copied."""
+        """Move the parameters of `generator_ema` towards those of the generator, and copy the buffers.
+
+        The buffers are the running mean of w and the stored noise. `batch` and `images` are those of `beta`.
+        """
         beta = self.beta(batch, images)
         pairs = list(zip(generator_ema.parameters(), generator.parameters()))
         torch._foreach_lerp_([a for a, _ in pairs], [p for _, p in pairs], 1 - beta)

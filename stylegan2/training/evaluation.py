@@ -1,4 +1,4 @@
-"""Metrics measured during training. Nothing random in training is changed by measuring."""
+"""Metrics measured during training. Measuring does not change the random state of training."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from stylegan2.networks.generator import Generator
 from .module import StyleGAN2
 
 REALS = 10_000
-"""Most training images that metrics compare with."""
+"""The largest number of training images that a metric is built from."""
 
 
 def real_images(dataset: ImageDataset, at_most: int = REALS) -> Iterator[Tensor]:
-    """Training images in batches, uint8 (N, C, R, R): all of them, or a fixed random choice."""
+    """Training images in batches, uint8 (N, C, R, R). A larger set gives a fixed random choice of `at_most`."""
     order = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(0))[:at_most]
     for rows in order.split(64):
         yield dataset[rows.tolist()][0]
 
 
 def generated_images(network: Generator, dataset: ImageDataset, n: int, seed: int = 0) -> Iterator[Tensor]:
-    """n images of a generator in batches, uint8 (N, C, R, R) on the CPU, with full variety (psi 1).
+    """n images of a generator in batches, uint8 (N, C, R, R) on the CPU, without truncation (psi 1).
 
-    Latents and noise are the same at every call. Labels are as frequent as in the data set. Weights that have
-    become NaN give gray images rather than an error: their distance shows what happened.
+    Latents and noise are the same at every call. Labels are drawn with their frequency in the data set.
+    Weights that are NaN give gray images instead of an error, and the metric then shows the failure.
     """
     random = torch.Generator().manual_seed(seed)
     z = torch.randn(n, network.z_dim, generator=random)
@@ -47,9 +47,13 @@ def generated_images(network: Generator, dataset: ImageDataset, n: int, seed: in
 def measure(
     chosen: Mapping[str, Metric], network: Generator, dataset: ImageDataset, n: int
 ) -> dict[str, float]:
-    """Each metric's value for n images of a generator. Its mode and the random state stay as they were.
+    """The value of each metric for n images of a generator.
 
-    The images are generated anew for each metric, so that they never have to fit into memory together.
+    The mode of the generator and the random state are restored afterwards. The images are generated again for
+    each metric, so that they need not all fit into memory.
+
+    Returns:
+        Values by the names in `chosen`.
     """
     device, training = next(network.parameters()).device, network.training
     network.eval()
@@ -61,13 +65,13 @@ def measure(
 
 
 class Evaluation(pl.Callback):
-    """Every so many kimg, and at the end, measures metrics of images that the sampling generator makes.
+    """Measures metrics of images from the sampling generator, during training and at the end.
 
-    The values are logged as metric_NAME, with the time they took as evaluation_seconds. The first process
-    measures; the others wait for it.
+    The values are logged as metric_NAME, and the time for measuring all of them as evaluation_seconds. The
+    first process measures while the others wait.
 
     Args:
-        options: Which metrics, how often, on how many images.
+        options: Which metrics are measured, how often, and on how many images.
         dataset: The real images.
     """
 
@@ -89,7 +93,7 @@ class Evaluation(pl.Callback):
         if not self.options.names or not trainer.is_global_zero:
             return
         start = time.perf_counter()
-        if not self._metrics:  # once, since real images take time to read
+        if not self._metrics:  # only once, because reading the real images takes time
             self._metrics = {name: metrics[name](real_images(self.dataset)) for name in self.options.names}
         values = measure(self._metrics, module.sampling_generator, self.dataset, self.options.images)
         row = {"kimg": module.images / 1000, "iteration": module.iteration}

@@ -1,4 +1,4 @@
-"""Where a run's numbers go: metrics.csv always, wandb and TensorBoard by choice."""
+"""Loggers of a run: metrics.csv always, wandb and TensorBoard on request."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ from .options import LoggerName
 
 
 class CSVLogger(Logger):
-    """Appends a row of numbers for each call to one file, and keeps the rows of the run it resumes.
+    """Appends one row of numbers per call to a CSV file, and keeps the rows that are already there.
 
-    A number that a call does not give is left empty. Lightning's own starts the file anew at every start.
+    A column that a call does not give stays empty in its row. Lightning's own CSVLogger cannot be used,
+    because it overwrites the file when a run is resumed.
     """
 
     def __init__(self, path: Path):
@@ -43,7 +44,7 @@ class CSVLogger(Logger):
 
     @rank_zero_only
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
-        """Nothing: config.yaml holds them."""
+        """Does nothing, because config.yaml holds the options."""
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
@@ -58,7 +59,7 @@ class CSVLogger(Logger):
             writer.writerow({key: f"{value:.6g}" for key, value in metrics.items()})
 
     def forget_after(self, kimg: float) -> None:
-        """Drop the rows after a checkpoint, which resuming from it will write again."""
+        """Remove the rows after `kimg`, because a run that resumes there writes them again."""
         rows = [row for row in read_csv(self.path) if float(row["kimg"]) <= kimg + 1e-6]
         with replacing(self.path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
             if rows:
@@ -68,7 +69,7 @@ class CSVLogger(Logger):
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
-    """The rows of a metrics.csv; none if there is no such file."""
+    """The rows of a metrics.csv, or an empty list if the file does not exist."""
     if not path.is_file():
         return []
     with path.open(newline="", encoding="utf-8") as file:
@@ -134,7 +135,7 @@ def _wandb_errors() -> Iterator[None]:
 
 
 def log_image(loggers: list[Logger], name: str, image: Image.Image, step: int) -> None:
-    """Show a picture where a logger can."""
+    """Log an image with every logger that supports images."""
     for logger in loggers:
         if isinstance(logger, WandbLogger):
             logger.log_image(name, [image], step=step)

@@ -1,4 +1,4 @@
-"""The training loop: StyleGAN2's iteration as a LightningModule in manual optimization."""
+"""The training loop: one iteration of StyleGAN2, as a LightningModule with manual optimization."""
 
 from __future__ import annotations
 
@@ -28,25 +28,26 @@ MicroBatch = tuple[Tensor, Tensor]
 """Real images (n, C, R, R) in [-1, 1] and labels (n, num_classes)."""
 
 CHECK_EVERY = 16
-"""Iterations between two looks at the losses on a GPU, each of which waits for it."""
+"""Iterations between two checks of the losses on a GPU. Each check waits for the GPU."""
 
 
 class Diverged(RuntimeError):
-    """A loss is no longer a finite number."""
+    """A loss is NaN or infinite."""
 
 
 class StyleGAN2(pl.LightningModule):
-    """Generator and discriminator, their losses, optimizers, running average and counters.
+    """Generator and discriminator with their losses, optimizers, the generator EMA and counters.
 
-    Counts iterations and images itself: Lightning's global_step counts every step of every optimizer.
+    The module counts iterations and images itself, because Lightning's global_step counts every step of every
+    optimizer.
 
     Args:
         generator: Network G.
         discriminator: Network D.
-        config: Losses, optimizers and running average.
-        batch: Images in an iteration, over all processes.
-        batch_per_device: Images in a micro-batch: what a process takes at once. The gradients of its
-            micro-batches add up. None: all of its share.
+        config: Losses, optimizers, regularizers and the generator EMA.
+        batch: Images per iteration, over all processes.
+        batch_per_device: Images per micro-batch, which a process computes at once. The gradients of its
+            micro-batches are averaged. None: one micro-batch per process.
     """
 
     def __init__(
@@ -77,25 +78,25 @@ class StyleGAN2(pl.LightningModule):
         self.class_names: list[str] = []
         self.iteration = self.images = 0
         self.losses: dict[str, Tensor] = {}
-        """What the latest iteration computed, a scalar each, averaged over micro-batches and processes."""
+        """Losses and penalties of the latest iteration: scalars, averaged over micro-batches and processes."""
         self._unchecked: list[tuple[int, int, dict[str, Tensor]]] = []
 
     @property
     def sampling_generator(self) -> Generator:
-        """The network samples are drawn from: the running average, if there is one."""
+        """The network that makes the samples: `generator_ema`, or the generator if there is no EMA."""
         return self.generator if self.generator_ema is None else self.generator_ema
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
-        """Adam for G and for D, corrected for the lazy penalty of each (SG2 app. B)."""
+        """Adam for G and Adam for D, each corrected for lazy regularization (SG2 app. B)."""
         return [self._adam("generator"), self._adam("discriminator")]
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take checkpoints of version 0.1 too."""
+        """Convert checkpoints of version 0.1."""
         native.upgrade(checkpoint)
 
     def _adam(self, network: str) -> torch.optim.Adam:
         intervals = [r.every for _, r in self._regularizers_of(network)]
-        # With several penalties the most frequent one counts.
+        # If a network has several penalties, the shortest interval decides.
         c = self.config.scalings.lazy(min(intervals)).exponent if intervals else 1.0
         return torch.optim.Adam(
             getattr(self, network).parameters(),
@@ -108,7 +109,7 @@ class StyleGAN2(pl.LightningModule):
         return [(n, r) for n, r in self.regularizers.items() if r.network == network and r.every > 0]
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int = 0) -> None:
-        """One iteration on a batch that the data loader gave."""
+        """One iteration on a batch from the data loader."""
         self.iterate(*batch, *self.optimizers())
 
     def iterate(
@@ -118,22 +119,22 @@ class StyleGAN2(pl.LightningModule):
         opt_g: torch.optim.Optimizer,
         opt_d: torch.optim.Optimizer,
     ) -> None:
-        """G, sometimes its penalties; D, sometimes its penalties; then the running average.
+        """Run one iteration: G and its penalties that are due, D and its penalties that are due, then the EMA.
 
         Args:
-            reals: uint8 (n, C, R, R), n = batch / processes; or floating point, in [-1, 1].
-            labels: (n, num_classes). The fakes take the labels of the reals.
-            opt_g: G's optimizer.
-            opt_d: D's optimizer.
+            reals: (n, C, R, R) with n = batch / processes, either uint8 or floating point in [-1, 1].
+            labels: (n, num_classes). Generated images get the labels of the real images.
+            opt_g: Optimizer of G.
+            opt_d: Optimizer of D.
 
         Raises:
-            Diverged: A loss is no finite number.
+            Diverged: A loss is NaN or infinite.
         """
         reals = reals if reals.is_floating_point() else to_float(reals)
         reals, labels = reals.to(self.device, self.dtype), labels.to(self.device, self.dtype)
         size = self.batch_per_device or len(reals)
         micro_batches = list(zip(reals.split(size), labels.split(size)))
-        self.losses = {}  # penalties come now and then, and must not count again in between
+        self.losses = {}  # otherwise a penalty would stay here in iterations that do not evaluate it
 
         with frozen(self.discriminator):
             self._descend("loss_g", opt_g, self.generator_loss, micro_batches)
@@ -144,30 +145,31 @@ class StyleGAN2(pl.LightningModule):
         self._advance()
 
     def generator_loss(self, real: Tensor, c: Tensor) -> Tensor:
-        """G's loss on fakes with the labels of the reals."""
+        """G's loss, a scalar, on generated images with labels c (n, num_classes); `real` is (n, C, R, R)."""
         fake_logits = self.score(self.fake(c), c)
         return self.loss.generator(
             fake_logits, self.score(real, c) if self.loss.generator_sees_reals else None
         )
 
     def discriminator_loss(self, real: Tensor, c: Tensor) -> Tensor:
-        """D's loss on reals, and on fakes with their labels."""
+        """D's loss, a scalar, on real images (n, C, R, R) and generated images, both with labels c."""
         with torch.no_grad():
             fake = self.fake(c)
         return self.loss.discriminator(self.score(fake, c), self.score(real, c))
 
     def penalty(self, name: str, real: Tensor, c: Tensor) -> Tensor:
-        """A regularizer's penalty, without the factor of lazy regularization."""
+        """The penalty of a regularizer, a scalar, without the factor of lazy regularization."""
         return self.regularizers[name].penalty(self, real, c)
 
     def fake(self, c: Tensor) -> Tensor:
-        """Images (n, C, R, R) for labels c (n, num_classes), with style mixing."""
+        """Generated images (n, C, R, R) of new latents with labels c (n, num_classes), with style mixing."""
         return self.generator.synthesis(self.ws(c))
 
     def ws(self, c: Tensor) -> Tensor:
-        """Styles' inputs (n, num_ws, w_dim) of new latents, from a random row on those of others (SG1 §3.1).
+        """ws (n, num_ws, w_dim) of new latents with labels c (n, num_classes), with style mixing (SG1 §3.1).
 
-        The main latents alone move the running mean of w.
+        Mixing replaces the rows from a random one on by those of other latents. Only the first latents update
+        the running mean of w.
         """
         mapping, num_ws = self.generator.mapping, self.generator.num_ws
         ws = mapping(self._z(c), c)
@@ -187,7 +189,7 @@ class StyleGAN2(pl.LightningModule):
     def _regularize(
         self, network: str, optimizer: torch.optim.Optimizer, micro_batches: Sequence[MicroBatch]
     ) -> None:
-        """A step down each penalty that is due in this iteration."""
+        """Take one optimizer step for each penalty that is due in this iteration."""
         for name, regularizer in self._regularizers_of(network):
             if self.iteration % regularizer.every == 0:
                 weight = self.config.scalings.lazy(regularizer.every).weight
@@ -203,8 +205,7 @@ class StyleGAN2(pl.LightningModule):
         micro_batches: Sequence[MicroBatch],
         weight: float = 1.0,
     ) -> None:
-        """A step of the optimizer down the mean of the loss over micro-batches and processes, times
-        weight."""
+        """Take one optimizer step on `weight` times the mean of the loss over micro-batches and processes."""
         optimizer.zero_grad()
         values = []
         for real, c in micro_batches:
@@ -213,10 +214,10 @@ class StyleGAN2(pl.LightningModule):
             values.append(value.detach())
         parameters = [p for group in optimizer.param_groups for p in group["params"] if p.requires_grad]
         for p in parameters:
-            if p.grad is None:  # the loss does not depend on it: its second moment decays all the same
+            if p.grad is None:  # the loss does not depend on p; with gradient 0, Adam's second moment decays
                 p.grad = torch.zeros_like(p)
         distributed.average_gradients(parameters)
-        if self._has_low_precision:  # float16 can overflow in a single gradient; ADA's code does the same
+        if self._has_low_precision:  # a gradient can overflow in float16; ADA's code does the same
             for p in parameters:
                 torch.nan_to_num(p.grad, nan=0, posinf=1e5, neginf=-1e5, out=p.grad)
         optimizer.step()
@@ -227,7 +228,7 @@ class StyleGAN2(pl.LightningModule):
         return any(n.config.low_precision_blocks for n in (self.generator, self.discriminator))
 
     def _advance(self) -> None:
-        """Running averages, then the counters; stop if a loss is no finite number."""
+        """Average over processes, check the losses, and update the generator EMA and the counters."""
         w_avg = self.generator.mapping.w_avg
         w_avg.copy_(distributed.average(w_avg))
         values = distributed.average(torch.stack(list(self.losses.values())))
@@ -241,10 +242,11 @@ class StyleGAN2(pl.LightningModule):
         self.images += self.batch
 
     def check_finite(self) -> None:
-        """Look at the losses of all iterations since the last look. On a GPU this waits for it.
+        """Check the losses of all iterations since the previous check. This waits for the GPU.
 
         Raises:
-            Diverged: One is no finite number; names the first iteration, the losses and what to do.
+            Diverged: A loss is NaN or infinite. The message gives the first such iteration, its losses and
+                what to change.
         """
         unchecked, self._unchecked = self._unchecked, []
         for iteration, images, values in unchecked:
@@ -259,7 +261,7 @@ class StyleGAN2(pl.LightningModule):
 
 @contextmanager
 def frozen(network: nn.Module) -> Iterator[None]:
-    """No gradients for a network's parameters; afterwards again for those that had them."""
+    """Turn off gradients of a network's parameters inside the block, and restore them afterwards."""
     parameters = [p for p in network.parameters() if p.requires_grad]
     for p in parameters:
         p.requires_grad_(False)

@@ -1,4 +1,4 @@
-"""What a run is, beside its data and its model: its length, its folder, what it leaves behind."""
+"""The options of a run besides its data and its model: its folder, its length, its output and its devices."""
 
 from __future__ import annotations
 
@@ -14,46 +14,50 @@ LoggerName = Literal["wandb", "tensorboard"]
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """What a run is, beside its data and its model."""
+    """The options of a run besides its data and its model.
+
+    Raises:
+        InputError: A number is out of range.
+    """
 
     name: str | None = None
-    """Folder below `runs` to write to, such as demo or photos/second. null: after the data, numbered if it
-    exists."""
+    """Folder of this run below `runs`, such as demo or photos/second. null: the name of the data, with a number if
+    that folder exists."""
 
     runs: str = "runs"
-    """Folder of all runs."""
+    """Folder that holds the folders of all runs."""
 
     kimg: float = 25000
-    """Length of training, in thousands of images shown to the discriminator."""
+    """Length of training, in thousands of real images shown to the discriminator."""
 
     batch: int = 32
-    """Images in an iteration, over all devices."""
+    """Images per iteration, over all devices."""
 
     batch_per_device: int | None = None
-    """Images in a micro-batch, which a device takes at once; the gradients of its micro-batches add up. null:
-    all of its share."""
+    """Images per micro-batch, which a device processes at once. The gradients of its micro-batches are averaged.
+    null: one micro-batch per device."""
 
     seed: int = 0
-    """Of weights, latents and the order of the images."""
+    """Seed of weights, latents and the order of the images."""
 
     snapshot_kimg: float = 200
-    """A checkpoint every so many thousand images. 0: only at the end."""
+    """Thousands of images between two checkpoints. 0: only at the end."""
 
     sample_kimg: float = 50
-    """A sample grid every so many thousand images. 0: only at the start and the end."""
+    """Thousands of images between two sample grids. 0: only at the start and the end."""
 
     log_kimg: float = 4
-    """A row of numbers every so many thousand images."""
+    """Thousands of images between two rows of metrics.csv."""
 
     loggers: list[LoggerName] = field(default_factory=list)
-    """wandb and tensorboard, besides metrics.csv. With WANDB_MODE=offline wandb needs no account."""
+    """Loggers besides metrics.csv: wandb, tensorboard. With WANDB_MODE=offline wandb needs no account."""
 
     ckpt_path: str | None = None
-    """Checkpoint to go on from; "last": the run's own. null: start anew. A run that goes on without --config takes
-    its own configuration."""
+    """Checkpoint to resume from. "last" is the newest checkpoint of this run. null: train from the start. A run that
+    is resumed without --config takes its own config.yaml."""
 
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
-    """What to train on."""
+    """Hardware to train on. auto: the GPU if there is one, else the CPU."""
 
     devices: int | list[int] | Literal["auto"] = "auto"
     """How many devices, or which. auto: all GPUs, or one CPU process; under torchrun or srun, one for each of the

@@ -1,4 +1,4 @@
-"""One training run: its folder, its parts, and what the user is told at the end."""
+"""One training run: checks, callbacks, the Lightning trainer, and the messages at start and end."""
 
 from __future__ import annotations
 
@@ -47,35 +47,39 @@ def train(
     config: str,
     metrics: MetricOptions = MetricOptions(),  # noqa: B008 (frozen)
 ) -> int:
-    """Train, from the start or from a checkpoint, and say where everything is.
+    """Train from the start or from a checkpoint, and print where the files are.
 
     Args:
-        model: Networks and losses.
-        dataset: Images.
-        options: The run's.
-        folder: To write to. No other process does (`folder.held_folder`).
-        config: The merged configuration, as YAML.
-        metrics: What is measured during training.
+        model: Networks, losses and optimizer settings.
+        dataset: Images and labels.
+        options: The options of the run.
+        folder: The folder to write to, which no other process writes to (`folder.held_folder`).
+        config: The merged configuration, as YAML text. It is written to config.yaml.
+        metrics: The metrics that are measured during training.
 
     Returns:
-        The exit status: 0 for a finished run, 1 for one that diverged, 128 + signal for an interrupted one. A
-        process that the first one started returns 0, or Lightning would kill the first one over it.
+        The exit status: 0 for a finished run, 1 for a diverged run, 128 + signal for an interrupted run. It is 0 in
+        processes that the first one started, because Lightning kills the first one when one of them fails.
 
     Raises:
-        InputError: Something does not fit together, and nothing has been written; or no more images can be
-            read, and what has been learned is saved.
+        InputError: The model, the options and the checkpoint do not fit together, and nothing has been written; or
+            images can no longer be read, and the state is saved.
     """
     resumed = folder / LAST if options.ckpt_path == "last" else options.ckpt_path
     if resumed is not None:
         checkpoint.check_same(resumed, model)
         done = native.read(resumed)[native.KEY]["images"] / 1000
         if done >= options.kimg:
-            raise InputError(f"{resumed} has seen {done:g} kimg already. Set --kimg above that to go on.")
+            raise InputError(
+                f"Expected --kimg above the {done:g} kimg of {resumed}, found {options.kimg:g}. Set a larger "
+                "--kimg to continue."
+            )
     data = TrainingData(dataset, model.batch, options.seed)
     stop = Stop(options.kimg, data)
     samples = Samples(folder / "samples", options.sample_kimg, dataset, options.seed)
-    # Checkpoints come late: what the others do at the end of an iteration is done before it is saved.
-    # Metrics change nothing of the run's state, so they may take their time after that.
+    # Lightning calls the callbacks in this order. Snapshots come after the callbacks that log and draw, so
+    # that a checkpoint is written when their work for the iteration is done. Evaluation comes last: it takes
+    # long, and it changes nothing that a checkpoint holds.
     callbacks = [
         checkpoint.CheckpointState(),
         LossLogger(options.log_kimg),
@@ -126,7 +130,7 @@ def train(
 
 
 def _quiet() -> None:
-    """Keep Lightning's advertisements and remarks about its own loops out of the user's sight."""
+    """Silence Lightning's log messages and three of its warnings, which do not apply to this loop."""
     for name in ("pytorch_lightning", "lightning_fabric", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     for about in (".*module.*in eval mode", ".*isinstance.treespec", ".*does not have many workers"):
@@ -134,10 +138,11 @@ def _quiet() -> None:
 
 
 def make_trainer(options: RunOptions, folder: Path, callbacks: list[pl.Callback]) -> pl.Trainer:
-    """A Lightning trainer that leaves counting, progress and checkpoints to the callbacks.
+    """A Lightning trainer without its own progress bar, loggers and checkpoints.
 
     Raises:
-        InputError: The devices cannot be had, or are not as many as torchrun or srun started processes.
+        InputError: The accelerator or the devices are not available, or torchrun or srun started another number of
+            processes.
     """
     launch, devices = this_launch(), options.devices
     if devices == "auto":
@@ -168,8 +173,8 @@ def make_trainer(options: RunOptions, folder: Path, callbacks: list[pl.Callback]
         )
     except (MisconfigurationException, ValueError, RuntimeError, TypeError) as error:
         raise InputError(
-            f"accelerator {options.accelerator} with devices {options.devices} cannot be had here: {error}. "
-            "Try --accelerator auto --devices auto."
+            f"--accelerator {options.accelerator} with --devices {options.devices} is not available on this "
+            f"machine: {error}. Try --accelerator auto --devices auto."
         ) from error
 
 
@@ -206,7 +211,7 @@ def _closing(model: StyleGAN2, folder: Path, samples: Path, signal: int) -> str:
 
 
 def _command(name: str) -> str:
-    """How to call a command the way this one was called."""
+    """The shell command that starts another of our commands in the way in which this process was started."""
     script = Path(sys.argv[0])
     if script.name != "train.py":
         return f"stylegan2 {name}"

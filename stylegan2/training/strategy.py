@@ -1,4 +1,4 @@
-"""How Lightning runs several processes here."""
+"""The Lightning strategy for several processes."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def cluster_environment(launch: Launch) -> ClusterEnvironment:
 
 
 class LeanDDP(DDPStrategy):
-    """Processes that start equal and average their gradients once a phase.
+    """Makes all processes start with the same weights. The module itself averages gradients once per phase.
 
-    Lightning's own strategy wraps the module as a whole, and waits in every backward pass for gradients of
-    the network that the phase leaves alone.
+    Lightning's DDP wraps the whole module. Its backward pass would wait for gradients of the network that a
+    phase does not train.
     """
 
     def configure_ddp(self) -> None:

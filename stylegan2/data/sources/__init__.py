@@ -1,4 +1,4 @@
-"""Sources of images: one file for each kind of place where images lie."""
+"""Sources of images. Each kind of place that can hold images has one file here."""
 
 from __future__ import annotations
 
@@ -12,40 +12,39 @@ from stylegan2.registry import Registry
 
 
 class Source(Protocol):
-    """A place with image files. `Mine(path)` opens it and raises InputError if it is damaged.
+    """A place that holds image files. Its constructor opens it, and raises InputError if it is damaged.
 
     Several threads may call `read` at the same time. Worker processes are forked or get a pickled copy, so a
-    source that holds a file open has to open it again in each process, as `zip.py` does.
+    source that keeps a file open must open it again in each process, as `zip.py` does.
     """
 
     names: Sequence[str]
-    """Names of all files, with "/" between folders. Other files than images may be among them; dataset.json
-    is where labels are looked for. The data set keeps the order of the names, which must be the same at every
-    start."""
+    """Names of all files, with "/" between folders. They may include files that are not images, such as
+    dataset.json with the labels. The data set keeps their order, which must be the same in every run."""
 
     def __init__(self, path: str): ...
 
     @staticmethod
     def takes(path: str) -> bool:
-        """Whether this kind of source reads what `data.path` says. It only looks, and raises nothing."""
+        """Return whether this kind of source can read `path`, the value of `data.path`. Must not raise."""
         ...
 
     def read(self, name: str) -> bytes:
-        """The content of a file. Any exception means that the file is unreadable."""
+        """Return the content of a file. Any exception means that the file is unreadable."""
         ...
 
 
 sources: Registry[type[Source]] = Registry("source of images", __name__)
 
 GENERAL = ("folder", "zip")
-"""These are asked last, since another source may take folders or zips of a special kind."""
+"""These sources are tried last, because another source may take folders or zips of a special kind."""
 
 
 def open_source(path: str | Path) -> Source:
-    """Open what `path` names, by the first registered source that takes it.
+    """Open `path` with the first registered source that takes it.
 
     Raises:
-        InputError: No source takes it, or it is damaged.
+        InputError: No source takes the path, or the source is damaged.
     """
     path = os.path.expanduser(path)
     for name in sorted(sources, key=lambda name: name in GENERAL):
@@ -53,12 +52,12 @@ def open_source(path: str | Path) -> Source:
             return sources[name](path)
     if not Path(path).exists():
         raise InputError(
-            f"Expected a folder or zip of images, found nothing at {path}. Check the path, as seen from "
-            f"{Path.cwd()}."
+            f"Expected a folder or zip of images, found nothing at {path}. Check the path. The current folder "
+            f"is {Path.cwd()}."
         )
-    raise InputError(f"Expected a folder or a zip of images, found the file {path}. Name its folder instead.")
+    raise InputError(f"Expected a folder or a zip of images, found the file {path}. Give its folder instead.")
 
 
 def visible(name: str) -> bool:
-    """Whether a file or folder is data: neither hidden nor a shadow entry that macOS puts into its zips."""
+    """Return whether a file or folder is neither hidden nor an entry that macOS adds to its zips."""
     return not name.startswith(".") and name != "__MACOSX"

@@ -1,4 +1,4 @@
-"""The emoji that come with the package."""
+"""The demo data set, which comes with the package."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ ARCHIVE = Path(__file__).parents[2] / "assets" / "demo.zip"
 
 @sources.register("demo")
 class Demo(Zip):
-    """1,906 emoji in nine folders, one of them demo/smileys-emotion. A folder of the user's own is ./demo."""
+    """1,906 emoji in nine folders, such as demo/smileys-emotion. The path ./demo is a user's own folder."""
 
     def __init__(self, path: str):
         super().__init__(str(ARCHIVE) + path.removeprefix("demo"))

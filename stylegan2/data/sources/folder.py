@@ -8,7 +8,7 @@ from stylegan2.data.sources import sources, visible
 
 @sources.register("folder")
 class Folder:
-    """The files below a folder, however deep. A file's name is its path from that folder."""
+    """All files below a folder, at any depth. A file's name is its path relative to that folder."""
 
     def __init__(self, path: str):
         self.path = Path(path)

@@ -13,10 +13,10 @@ from stylegan2.errors import InputError
 
 @sources.register("zip")
 class Zip:
-    """The files of a zip, or of a folder in it: photos.zip/cats.
+    """The files of a zip, or of a folder in it such as photos.zip/cats.
 
-    A file's name is its path in the zip, without the top folder if a single one holds everything. Each
-    process opens the zip for itself, because forked ones would share one file position.
+    A file's name is its path in the zip. If one top folder holds everything, its name is left out. Each
+    process opens the zip again, because forked processes would share one file position.
     """
 
     def __init__(self, path: str):
@@ -26,8 +26,8 @@ class Zip:
             names = [name for name in self._open().namelist() if not name.endswith("/")]
         except (zipfile.BadZipFile, OSError) as error:
             raise InputError(
-                f"Expected an intact zip, found that {self.path} cannot be read ({error}). Copy or pack it "
-                "again."
+                f"Expected an intact zip, found that {self.path} cannot be read ({error}). Copy it again, or "
+                "create it again."
             ) from error
         names = [name for name in names if all(map(visible, name.split("/")))]
         self._top = _single_top(names)
@@ -59,7 +59,7 @@ class Zip:
 
 
 def _split(path: str) -> tuple[Path, str]:
-    """ "photos.zip/cats" as photos.zip and "cats". Any other path is itself, with nothing inside."""
+    """Split "photos.zip/cats" into photos.zip and "cats". The second part of any other path is empty."""
     whole = Path(path)
     if not whole.exists():
         for archive in whole.parents:
@@ -69,6 +69,6 @@ def _split(path: str) -> tuple[Path, str]:
 
 
 def _single_top(names: list[str]) -> str:
-    """The top folder that holds all files, with a slash, or nothing."""
+    """Return the top folder that holds all files, with a slash, or an empty string if there is none."""
     tops = {name.partition("/")[0] if "/" in name else "" for name in names}
     return f"{tops.pop()}/" if len(tops) == 1 and "" not in tops else ""

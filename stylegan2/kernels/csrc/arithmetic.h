@@ -1,5 +1,5 @@
-// What the CPU and the CUDA kernels compute, as functions that compile for both: which input pixels and
-// filter taps an output pixel reads, when a filter is separable, and every activation with two derivatives.
+// The arithmetic that the CPU and the CUDA kernels share: which input pixels and filter taps an output pixel
+// reads, whether a filter is separable, and every activation with its first two derivatives.
 #pragma once
 
 #include <cmath>
@@ -13,7 +13,7 @@
 
 namespace stylegan2 {
 
-// float64 computes in itself, everything smaller in float32.
+// The type that the kernels compute in: float64 for float64, and float32 for all smaller types.
 template <typename T>
 struct Accumulate {
   using type = float;
@@ -25,7 +25,8 @@ struct Accumulate<double> {
 
 // ---------------------------------------------------------------------------------------------- upfirdn2d
 
-// One axis. Output o is the sum over j of taps[tap + j·up] · x[input + j], as far as both exist.
+// The first input pixel and the first tap that an output pixel reads, along one axis. The output is the sum
+// over j of taps[tap + j·up] · x[input + j], for all j for which both exist.
 struct Reach {
   int64_t input;
   int tap;
@@ -36,20 +37,21 @@ SG2_FUNCTION int64_t ceil_div(int64_t a, int64_t b) {
 }
 
 SG2_FUNCTION Reach reach(int64_t output, int up, int down, int64_t pad) {
-  const int64_t position = output * down - pad;  // of tap 0 in the image after zero-insertion
-  const int64_t input = ceil_div(position, up);  // the first pixel there or later that is not an inserted zero
+  const int64_t position = output * down - pad;  // of tap 0 in the image with inserted zeros
+  const int64_t input = ceil_div(position, up);  // the first pixel from there on that is not an inserted zero
   return {input, static_cast<int>(input * up - position)};
 }
 
 struct Geometry {
-  int64_t outer, height, width, inner;  // contiguous: N·C images, inner 1; channels last: N images, inner C
+  int64_t outer, height, width, inner;  // outer is N·C and inner is 1 if contiguous; N and C if channels last
   int64_t out_height, out_width;
-  int64_t pad_x, pad_y;  // left and top; negative crops
+  int64_t pad_x, pad_y;  // at the left and at the top; negative numbers crop
   int upx, upy, downx, downy;
   int taps_x, taps_y;
 };
 
-// taps[y·width + x] = column[y] · row[x]? Fills both if the filter has rank one, judged from the given pivot.
+// Tries to factor a filter as taps[y·width + x] = column[y] · row[x], starting from the tap at (py, px).
+// Returns whether the filter is such a product.
 template <typename A>
 SG2_FUNCTION bool separate(const A* taps, int height, int width, int py, int px, A* column, A* row) {
   const A pivot = taps[py * width + px];
@@ -66,12 +68,12 @@ SG2_FUNCTION bool separate(const A* taps, int height, int width, int py, int px,
   return true;
 }
 
-// The taps as correlation, gain included, whatever way the filter was given.
+// A filter in any of its forms. The call operator returns the tap at (y, x) for correlation, times the gain.
 template <typename A>
 struct Filter {
   const A* values;  // null: the identity
   int height, width;
-  bool separable, flip;  // separable: height = width values, to be multiplied with each other
+  bool separable, flip;  // a separable filter has height = width values; its taps are their products
   A gain;
 
   SG2_FUNCTION A operator()(int y, int x) const {
@@ -81,7 +83,7 @@ struct Filter {
   }
 };
 
-// One output pixel with any filter.
+// Computes one output pixel for any filter.
 template <typename T, typename A>
 SG2_FUNCTION A filter_pixel(
     const T* image, const Filter<A>& filter, const Geometry& g, int64_t oy, int64_t ox, int64_t channel) {
@@ -101,7 +103,7 @@ SG2_FUNCTION A filter_pixel(
 
 // ----------------------------------------------------------------------------------------------- bias_act
 
-// In the order of `activations` in bias_act.py.
+// The activations, in the order of `activations` in ops/bias_act.py.
 enum class Act : int { linear, relu, lrelu, tanh, sigmoid, elu, selu, softplus, swish };
 
 constexpr double SELU_SCALE = 1.0507009873554804934193349852946;
@@ -112,7 +114,7 @@ SG2_FUNCTION A sigmoid(A u) {
   return A(1) / (A(1) + std::exp(-u));
 }
 
-// The derivative of order 0, 1 or 2 of an activation at u.
+// Returns the derivative of order 0, 1 or 2 of an activation at u. Order 0 is its value.
 template <Act F, int ORDER, typename A>
 SG2_FUNCTION A activate(A u, A alpha) {
   if constexpr (F == Act::linear) {
@@ -145,7 +147,7 @@ SG2_FUNCTION A activate(A u, A alpha) {
   }
 }
 
-// gain · derivative, or 0 where the clamp cut the value off; order 0: the clamped value itself.
+// Returns gain times the derivative, or 0 where the value is clamped. Order 0 returns the clamped value.
 template <Act F, int ORDER, typename A>
 SG2_FUNCTION A activate(A u, A alpha, A gain, A clamp) {
   const A value = activate<F, 0>(u, alpha) * gain;
@@ -153,24 +155,25 @@ SG2_FUNCTION A activate(A u, A alpha, A gain, A clamp) {
   return value < -clamp || value > clamp ? A(0) : activate<F, ORDER>(u, alpha) * gain;
 }
 
-// The first derivative of a piecewise linear activation from its own result (gain > 0, alpha ≥ 0).
+// Returns the first derivative of a piecewise linear activation, given its result y. It requires gain > 0 and
+// alpha ≥ 0.
 template <typename A>
 SG2_FUNCTION A slope_from_output(A y, A alpha, A gain, A clamp) {
   return y <= -clamp || y >= clamp ? A(0) : y > 0 ? gain : gain * alpha;
 }
 
-// Everything about a bias_act but its tensors of full size. Element i belongs to channel (i / inner) % channels.
-// Contiguous images have inner = H·W; channels last have inner = 1 and pixels = H·W.
+// The arguments of a bias_act, except for the tensors of full size. Element i belongs to channel
+// (i / inner) % channels. inner is H·W for contiguous images, and 1 for channels last.
 template <typename A>
 struct Pointwise {
-  const A *b, *scale, *noise;  // null where absent
+  const A *b, *scale, *noise;  // null if absent
   int64_t size, channels, inner;
   int64_t pixels;        // of one image
-  int64_t noise_stride;  // from one image's noise to the next: 0 where it is shared
-  A alpha, gain, clamp;  // clamp is infinite for none
+  int64_t noise_stride;  // from the noise of one image to that of the next; 0 if they share it
+  A alpha, gain, clamp;  // an infinite clamp stands for no clamp
   Act act;
-  int order;         // 0: value, 1: cot · first derivative, 2: cot · second derivative
-  bool from_output;  // order 1: x holds the result of order 0
+  int order;         // 0 for the value, 1 for cot · first derivative, 2 for cot · second derivative
+  bool from_output;  // whether x holds the result of bias_act instead of its input (for order 1)
 };
 
 }  // namespace stylegan2

@@ -1,10 +1,10 @@
-// bias_act and its derivatives on CUDA: one pass over memory.
+// bias_act and its derivatives on CUDA, in one pass over memory.
 #include "cuda.h"
 
 namespace stylegan2 {
 namespace {
 
-// Division by a number known at launch: a multiplication and a shift below 2³¹.
+// Divides by a number that is known at launch. Below 2³¹ it takes a multiplication and a shift.
 template <typename Index>
 struct Divider {
   uint32_t divisor, factor = 0, shift = 0;
@@ -26,8 +26,8 @@ struct Divider<int64_t> {
   SG2_FUNCTION int64_t operator()(int64_t n) const { return n / divisor; }
 };
 
-// Activations without a curve share one kernel: they differ by the slope of negative values. The others, and the
-// second derivative, choose at run time.
+// Piecewise linear activations share one kernel, because they differ only in the slope for negative values.
+// For other activations, and for second derivatives, the kernel chooses the activation at run time.
 template <bool CURVED, int ORDER, typename A>
 SG2_FUNCTION A activate_any(A u, const Pointwise<A>& p) {
   if constexpr (!CURVED) {
@@ -42,7 +42,7 @@ SG2_FUNCTION A activate_any(A u, const Pointwise<A>& p) {
       case Act::selu: return activate<Act::selu, ORDER>(u, p.alpha, p.gain, p.clamp);
       case Act::softplus: return activate<Act::softplus, ORDER>(u, p.alpha, p.gain, p.clamp);
       case Act::swish: return activate<Act::swish, ORDER>(u, p.alpha, p.gain, p.clamp);
-      default: return A(0);  // the second derivative of a piecewise linear one
+      default: return A(0);  // the second derivative of a piecewise linear activation
     }
   }
 }
@@ -76,7 +76,7 @@ struct BiasAct {
     }
   }
 
-  // V values of one plane, or V channels of one pixel.
+  // Computes V values of one plane, or V channels of one pixel.
   SG2_FUNCTION void one(Index at, const Pack<T, V>& in, const Pack<T, V>& grad) const {
     A scale[V], shift[V];
 #pragma unroll
@@ -115,7 +115,7 @@ void launch_bias_act(
     const Pointwise<typename Accumulate<T>::type>& p, const T* x, const T* cot, T* y, const Tensor& like) {
   constexpr int V = WIDE<T>;
   const bool plain = p.from_output || !(p.b || p.scale || p.noise), inside = !plain && p.inner == 1;
-  const int64_t run = plain ? p.size : inside ? p.channels : p.inner;  // what a pack must not straddle
+  const int64_t run = plain ? p.size : inside ? p.channels : p.inner;  // a pack must not cross a multiple of it
   const auto go = [&](auto index, auto width) {
     using Index = decltype(index);
     using Kernel = BiasAct<T, Index, decltype(width)::value, CURVED, ORDER>;

@@ -1,5 +1,6 @@
-// All first derivatives of a piecewise linear bias_act in one pass over the features, in float32 and channels last: the
-// derivative by the input, and the sums that are the derivatives by bias, scale and noise.
+// All first derivatives of a bias_act with a piecewise linear activation, in one pass over features in
+// float32 and channels last. These are the gradient with respect to the input, and the sums that are the
+// gradients with respect to bias, scale and noise.
 #include <algorithm>
 #include <vector>
 
@@ -9,8 +10,11 @@
 namespace stylegan2 {
 namespace {
 
-constexpr int64_t PIXELS = 16;    // summed in float32; sums of those in double precision
-constexpr int64_t RANGE = 32768;  // elements whose sums are kept apart, and added in order: the same for any threads
+// This many pixels are summed in float32. The sums of these are added in double precision.
+constexpr int64_t PIXELS = 16;
+// Each range of this many elements has its own sums, which are added in a fixed order. So the result does not
+// depend on the number of threads.
+constexpr int64_t RANGE = 32768;
 
 float total(const float* x, int64_t n) {
   Lanes sums{};
@@ -22,13 +26,13 @@ float total(const float* x, int64_t n) {
   return sum;
 }
 
-// Adds `from` to `to`, and clears it.
+// Adds `from` to `to`, and sets `from` to zero.
 void flush(std::vector<float>& from, double* to) {
   for (size_t i = 0; i < from.size(); ++i) to[i] += from[i];
   std::fill(from.begin(), from.end(), 0.f);
 }
 
-// Rows of `channels` numbers -> the sums of as many rows each.
+// Divides rows of `channels` numbers into `results` equal groups, and writes the sum of each group.
 void add_up(const std::vector<double>& rows, int64_t results, int64_t channels, float* to) {
   const int64_t count = rows.size() / channels / results;
   std::vector<double> sums(channels);
@@ -42,8 +46,9 @@ void add_up(const std::vector<double>& rows, int64_t results, int64_t channels, 
 
 }  // namespace
 
-// cot, x and grad_x (N, C, H, W), the rest as bias_act takes it, grad_b (C,), grad_scale (N, C) and grad_noise
-// (N, 1, H, W) as far as wanted. `from_output`: x is the result of bias_act.
+// The shapes are (N, C, H, W) for cot, x and grad_x, (C,) for grad_b, (N, C) for grad_scale and (N, 1, H, W)
+// for grad_noise. The last three are optional. The other arguments are those of bias_act. If `from_output`, x
+// is the result of bias_act.
 void bias_act_backward(
     const Tensor& cot, const Tensor& x, const std::optional<Tensor>& b, const std::optional<Tensor>& scale,
     const std::optional<Tensor>& noise, int64_t act, double alpha_, double gain_, double clamp_, bool from_output,

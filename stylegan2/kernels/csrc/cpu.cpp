@@ -1,5 +1,6 @@
-// CPU kernels: loops over short float buffers that stay in the first-level cache and that the compiler
-// vectorizes, spread over PyTorch's own threads. Both ops are bound by memory, so a buffer more costs little.
+// The CPU kernels. They are loops over short buffers, which stay in the first-level cache. The compiler
+// vectorizes these loops, and PyTorch's threads share them. Both ops are bound by memory, so an additional
+// buffer costs little.
 #include "lanes.h"
 #include "ops.h"
 
@@ -15,10 +16,10 @@ namespace stylegan2 {
 namespace {
 
 constexpr int64_t CHUNK = 1024;      // elements of a buffer
-constexpr int64_t GRAIN = 32768;     // elements worth a thread
-constexpr int64_t CACHE = 32 << 20;  // bytes; larger results would push out of the caches what is still needed
+constexpr int64_t GRAIN = 32768;     // the smallest number of elements for which a thread is worthwhile
+constexpr int64_t CACHE = 32 << 20;  // bytes; larger results would evict needed data from the caches
 
-// Copies past the caches, which spares reading the lines that are about to be overwritten.
+// Copies without going through the caches. This avoids reading the cache lines that will be overwritten.
 inline void stream(char* to, const char* from, int64_t bytes) {
 #if defined(__AVX512F__)
   const int64_t head = std::min<int64_t>(bytes, -reinterpret_cast<intptr_t>(to) & 63);
@@ -38,7 +39,7 @@ inline void finish_streams() {
 #endif
 }
 
-// y = u in y's type.
+// Stores u to y in the type of y.
 template <typename T, typename A>
 inline void store(T* __restrict y, const A* __restrict u, int64_t n, bool past_caches) {
   if (!past_caches) {
@@ -57,7 +58,7 @@ inline void store(T* __restrict y, const A* __restrict u, int64_t n, bool past_c
 
 // ----------------------------------------------------------------------------------------------- bias_act
 
-// u becomes the result; c is the incoming gradient (order 1 and 2).
+// Overwrites u with the result. c is the incoming gradient, for orders 1 and 2.
 template <Act F, typename A>
 void finish(const Pointwise<A>& p, A* __restrict u, const A* __restrict c, int64_t n) {
   const A alpha = p.alpha, gain = p.gain, clamp = p.clamp;
@@ -92,14 +93,15 @@ template <typename T>
 void run_bias_act(
     const Pointwise<typename Accumulate<T>::type>& p, const T* x, const T* cot, T* y, const Tensor&) {
   using A = typename Accumulate<T>::type;
-  const bool plain = p.from_output || !(p.b || p.scale || p.noise);  // x is all that counts
+  const bool plain = p.from_output || !(p.b || p.scale || p.noise);  // x needs no bias, scale or noise
   const bool channels_inside = !plain && p.inner == 1;
   const int64_t channels = p.channels, inner = p.inner, pixels = p.pixels;
   const auto finish = finisher<A>(p.act);
   const bool past_caches = y != x && p.size * int64_t(sizeof(T)) >= CACHE;
   torch::stable::parallel_for(0, p.size, GRAIN, [&](int64_t begin, int64_t end) {
     alignas(64) A u[CHUNK], c[CHUNK];
-    // Channels inside: bias and scale repeated beyond a buffer's length, so that 3 channels run like 512.
+    // If the channels are the innermost dimension, bias and scale are repeated to more than the length of a
+    // buffer. Loops are then equally long for any number of channels.
     std::vector<A> bias, scale;
     int64_t last_image = -1;
     if (channels_inside) {
@@ -152,7 +154,7 @@ void run_bias_act(
 
 namespace {
 
-// line = the weighted sum of N input rows.
+// Writes the weighted sum of N input rows to `line`.
 template <int N, typename T, typename A>
 void add_rows(const T* const* rows, const A* weights, int64_t n, A* __restrict line) {
   const T* r[N];
@@ -179,15 +181,16 @@ void add_rows(int count, const T* const* rows, const A* weights, int64_t n, A* _
   }
 }
 
-// y[x·inner + c] for output columns [begin, end): a line through a horizontal filter, added to y if ADD.
-// The line starts with input pixel `first` and has its zeros around it: no column is a special case.
+// Applies a horizontal filter to a line and writes output columns [begin, end) to y[x·inner + c], or adds
+// them to y if ADD. The line starts with input pixel `first` and includes the zeros of the padding, so no
+// column is a special case.
 template <bool ADD, typename T, typename A>
 void filter_line(
     const Geometry& g, const A* __restrict line, int64_t first, const A* taps, int64_t begin, int64_t end,
     T* __restrict y) {
   const int64_t inner = g.inner, n = end - begin;
   const auto put = [&](int64_t i, A value) { y[i] = static_cast<T>(ADD ? static_cast<A>(y[i]) + value : value); };
-  if (g.taps_x == 4 && g.upx == 1 && g.downx == 1) {  // whatever the format, one run
+  if (g.taps_x == 4 && g.upx == 1 && g.downx == 1) {  // one loop over all values, for either memory format
     const A a = taps[0], b = taps[1], c = taps[2], d = taps[3];
     const A *l1 = line + inner, *l2 = l1 + inner, *l3 = l2 + inner;
     for (int64_t i = 0; i < n * inner; ++i) put(i, a * line[i] + b * l1[i] + c * l2[i] + d * l3[i]);
@@ -229,11 +232,11 @@ void filter_line(
   }
 }
 
-// The filter between convolution and features, in float32 and channels last: 4×4 separable taps, as many pixels
-// out as in but for padding. Two output rows at once read five input rows; sums along the columns of a block stay
-// in the first-level cache.
+// Applies a separable filter of 4×4 taps without resampling, to features in float32 and channels last.
+// Up-sampling layers do so after their convolution. Two output rows are computed together from five input
+// rows. The vertical sums of a block of columns stay in the first-level cache.
 struct SmallFilter {
-  static constexpr int64_t CHANNELS = 128, FLOATS = 2048;  // of a block, which has FLOATS / channels columns
+  static constexpr int64_t CHANNELS = 128, FLOATS = 2048;  // of a block of FLOATS / channels columns
 
   const Geometry& g;
   const float *column, *row;
@@ -243,7 +246,7 @@ struct SmallFilter {
     return g.taps_x == 4 && g.taps_y == 4 && g.upx * g.upy * g.downx * g.downy == 1 && g.inner % 16 == 0;
   }
 
-  // Output rows oy and, if `two`, oy + 1 of an image.
+  // Computes output row oy of an image and, if `two`, output row oy + 1.
   void rows(const float* image, int64_t oy, bool two, float* y) const {
     alignas(64) static const float zeros[CHANNELS] = {};
     alignas(64) float sums[2][FLOATS + 3 * CHANNELS];
@@ -316,15 +319,17 @@ void run_upfirdn2d(
     taps[i] = filter(i / w, i % w);
     if (std::abs(taps[i]) > std::abs(taps[pivot])) pivot = i;
   }
-  // Input rows are summed first, then filtered along the line: twice 4 taps instead of 16. A filter that is
-  // no outer product sums the filtered lines instead.
+  // If the filter is an outer product, input rows are summed first and the sum is filtered horizontally. This
+  // takes two times 4 taps instead of 16. For other filters, each row is filtered horizontally and the
+  // results are summed.
   const bool product = separate(taps.data(), h, w, pivot / w, pivot % w, column.data(), row.data());
 
   if constexpr (std::is_same_v<T, float>)
     if (product && SmallFilter::fits(g))
       return SmallFilter{g, column.data(), row.data(), past_caches}.run(x, y);
 
-  const int64_t inner = g.inner;  // blocks of columns keep the rows of a filter in the first-level cache
+  // Blocks of columns are so small that the input rows of a filter stay in the first-level cache.
+  const int64_t inner = g.inner;
   const int64_t columns = std::min(std::max<int64_t>(1, (inner == 1 ? CHUNK : 8 * CHUNK) / inner), g.out_width);
   const int64_t blocks = ceil_div(g.out_width, columns);
   const int64_t span = columns * g.downx / g.upx + w + 4;

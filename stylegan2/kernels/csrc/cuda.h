@@ -1,7 +1,9 @@
-// How the CUDA kernels are launched. Both ops are bound by memory: every thread keeps several independent 16-byte loads in flight,
-// and what neighbors share comes from the first-level cache. A kernel is an object with a call operator for one
-// thread of one block, without shared memory, so that compiled as C++ with SG2_ON_HOST the very same code runs
-// on a machine without a GPU, one thread after another.
+// Launches the CUDA kernels. Both ops are bound by memory bandwidth. So every thread starts several
+// independent loads of 16 bytes, and neighboring threads read shared values from the first-level cache.
+//
+// A kernel is an object whose call operator does the work of one thread of one block. It uses no shared
+// memory. So the same code can be compiled as C++ with SG2_ON_HOST, and then runs on a machine without a GPU,
+// one thread after another.
 #pragma once
 
 #include "ops.h"
@@ -44,7 +46,7 @@ void launch(const Kernel& kernel, int64_t blocks, const Tensor& x) {
 }
 #endif
 
-// V neighboring values, moved by one instruction.
+// V neighboring values that one instruction loads or stores.
 template <typename T, int V>
 struct alignas(sizeof(T) * V) Pack {
   T v[V];

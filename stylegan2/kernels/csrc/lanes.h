@@ -1,4 +1,4 @@
-// Several floats at once: the compiler's vectors, as wide as the processor's registers.
+// Vectors of floats, as wide as the processor's registers, with the compiler's vector extension.
 #pragma once
 
 #include <torch/headeronly/util/BFloat16.h>
@@ -19,7 +19,7 @@ constexpr int WIDTH = 4;
 #endif
 typedef float Lanes __attribute__((vector_size(4 * WIDTH)));
 
-// V is Lanes, or float for one number.
+// V is Lanes for a vector, or float for a single number.
 template <typename V = Lanes>
 inline V load(const float* from) {
   V v;
@@ -49,7 +49,7 @@ inline V load(const BFloat16* from) {
   }
 }
 
-// Rounds to the nearest, ties to even.
+// Rounds to the nearest number, and ties to even.
 template <typename V>
 inline void save(BFloat16* to, const V& v) {
   if constexpr (sizeof(V) == sizeof(float)) {
@@ -58,7 +58,7 @@ inline void save(BFloat16* to, const V& v) {
     Bits bits;
     std::memcpy(&bits, &v, sizeof(bits));
     const Bits rounded = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
-    const Bits high = v == v ? rounded : Bits{} + 0x7fc0;  // not a number: rounding might make it infinite
+    const Bits high = v == v ? rounded : Bits{} + 0x7fc0;  // rounding could turn a NaN into an infinity
     const HalfBits half = __builtin_convertvector(high, HalfBits);
     std::memcpy(to, &half, sizeof(half));
   }

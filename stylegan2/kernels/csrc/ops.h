@@ -1,5 +1,6 @@
-// The two ops on tensors, for either device: check, choose the memory format, allocate, dispatch on the type.
-// The file that includes this gives `run_bias_act` and `run_upfirdn2d`, and registers the ops for its device.
+// The two ops on tensors, for the CPU and for CUDA. This code checks the arguments, chooses the memory
+// format, allocates the result and dispatches on the type. The files that include it define `run_bias_act`
+// and `run_upfirdn2d`, and register the ops for their device.
 #pragma once
 
 #include <torch/csrc/stable/library.h>
@@ -60,7 +61,7 @@ inline std::vector<int64_t> sizes_of(const Tensor& x) {
   return {x.sizes().begin(), x.sizes().end()};
 }
 
-// x itself if it lies in the format asked for, else a copy that does.
+// Returns x itself if it has the requested memory format, and otherwise a copy that has it.
 inline Tensor in_format(const Tensor& x, bool channels_last) {
   if (channels_last ? is_channels_last(x) : x.is_contiguous()) return x;
   Tensor copy = new_tensor(x, sizes_of(x), channels_last);
@@ -72,7 +73,7 @@ constexpr ScalarType scalar_type_of() {
   return sizeof(A) == 8 ? ScalarType::Double : ScalarType::Float;
 }
 
-// A small tensor in the type the kernels compute in; kept alive by `holder`.
+// Returns the data of a small tensor in the type that the kernels compute in. `holder` keeps it alive.
 template <typename A>
 const A* parameter(const std::optional<Tensor>& t, const Tensor& x, std::vector<Tensor>& holder) {
   if (!t) return nullptr;
@@ -85,7 +86,7 @@ const A* parameter(const std::optional<Tensor>& t, const Tensor& x, std::vector<
   return static_cast<const A*>(holder.back().data_ptr());
 }
 
-// The slope of negative values, for the piecewise linear activations.
+// Returns the slope of a piecewise linear activation for negative values.
 inline double negative_slope(int64_t act, double alpha) {
   return act == int64_t(Act::linear) ? 1 : act == int64_t(Act::relu) ? 0 : alpha;
 }
@@ -123,7 +124,7 @@ inline Tensor pointwise(
     p.noise_stride = noise && noise->numel() > p.pixels ? p.pixels : 0;
     p.alpha = negative_slope(act, alpha);
     p.gain = gain;
-    // As the result's type holds it, so that a clamped result is known by being equal.
+    // The clamp is rounded to the type of the result, so that a clamped result is equal to it.
     p.clamp = clamp < 0 ? std::numeric_limits<A>::infinity() : static_cast<A>(static_cast<scalar_t>(clamp));
     p.act = static_cast<Act>(act);
     p.order = order;

@@ -4,7 +4,7 @@
 namespace stylegan2 {
 namespace {
 
-// Any filter: a thread an output value.
+// Handles any filter. Each thread computes one output value.
 template <typename T>
 struct AnyFilter {
   using A = typename Accumulate<T>::type;
@@ -25,21 +25,22 @@ struct AnyFilter {
   }
 };
 
-// 4 × 4 taps, both axes up 2, down 2 or neither. A thread walks down ROWS output rows of one column (V channels of
-// it in channels last) and keeps the last horizontally filtered input rows in registers: every input value is
-// read from memory once, from the cache four times (twice if up-sampling).
+// Handles filters of 4×4 taps that up-sample both axes by 2, down-sample both by 2, or do neither. Each
+// thread computes ROWS output rows of one column, for V channels if channels last. It keeps the last
+// horizontally filtered input rows in registers. So every input value is read from memory once, and from the
+// cache four times (twice if up-sampling).
 template <typename T, int V, int UP, int DOWN>
 struct FourTaps {
   using A = typename Accumulate<T>::type;
   static constexpr int ROWS = 16;
-  static constexpr int COLUMNS = UP == 2 ? 2 : 4;  // input columns an output column reads
+  static constexpr int COLUMNS = UP == 2 ? 2 : 4;  // input columns that an output column reads
 
   Geometry g;
   Filter<A> filter;
   const T* x;
   T* y;
   int64_t lanes, strips, threads;
-  int shift;  // the first strip starts this far above the image, so that every strip starts on an even phase
+  int shift;  // rows by which the first strip starts above the image, so that all strips have the same phase
 
   struct Row {
     A v[V];
@@ -103,7 +104,7 @@ struct FourTaps {
     }
   }
 
-  // Input row iy through the horizontal filter, from input column ix on.
+  // Applies the horizontal filter to input row iy, from input column ix on.
   SG2_FUNCTION Row filtered(const T* from, int64_t iy, int64_t ix, const A* row) const {
     Row sum;
 #pragma unroll
@@ -175,7 +176,7 @@ void run_upfirdn2d(
   }
   if (!filter.values || !filter.separable || g.taps_x < 4) return launch_any(g, x, filter, y, like);
 
-  // A long separable filter takes each axis by itself.
+  // A long separable filter is applied to one axis after the other.
   Geometry along_x = g, along_y = g;
   along_x.upy = along_x.downy = along_x.taps_y = 1;
   along_x.pad_y = 0;

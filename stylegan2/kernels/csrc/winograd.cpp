@@ -1,7 +1,8 @@
-// 3×3 convolutions on the CPU by Winograd's minimal filtering (winograd.h), in float32 arithmetic, channels last.
+// 3×3 convolutions on the CPU by Winograd's minimal filtering (winograd.h), in float32 arithmetic, channels
+// last.
 //
-// A thread takes a few tiles at a time all the way from the input to the output: what lies in between stays in its
-// second-level cache, and the products run at the processor's full speed.
+// A thread takes a few tiles at a time from the input to the output. The intermediate results stay in its
+// second-level cache, so the multiplications run at the full speed of the processor.
 #include <torch/csrc/stable/library.h>
 #include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
@@ -21,21 +22,23 @@ namespace {
 using torch::headeronly::ScalarType;
 using torch::stable::Tensor;
 
-constexpr int POINTS = 36;  // of a kernel: 6 an axis
-constexpr int PANEL = 64;   // channels, in or out, of a product at a time
-constexpr int ROWS = 6;     // of a product in registers
+constexpr int POINTS = 36;  // points of a kernel, 6 per axis
+constexpr int PANEL = 64;   // channels of a panel: the inputs or outputs of one matrix product
+constexpr int ROWS = 6;     // rows of a matrix product that are in registers
 #if defined(__AVX512F__) || defined(__aarch64__)
-constexpr int COLUMNS = 4;  // likewise, vectors of WIDTH: with 32 registers
+constexpr int COLUMNS = 4;  // columns in registers, in vectors of WIDTH, if there are 32 registers
 #else
-constexpr int COLUMNS = 2;  // with 16
+constexpr int COLUMNS = 2;  // the same, if there are 16 registers
 #endif
-constexpr int BLOCK = 24;  // tiles at a time: some hundred kilobytes a panel
-constexpr int ALONE = 96;  // so few tiles are one block if there are panels for all threads: no kernels need be kept
-// Floats between the planes of two points, which would else share a set of the cache; also room for the rows beyond the
-// last that a product reads.
+constexpr int BLOCK = 24;  // tiles that a thread takes at a time, which are some hundred kilobytes per panel
+// Up to this many tiles form a single block if there is a panel for each thread. Then no mapped kernels are
+// stored.
+constexpr int ALONE = 96;
+// Number of floats between the planes of two points. Without them, the planes would share a set of the cache.
+// They also serve as the rows after the last one that a product reads.
 constexpr int APART = 16;
 
-// Uninitialized floats, on the boundaries of cache lines.
+// Uninitialized floats, aligned to cache lines.
 class Buffer {
   std::unique_ptr<float[]> all;
 
@@ -48,7 +51,7 @@ class Buffer {
 
 // --------------------------------------------------------------------------------------------------- products
 
-// c (ROWS, WIDTH·C) = a (ROWS, depth) · b (depth, WIDTH·C), added to what it was if `add`.
+// Computes c (ROWS, WIDTH·C) = a (ROWS, depth) · b (depth, WIDTH·C), or adds the product to c if `add`.
 template <int C>
 void multiply_rows(
     const float* __restrict a, int64_t a_row, int64_t a_step, const float* __restrict b, int64_t depth,
@@ -75,8 +78,9 @@ void multiply_rows(
     for (int j = 0; j < C; ++j) save(c + r * PANEL + WIDTH * j, sum[r][j]);
 }
 
-// c (rows, columns) = a · b as above, rows of b and c PANEL apart. Rows are computed ROWS at a time and columns WIDTH,
-// for which all three have room.
+// Computes c (rows, columns) = a · b, or adds the product to c if `add`. The rows of b and c are PANEL floats
+// apart. ROWS rows and a multiple of WIDTH columns are computed at a time, so all three buffers need room up
+// to the next multiple.
 void multiply(
     int64_t rows, int64_t columns, const float* a, int64_t a_row, int64_t a_step, const float* b, int64_t depth,
     float* c, bool add) {
@@ -93,7 +97,8 @@ void multiply(
 
 // ------------------------------------------------------------------------------------------------------- maps
 
-// Both axes of a map, for the channels from c on: x and y point at the channels of each pixel or point.
+// Applies a map to both axes, for the channels from c on. x and y hold pointers to the channels of each pixel
+// or point.
 template <typename Map, typename V, typename X, typename Y>
 inline void map_some(const X* const* x, Y* const* y, int64_t c) {
   constexpr int N = Map::from, M = Map::to;
@@ -121,7 +126,8 @@ void map(const X* const* x, Y* const* y, int64_t channels) {
   for (; c < channels; ++c) map_some<Map, float>(x, y, c);
 }
 
-// Images (N, C, H, W), channels last, as tiles: squares of `side` pixels, `step` apart, that begin `offset` early.
+// Divides images (N, C, H, W), channels last, into square tiles of `side` pixels. Neighboring tiles are
+// `step` pixels apart, and the first one starts `offset` pixels before the image.
 template <typename T>
 class Tiles {
   T* data;
@@ -132,7 +138,8 @@ class Tiles {
       : data(static_cast<T*>(x.data_ptr())), height(x.size(2)), width(x.size(3)), channels(x.size(1)), down(down),
         across(across), step(step), side(side), offset(offset) {}
 
-  // Where the pixels of a tile are, from channel c on; `beyond` where there are none.
+  // Finds pointers to the pixels of a tile, from channel c on. Pixels outside the image get the pointer
+  // `beyond`.
   void pixels(int64_t tile, int64_t c, T* beyond, T** found) const {
     const int64_t x0 = tile % across * step - offset, y0 = tile / across % down * step - offset;
     T* image = data + tile / across / down * height * width * channels + c;
@@ -144,7 +151,7 @@ class Tiles {
   }
 };
 
-// Some channels of `count` tiles -> v, a plane a point, in it PANEL numbers a tile.
+// Maps some channels of `count` tiles to v, which has one plane per point, with PANEL numbers per tile.
 template <typename Map, typename T>
 void map_tiles(
     const Tiles<const T>& tiles, int64_t tile, int64_t count, int64_t c, int64_t channels, float* v, int64_t plane) {
@@ -158,7 +165,7 @@ void map_tiles(
   }
 }
 
-// (O, I, 3, 3), of any strides.
+// Kernels (O, I, 3, 3) with any strides.
 template <typename T>
 struct Kernels {
   const T* data;
@@ -168,8 +175,8 @@ struct Kernels {
       : data(static_cast<const T*>(w.data_ptr())), stride{w.stride(0), w.stride(1), w.stride(2), w.stride(3)} {}
 };
 
-// Kernels from `count` inputs to `channels` outputs -> u, a plane a point, in it PANEL outputs an input. `adjoint`: from
-// outputs to inputs, and turned by 180°.
+// Maps the kernels from `count` inputs to `channels` outputs to u, which has one plane per point, with PANEL
+// outputs per input. If `adjoint`, inputs and outputs are exchanged and the kernels are rotated by 180°.
 template <typename Map, typename T>
 void map_kernels(
     const Kernels<T>& w, bool adjoint, int64_t r, int64_t count, int64_t c, int64_t channels, float* u, int64_t plane) {
@@ -202,15 +209,16 @@ void map_kernels(
 
 // ------------------------------------------------------------------------------------------------ convolutions
 
-// Which of a kernel's planes multiplies the plane of a point.
+// Returns which plane of a kernel multiplies the plane of a point.
 template <typename S>
 constexpr int kernel_point(int point) {
   constexpr int side = S::Output::from;
   return S::kernel[point / side] * 6 + S::kernel[point % side];
 }
 
-// How many groups to make of the panels, each to be worked on with all blocks: as few as keep the threads busy, since
-// every group maps the inputs again, which costs a fifth of a panel.
+// Returns the number of groups to divide the panels into. Each pair of a group and a block is one task. There
+// should be few groups, because every group maps the inputs again, which costs as much as a fifth of a panel.
+// There should be enough to keep all threads busy.
 int64_t choose_groups(int64_t blocks, int64_t panels) {
   const int64_t threads = torch::stable::get_num_threads();
   const auto time = [&](int64_t groups) { return ceil_div(blocks * groups, threads) * (ceil_div(panels, groups) + .2); };
@@ -220,8 +228,9 @@ int64_t choose_groups(int64_t blocks, int64_t panels) {
   return best;
 }
 
-// From x to y; `adjoint`: as the derivative by its input of a convolution with w. A thread takes a block of tiles and
-// a group of panels of outputs, and goes through the inputs a panel at a time.
+// Convolves x with w to y. If `adjoint`, it computes the gradient of a convolution with respect to its input
+// instead. A thread takes a block of tiles and a group of panels of outputs, and processes one panel of
+// inputs after another.
 template <typename S, typename T>
 void convolve(const Tensor& x, const Tensor& w, Tensor& y, bool adjoint, int64_t offset) {
   constexpr int points = S::Output::from * S::Output::from;
@@ -238,7 +247,7 @@ void convolve(const Tensor& x, const Tensor& w, Tensor& y, bool adjoint, int64_t
     map_kernels<typename S::Weight, T>(
         weight, adjoint, chunk * PANEL, width(inputs, chunk), panel * PANEL, width(outputs, panel), u, plane_u);
   };
-  const bool once = blocks == 1;  // each panel is needed only once, and best mapped when it is
+  const bool once = blocks == 1;  // each panel of kernels is mapped when it is needed, since it is needed once
   const Buffer kernels(once ? 0 : chunks * panels * POINTS * plane_u);
   if (!once)
     torch::stable::parallel_for(0, chunks * panels, 1, [&](int64_t begin, int64_t end) {
@@ -275,8 +284,9 @@ void convolve(const Tensor& x, const Tensor& w, Tensor& y, bool adjoint, int64_t
   });
 }
 
-// The derivative of `convolve` by the kernel, in parts (P, O, I, 3, 3), channels last, of as many ranges of tiles. A
-// thread takes a range, a panel of inputs and one of outputs.
+// Computes the gradient of `convolve` with respect to the kernel, as parts (P, O, I, 3, 3), channels last.
+// Each part is the sum over a range of tiles. A thread takes one range, one panel of inputs and one panel of
+// outputs.
 template <typename S, typename T>
 void convolve_weight(const Tensor& x, const Tensor& y, Tensor& w, int64_t offset) {
   constexpr int points = S::Output::from * S::Output::from;
@@ -318,7 +328,7 @@ void convolve_weight(const Tensor& x, const Tensor& y, Tensor& w, int64_t offset
 
 // ------------------------------------------------------------------------------------------------------- ops
 
-// Calls f(scheme, number of the type) for a stride.
+// Calls f(scheme, value) with the scheme of the stride and a value of the type of x.
 template <typename One, typename Two, typename F>
 void dispatch(int64_t stride, const Tensor& x, const F& f) {
   const ScalarType type = x.scalar_type();
@@ -330,21 +340,22 @@ void dispatch(int64_t stride, const Tensor& x, const F& f) {
 
 }  // namespace
 
-// x (N, I, H, W) and y (N, O, H', W') of one type and channels last, w (O, I, 3, 3) of any strides.
+// Convolves x (N, I, H, W) with w (O, I, 3, 3) to y (N, O, H', W'). x and y have the same type and are
+// channels last. w can have any strides.
 void winograd(const Tensor& x, const Tensor& w, Tensor y, int64_t stride, int64_t padding) {
   dispatch<Plain, Strided>(stride, x, [&](auto s, auto t) {
     convolve<decltype(s), decltype(t)>(x, w, y, false, padding);
   });
 }
 
-// Its derivative by x.
+// Computes the gradient of `winograd` with respect to x.
 void winograd_grad_input(const Tensor& y, const Tensor& w, Tensor x, int64_t stride, int64_t padding) {
   dispatch<Plain, Transposed>(stride, y, [&](auto s, auto t) {
     convolve<decltype(s), decltype(t)>(y, w, x, true, stride == 1 ? 2 - padding : 1);
   });
 }
 
-// Its derivative by w, in float32: the sum of parts (P, O, 3, 3, I).
+// Computes the gradient of `winograd` with respect to w, in float32, as parts (P, O, 3, 3, I) to be summed.
 void winograd_grad_weight(const Tensor& x, const Tensor& y, Tensor parts, int64_t stride, int64_t padding) {
   STD_TORCH_CHECK(parts.scalar_type() == ScalarType::Float, "expected float32 parts");
   dispatch<Plain, Strided>(stride, x, [&](auto s, auto t) {

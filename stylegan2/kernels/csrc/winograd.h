@@ -1,15 +1,17 @@
-// Winograd's minimal filtering of 3×3 kernels (Lavin and Gray 2016): the linear maps into the domain where a
-// convolution is a product a point, and back. Each map works on one axis, of one channel (V = float) or several (Lanes):
-// `s` and `d` are the strides of input and output. Kernels have 6 numbers an axis in that domain.
+// Winograd's minimal filtering of 3×3 kernels (Lavin and Gray 2016): the linear maps to the domain in which a
+// convolution is an element-wise product, and back. A number in that domain is called a point. Each map works
+// on one axis, of one channel (V = float) or several channels (V = Lanes). `s` and `d` are the strides of its
+// input and output. In that domain, kernels have 6 points per axis.
 #pragma once
 
 namespace stylegan2 {
 
-// F(4, 3): 4 outputs from 6 inputs with 6 products in place of 12. The polynomials are interpolated at 0, ±√½, ±√2
-// and ∞: errors are half to a quarter of those with the customary 0, ±1, ±2 and ∞.
+// Stride 1 is F(4, 3), which computes 4 outputs from 6 inputs with 6 products instead of 12. The polynomials
+// are interpolated at 0, ±√½, ±√2 and ∞. Errors are a quarter to half of those with the usual points 0, ±1,
+// ±2 and ∞.
 struct Plain {
-  static constexpr int step = 4, out = 4;              // from tile to tile: pixels of the input and of the output
-  static constexpr int kernel[] = {0, 1, 2, 3, 4, 5};  // which of the kernel's numbers multiplies each point
+  static constexpr int step = 4, out = 4;              // pixels from one tile to the next in input and output
+  static constexpr int kernel[] = {0, 1, 2, 3, 4, 5};  // which of the kernel's points multiplies each point
   static constexpr float P = 0.70710678118654752440f, Q = 1.41421356237309504880f;
 
   struct Input {  // Bᵀ
@@ -83,8 +85,9 @@ struct Plain {
   };
 };
 
-// Every other pixel of a convolution: its outer taps meet even pixels, which is F(4, 2), interpolated at ±½, ±1½ and
-// ∞; its middle tap meets odd ones, one by one. 9 products for 4 outputs in place of 12.
+// Stride 2 needs every other pixel of a convolution. The outer taps multiply even pixels, which is F(4, 2),
+// interpolated at ±½, ±1½ and ∞. The middle tap multiplies odd pixels, one product each. 4 outputs take 9
+// products instead of 12.
 struct Strided {
   static constexpr int step = 8, out = 4;
   static constexpr int kernel[] = {0, 1, 2, 3, 4, 5, 5, 5, 5};
@@ -166,8 +169,9 @@ struct Strided {
   };
 };
 
-// The derivative of `Strided` by its input, from kernels that are turned by 180°: even outputs have two taps, odd
-// ones the middle tap. A tile's input starts a pixel early.
+// The gradient of `Strided` with respect to its input, with kernels that are rotated by 180°. Even outputs
+// use the two outer taps, and odd outputs the middle tap. The input of a tile starts one pixel before the
+// tile.
 struct Transposed {
   static constexpr int step = 4, out = 8;
   static constexpr auto& kernel = Strided::kernel;

@@ -1,7 +1,8 @@
-"""The normalization of a layer, chosen by name: in the generator's place of demodulation, or in D's layers.
+"""Normalizations of layers, chosen by name: demodulation or its replacement in G, and a normalization in D.
 
-A kind is one file here (or in a user's module) with one registered subclass of `Normalization`. The generator
-takes it from `Scalings.style_normalization`, the discriminator from `DiscriminatorConfig.normalization`.
+A normalization is one registered subclass of `Normalization`, in a file of this package or in a user's
+module. `Scalings.style_normalization` chooses that of the generator, and `DiscriminatorConfig.normalization`
+that of the discriminator.
 """
 
 from __future__ import annotations
@@ -12,27 +13,27 @@ from stylegan2.registry import Registry
 
 
 class Normalization(nn.Module):
-    """One way to keep the scale of a layer's weights or features. A kind overrides what it changes.
+    """One way to keep the scale of a layer's weights or features. A subclass overrides what it changes.
 
     Args:
-        weight: The layer's kernel at initialization as `weight` will get it, (O, I, k, k).
+        weight: The layer's kernels (O, I, k, k) at initialization, scaled as the method `weight` gets them.
     """
 
     demodulates = False
-    """Whether each sample's kernel is divided by its length (`layers.modulated_conv2d` does it)."""
+    """Whether `layers.modulated_conv2d` divides each sample's kernels by their Euclidean length."""
 
     needs_styles = False
-    """Whether the kind makes sense in a layer with styles alone, which the discriminator has none of."""
+    """Whether the normalization works only in layers with styles, which the discriminator does not have."""
 
     def __init__(self, weight: Tensor):
         super().__init__()
 
     def weight(self, weight: Tensor) -> Tensor:
-        """The kernel that the layer stores, scaled for equalized learning rate, to the kernel it uses."""
+        """Map the kernels (O, I, k, k), scaled for equalized learning rate, to those that the layer uses."""
         return weight
 
     def features(self, x: Tensor) -> Tensor:
-        """What the convolution gives, (N, O, H, W), to what noise, bias and activation get."""
+        """Map the convolved features (N, O, H, W) to those that noise and bias are added to."""
         return x
 
 

@@ -1,13 +1,13 @@
-"""StyleGAN2's own: each sample's kernel is divided by its Euclidean length."""
+"""StyleGAN2's demodulation, which divides each sample's kernels by their Euclidean length."""
 
 from . import Normalization, normalizations
 
 
 @normalizations.register("demodulation")
 class Demodulation(Normalization):
-    """w'' = s·w / √(Σ (s·w)² + ε) over the inputs and pixels of a kernel (SG2 §2.2, equation 3).
+    """w'' = s·w / √(Σ (s·w)² + ε), summed over the inputs and pixels of a kernel (SG2 §2.2, equation 3).
 
-    `layers.demodulation_coefficients` is the equation. It cancels any constant on w, so w carries none.
+    `layers.demodulation_coefficients` computes it. It cancels any constant factor on w, so w gets none.
     """
 
     demodulates = True

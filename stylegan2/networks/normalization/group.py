@@ -7,9 +7,9 @@ from . import Normalization, normalizations
 
 @normalizations.register("group")
 class GroupNormalization(Normalization):
-    """y = γ·(x - μ)/√(σ² + ε) + β, μ and σ² over pixels and a group of channels, ε = 1e-5.
+    """y = γ·(x - μ)/√(σ² + ε) + β, with μ and σ² over the pixels and a group of channels, and ε = 1e-5.
 
-    There are as many groups as the largest divisor of the channels that is at most 32.
+    The number of groups is the largest divisor of the number of channels that is at most 32.
     """
 
     def __init__(self, weight: Tensor):

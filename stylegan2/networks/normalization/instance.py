@@ -8,9 +8,9 @@ from . import Normalization, normalizations
 
 @normalizations.register("instance")
 class InstanceNormalization(Normalization):
-    """y = γ·(x - μ)/√(σ² + ε) + β, μ and σ² over the pixels of each sample and channel, ε = 1e-5.
+    """y = γ·(x - μ)/√(σ² + ε) + β, with μ and σ² over the pixels of each sample and channel, and ε = 1e-5.
 
-    In the generator this is what demodulation replaced: it leaves droplet artifacts (SG2 §2.1). A 1×1 map
+    Demodulation replaced it in the generator, because it causes droplet artifacts (SG2 §2.1). A map of 1×1
     becomes β.
     """
 
@@ -20,7 +20,7 @@ class InstanceNormalization(Normalization):
 
     def features(self, x: Tensor) -> Tensor:
         norm = self.norm
-        if x[0, 0].numel() == 1:  # torch refuses, though the definition gives β
+        if x[0, 0].numel() == 1:  # the definition gives β, but PyTorch raises an error
             return (x * 0).to(x.dtype) + norm.bias.to(x.dtype)[:, None, None]
         y = F.instance_norm(x.to(norm.weight.dtype), weight=norm.weight, bias=norm.bias, eps=norm.eps)
         return y.to(x.dtype)

@@ -1,8 +1,11 @@
-"""No normalization: the signal's scale follows the weights' and the styles'."""
+"""No normalization. The scale of the signal follows that of the weights and the styles."""
 
 from . import Normalization, normalizations
 
 
 @normalizations.register("none")
 class NoNormalization(Normalization):
-    """Weights keep 1/√fan_in, so the layer keeps the variance as long as styles stay near 1."""
+    """Leaves weights and features as they are.
+
+    Weights are scaled by 1/√fan_in, so the layer keeps the variance as long as styles stay near 1.
+    """

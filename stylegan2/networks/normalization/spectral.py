@@ -9,10 +9,10 @@ from . import Normalization, normalizations
 
 @normalizations.register("spectral")
 class SpectralNormalization(Normalization):
-    """W / σ₁(W), σ₁ the largest singular value of the kernel as a matrix (O, I·k²).
+    """W / σ₁(W), where σ₁ is the largest singular value of the kernels as a matrix (O, I·k²).
 
-    σ₁ = uᵀWv, with u and v from the power method: 15 steps at initialization, then one for each call in
-    training. Both are buffers, so checkpoints and the running average hold them.
+    σ₁ = uᵀWv, with u and v from the power method. It takes 15 steps at initialization, then one step per call
+    in training mode. Both vectors are buffers, so checkpoints and the generator EMA hold them.
     """
 
     u: Tensor
@@ -29,7 +29,7 @@ class SpectralNormalization(Normalization):
         matrix = weight.flatten(1)
         if self.training:
             self._power_steps(matrix, 1)
-        # Clones, since a later call's power step must not change what this call's gradient needs.
+        # The clones keep the values that this call's gradient needs, when a later call changes u and v.
         return weight / (self.u.clone() @ (matrix @ self.v.clone()))
 
     @torch.no_grad()

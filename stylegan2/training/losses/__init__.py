@@ -1,5 +1,4 @@
-"""The adversarial loss, chosen by name: one file here (or a user's module) with one registered object for
-each."""
+"""Adversarial losses, chosen by name. Each file here, or a module of the user's, registers one of them."""
 
 from __future__ import annotations
 
@@ -14,16 +13,19 @@ from stylegan2.registry import Registry
 
 @dataclass(frozen=True, kw_only=True)
 class AdversarialLoss:
-    """What generator and discriminator descend. Logits are (N, 1), positive for real; losses are scalars."""
+    """The losses of generator and discriminator.
+
+    Logits are (N, 1) and positive for images that look real. Losses are scalars.
+    """
 
     generator: Callable[[Tensor, Any], Tensor]
-    """(logits of fakes, logits of reals or None) to G's loss."""
+    """Function of the logits of generated images, and of real images or None, that returns G's loss."""
 
     discriminator: Callable[[Tensor, Tensor], Tensor]
-    """(logits of fakes, logits of reals) to D's loss."""
+    """Function of the logits of generated images and of real images that returns D's loss."""
 
     generator_sees_reals: bool = False
-    """Whether G's loss needs the logits of reals."""
+    """Whether G's loss needs the logits of real images. If not, it gets None."""
 
 
 losses: Registry[AdversarialLoss] = Registry("loss", __name__)

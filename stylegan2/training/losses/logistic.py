@@ -1,4 +1,4 @@
-"""The non-saturating logistic loss, StyleGAN2's (Goodfellow et al. 2014; SG1 app. C)."""
+"""The non-saturating logistic loss, which StyleGAN2 uses (Goodfellow et al. 2014; SG1 app. C)."""
 
 import torch.nn.functional as F
 from torch import Tensor

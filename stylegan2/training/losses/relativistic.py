@@ -7,12 +7,12 @@ from . import AdversarialLoss, losses
 
 
 def generator_loss(fake: Tensor, real: Tensor) -> Tensor:
-    """E softplus(D(x) - D(G(z))), fake n paired with real n."""
+    """E softplus(D(x) - D(G(z))). Generated image n is paired with real image n."""
     return F.softplus(real - fake).mean()
 
 
 def discriminator_loss(fake: Tensor, real: Tensor) -> Tensor:
-    """E softplus(D(G(z)) - D(x)), fake n paired with real n."""
+    """E softplus(D(G(z)) - D(x)). Generated image n is paired with real image n."""
     return F.softplus(fake - real).mean()
 
 

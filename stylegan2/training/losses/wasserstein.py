@@ -1,4 +1,4 @@
-"""The Wasserstein loss (Arjovsky et al. 2017, arXiv 1701.07875); R1 stands in for the Lipschitz bound."""
+"""The Wasserstein loss (Arjovsky et al. 2017, arXiv 1701.07875). R1 replaces the paper's weight clipping."""
 
 from torch import Tensor
 

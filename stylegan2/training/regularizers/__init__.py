@@ -1,7 +1,8 @@
-"""The penalties of a network, each at an interval of its own: one file here (or a user's module) for each.
+"""Penalties on a network, each evaluated at its own interval. Each file here, or a module of the user's, has one.
 
-A regularizer is a frozen dataclass that is configuration, help text and mathematics at once. Its options are
-`model.NAME.*`. None holds the factor of lazy regularization: training multiplies by it (`Scalings.lazy`).
+A regularizer is a frozen dataclass: its fields are the options `model.NAME.*`, the docstrings of the fields are
+their help texts, and `penalty` computes it. A penalty does not include the factor of lazy regularization, which
+training applies (`Scalings.lazy`).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from stylegan2.training.draws import Draws
 
 
 class Training(Protocol):
-    """What a penalty sees of the training module."""
+    """The part of the training module that a penalty may use."""
 
     generator: Generator
     discriminator: Discriminator
@@ -29,47 +30,49 @@ class Training(Protocol):
         """Logits (n, 1) of augmented images."""
 
     def fake(self, c: Tensor) -> Tensor:
-        """Images (n, C, R, R) of new latents, with style mixing."""
+        """Generated images (n, C, R, R) of new latents with labels c (n, num_classes), with style mixing."""
 
     def ws(self, c: Tensor) -> Tensor:
-        """Styles' inputs (n, num_ws, w_dim) of new latents, with style mixing."""
+        """ws (n, num_ws, w_dim) of new latents with labels c (n, num_classes), with style mixing."""
 
     def get_buffer(self, name: str) -> Tensor:
-        """A scalar buffer out of `Regularizer.state`."""
+        """One of the scalar buffers that `Regularizer.state` names."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Regularizer:
-    """A penalty on one network, evaluated lazily.
+    """A penalty on one network, evaluated every `every` iterations (lazy regularization, SG2 app. B).
 
     Raises:
-        InputError: A negative interval.
+        InputError: The interval is negative.
     """
 
     network: ClassVar[Literal["generator", "discriminator"]]
-    """Whose parameters descend it."""
+    """The network whose parameters the penalty trains."""
 
     state: ClassVar[tuple[str, ...]] = ()
-    """Names of scalar buffers of the training module that it keeps, 0 at the start."""
+    """Names of scalar buffers that the training module keeps for this penalty. They start at 0."""
 
     every: int = 0
     """Iterations between two evaluations (lazy regularization, SG2 app. B). 0: never."""
 
     def __post_init__(self) -> None:
         if self.every < 0:
-            raise InputError(f"Expected an interval (every) of 0 or more, found {self.every}.")
+            raise InputError(
+                f"Expected an interval (every) of 0 or more iterations, found {self.every}. 0 turns the penalty off."
+            )
 
     def resolved(self, resolution: int, batch: int) -> Regularizer:
-        """With what follows from resolution and batch filled in."""
+        """This regularizer with the options filled in that depend on the resolution and the batch."""
         return self
 
     def penalty(self, training: Training, real: Tensor, c: Tensor) -> Tensor:
         """The penalty, a scalar.
 
         Args:
-            training: Gives scores, fakes, networks, draws, and the buffers named by `state`.
-            real: (n, C, R, R), in [-1, 1].
-            c: (n, num_classes).
+            training: The training module: networks, logits, generated images, draws and the buffers of `state`.
+            real: Real images (n, C, R, R) in [-1, 1].
+            c: Their labels (n, num_classes).
         """
         raise NotImplementedError(f"{type(self).__name__} must define penalty")
 

@@ -19,7 +19,10 @@ from . import Regularizer, Training, regularizers
 @regularizers.register("path_length")
 @dataclass(frozen=True, kw_only=True)
 class PathLength(Regularizer):
-    """weight · E (‖Jᵀy‖ - a)², a the running mean of ‖Jᵀy‖."""
+    """weight · E (‖Jᵀy‖ - a)², where J is the Jacobian of the image with respect to w and y is noise.
+
+    a is the running mean of ‖Jᵀy‖.
+    """
 
     network: ClassVar[Literal["generator", "discriminator"]] = "generator"
     state: ClassVar[tuple[str, ...]] = ("path_length_mean",)
@@ -31,13 +34,13 @@ class PathLength(Regularizer):
     """Iterations between two evaluations (lazy regularization, SG2 app. B). 0: never."""
 
     decay: float = 0.01
-    """Step of the running mean towards the batch's mean."""
+    """Share by which the running mean moves to the mean of the batch."""
 
     batch_shrink: int = 2
-    """The penalty sees 1/batch_shrink of a batch, to save memory."""
+    """The penalty is evaluated on 1/batch_shrink of a micro-batch, to save memory."""
 
     normalize_by_image_size: bool = True
-    """y is N(0, 1)/√(H·W): the length does not grow with the resolution (SG2's code). Off: y is N(0, 1)."""
+    """Divide y ~ N(0, 1) by √(H·W), so that the length does not grow with the resolution (SG2's code)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -58,17 +61,18 @@ class PathLength(Regularizer):
         """Evaluate the penalty.
 
         Args:
-            synthesis: ws to images.
-            ws: (N, num_ws, w_dim), attached to the mapping network.
-            mean: a, a scalar; 0 at the start.
-            average: Mean over processes, differentiable.
-            draw: Images to unit normal ones of their shape: y before it is divided.
+            synthesis: Function of ws that returns images (N, C, H, W).
+            ws: (N, num_ws, w_dim), attached to the graph of the mapping network.
+            mean: The running mean a, a scalar. It is 0 at the start.
+            average: Differentiable mean over processes.
+            draw: Function of the images that returns noise ~ N(0, 1) of their shape, which is y before the
+                division by √(H·W).
 
         Returns:
-            The penalty, a scalar; the new a, detached; the lengths (N,), detached.
+            The penalty, a scalar; the new running mean, detached; the lengths (N,), detached.
         """
         lengths = self.lengths(synthesis, ws, draw)
-        # The updated mean takes part in the gradient.
+        # The gradient flows through the updated mean too.
         mean = mean + self.decay * (average(lengths.mean()) - mean)
         return self.weight * (lengths - mean).square().mean(), mean.detach(), lengths.detach()
 
@@ -78,14 +82,14 @@ class PathLength(Regularizer):
         ws: Tensor,
         draw: Callable[[Tensor], Tensor] = torch.randn_like,
     ) -> Tensor:
-        """√(mean over rows of ws of Σ_dim J²), J = ∇_ws Σ(image · y): one length for each sample, (N,)."""
+        """Path lengths (N,), one per sample: √(mean over the rows of ws of Σ_dim j²), j = ∇_ws Σ(image · y)."""
         images = synthesis(ws)
         y = draw(images)
         if self.normalize_by_image_size:
             y = y / math.sqrt(images.shape[2] * images.shape[3])
         (jacobian,) = torch.autograd.grad((images * y).sum(), ws, create_graph=True)
         squares = jacobian.square().sum(dim=2).mean(dim=1)
-        # √ has no finite slope at an exact zero, which a dead generator gives: let it give gradient 0.
+        # √ has an infinite slope at 0, a length that a constant generator gives. Such samples get gradient 0.
         return torch.where(squares > 0, squares, 1).sqrt() * (squares > 0)
 
     def penalty(self, training: Training, real: Tensor, c: Tensor) -> Tensor:

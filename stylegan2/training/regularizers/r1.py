@@ -18,12 +18,12 @@ from . import Regularizer, Training, regularizers
 @regularizers.register("r1")
 @dataclass(frozen=True, kw_only=True)
 class R1(Regularizer):
-    """gamma/2 · E ‖∇ₓ D(x)‖², x real images."""
+    """gamma/2 · E ‖∇ₓ D(x)‖², where x are real images."""
 
     network: ClassVar[Literal["generator", "discriminator"]] = "discriminator"
 
     gamma: float | None = None
-    """Weight. null: 0.0002 · resolution² / batch (ADA app. C); config-f takes 10 at 1024²."""
+    """Weight of the penalty. null: 0.0002 · resolution² / batch (ADA app. C). config-f uses 10 at 1024²."""
 
     every: int = 16
     """Iterations between two evaluations (lazy regularization, SG2 app. B). 0: never."""
@@ -34,9 +34,19 @@ class R1(Regularizer):
             raise InputError(f"Expected a gamma of 0 or more, found {self.gamma}.")
 
     def __call__(self, score: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
-        """score: images (N, C, H, W) to logits (N, 1). Returns the penalty, a scalar."""
+        """The penalty, a scalar.
+
+        Args:
+            score: Function of images (N, C, H, W) that returns logits (N, 1).
+            images: (N, C, H, W).
+
+        Raises:
+            ValueError: gamma is not set.
+        """
         if self.gamma is None:
-            raise ValueError("R1.gamma is not set: give a number, such as default_gamma(resolution, batch)")
+            raise ValueError(
+                "expected R1.gamma to be a number, found None; give one, such as default_gamma(resolution, batch)"
+            )
         return self.gamma / 2 * gradient_penalty(score, images).mean()
 
     def resolved(self, resolution: int, batch: int) -> R1:
@@ -47,14 +57,15 @@ class R1(Regularizer):
 
 
 def default_gamma(resolution: int, batch: int) -> float:
-    """The weight of R1 that ADA's "auto" recipe found to suit most data sets (ADA app. C)."""
+    """The weight of R1 in ADA's "auto" recipe: 0.0002 · resolution² / batch (ADA app. C)."""
     return 0.0002 * resolution**2 / batch
 
 
 def gradient_penalty(score: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
-    """‖∇ₓ Σ D(x)‖² of each sample, (N,), differentiable.
+    """‖∇ₓ Σ D(x)‖² of each sample: (N,), differentiable.
 
-    The logits of the whole batch are summed, so the minibatch stddev couples the samples.
+    The sum is over the logits of the whole batch. With minibatch stddev, the gradient with respect to one
+    image therefore also depends on the logits of the other images.
     """
     images = images.detach().requires_grad_()
     (gradient,) = torch.autograd.grad(score(images).sum(), images, create_graph=True)

@@ -14,7 +14,7 @@ from .r1 import R1
 @regularizers.register("r2")
 @dataclass(frozen=True, kw_only=True)
 class R2(R1):
-    """gamma/2 · E ‖∇ₓ D(x)‖², x generated images. StyleGAN2 does without it."""
+    """gamma/2 · E ‖∇ₓ D(x)‖², where x are generated images. StyleGAN2 does not use it."""
 
     every: int = 0
     """Iterations between two evaluations (lazy regularization, SG2 app. B). 0: never."""

@@ -1,4 +1,4 @@
-"""Measuring: medians of interleaved runs, copy speed, memory, and the variants that are compared."""
+"""Measurements: median times of interleaved runs, copy speed, peak memory and operation counts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from stylegan2.kernels import allocation, off
 
 @dataclass
 class Row:
-    """One measurement: median milliseconds, and how many times faster than the first variant of its name."""
+    """One measurement: median milliseconds, and the speed-up over the first variant of the same name."""
 
     name: str
     resolution: int
@@ -30,7 +30,8 @@ class Row:
     gflop_per_s: float | None = None
     peak_mb: float | None = None
     of_limit: float | None = None
-    """Share of the machine's own copy speed (ops), or bare convolutions over the whole network's time."""
+    """For ops: the share of the machine's copy speed. For networks: the time of the convolutions alone, divided
+    by the time of the whole network."""
 
 
 def synchronize(device: str) -> None:
@@ -39,7 +40,11 @@ def synchronize(device: str) -> None:
 
 
 def medians(functions: dict[str, Callable[[], object]], device: str, repeats: int) -> dict[str, float]:
-    """Median milliseconds of each, all in turn a round, so that a machine that drifts drifts for all."""
+    """Median milliseconds of each function.
+
+    Every round runs each function once, so that a change in the machine's speed affects all of them. Two
+    warm-up rounds are not counted.
+    """
     times: dict[str, list[float]] = {name: [] for name in functions}
     for round_ in range(repeats + 2):
         for name, function in functions.items():
@@ -53,24 +58,27 @@ def medians(functions: dict[str, Callable[[], object]], device: str, repeats: in
 
 
 def copy_speed(device: str, repeats: int) -> float:
-    """GB/s, read and written, of a copy too large for any cache."""
+    """Bytes read and written per second, in GB/s, by a copy that is too large for the caches."""
     x = torch.randn(2**26 if device == "cpu" else 2**28, device=device)
     y = torch.empty_like(x)
     return 2 * x.numel() * 4 / medians({"copy": lambda: y.copy_(x)}, device, repeats)["copy"] / 1e6
 
 
-def under(function: Callable[[], object], kernels: bool) -> Callable[[], object]:
-    """The function with or without what replaces definitions."""
+def with_kernels(function: Callable[[], object], enabled: bool) -> Callable[[], object]:
+    """The function, run with the kernels or with the definitions in plain PyTorch."""
 
     def run() -> None:
-        with nullcontext() if kernels else off():
+        with nullcontext() if enabled else off():
             function()
 
     return run
 
 
 def peak_mb(function: Callable[[], object], device: str) -> float | None:
-    """Peak memory while it runs: the GPU's, or on Linux the whole process's, weights and all."""
+    """Peak memory in MB while the function runs: allocated memory on a GPU, or that of the whole process.
+
+    The memory of the process includes weights and PyTorch. None: not measured, since the system is not Linux.
+    """
     gc.collect()
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
@@ -79,7 +87,7 @@ def peak_mb(function: Callable[[], object], device: str) -> float | None:
         return torch.cuda.max_memory_allocated() / 1e6
     if not os.path.exists("/proc/self/clear_refs"):
         return None
-    allocation.give_back()  # what earlier measurements left behind
+    allocation.release_freed_memory()  # memory that earlier measurements have freed
     Path("/proc/self/clear_refs").write_text("5")
     function()
     status = Path("/proc/self/status").read_text()
