@@ -120,9 +120,9 @@ def check_batch(
         problem = f"Expected a batch that is a multiple of {unit}, for {over}{micro}, found {batch}."
     else:
         problem = (
-            f"Expected micro-batches of at most {group} images or of a multiple of {group}, which is the group of the "
-            f"minibatch stddev (model.discriminator.minibatch_group), found {batch_per_device or batch // processes} "
-            f"images: batch {batch}, for {over}."
+            f"Expected micro-batches of at most {group} images or a multiple of {group}, the group of the minibatch "
+            f"stddev (model.discriminator.minibatch_group), found {batch_per_device or batch // processes} images: "
+            f"batch {batch}, for {over}."
         )
     raise InputError(f"{problem} {_advice(batch, batch_per_device, processes, group, images)}")
 
