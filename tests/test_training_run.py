@@ -362,16 +362,25 @@ def test_a_signal_to_the_second_process_saves_and_gives_its_status():
     assert "Interrupted" in out and images("runs/x") > 0
 
 
+def wait_for_checkpoint(path, since=0.0):
+    deadline = time.time() + 200
+    while not (path.exists() and path.stat().st_mtime > since):
+        assert time.time() < deadline
+        time.sleep(0.05)
+
+
 @pytest.mark.slow
 def test_torchrun_starts_one_run_and_restarts_it_where_it_was():
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    command += ["--max_restarts", "1", str(ROOT / "train.py"), "--config", "tiny.yaml", "--kimg", "100"]
+    command += ["--max_restarts", "1", str(ROOT / "train.py"), "--config", "tiny.yaml", "--kimg", "1000"]
     job = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"})
-    wait_for_training("runs/demo")
+    last, config = Path("runs/demo/checkpoints/last.ckpt"), Path("runs/demo/config.yaml")
+    wait_for_checkpoint(last)
     children = subprocess.run(["pgrep", "-P", str(job.pid)], capture_output=True, text=True).stdout.split()
     os.kill(int(children[-1]), signal.SIGKILL)
-    time.sleep(30)
+    seen = images("runs/demo")
+    wait_for_checkpoint(config, since=config.stat().st_mtime)  # written when it starts again
+    wait_for_checkpoint(last, since=time.time())
     job.send_signal(signal.SIGTERM)
-    job.wait(60)
-    assert os.listdir("runs") == ["demo"]
-    assert images("runs/demo") > 0
+    job.wait(100)
+    assert os.listdir("runs") == ["demo"] and images("runs/demo") > seen
