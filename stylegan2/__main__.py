@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+from difflib import get_close_matches
 from functools import partial
 from importlib import import_module
 
 from stylegan2 import __version__
+
+from .console import accept_any_character, exit_status
 
 # Each row is name: (module, function, purpose). The arguments of the function are the options of the command.
 COMMANDS = {
@@ -22,15 +26,24 @@ COMMANDS = {
 
 def run(name: str, args: list[str], prog: str) -> int:
     """Run a command by name and return its exit status."""
-    from stylegan2.cli import exit_status, function_command
+    accept_any_character()
+    if signal.getsignal(signal.SIGINT) == signal.SIG_DFL:  # as train.py leaves it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    return exit_status(partial(_import_and_run, name, prog), args)
+
+
+def _import_and_run(name: str, prog: str, args: list[str]) -> int:
+    from stylegan2.cli import function_command
 
     module, function, _ = COMMANDS[name]
     function = getattr(import_module(f".{module}", __package__), function)
-    command = partial(function, prog=prog) if function.__name__.endswith("_command") else None
-    return exit_status(command or function_command(function, prog), args)
+    if function.__name__.endswith("_command"):
+        return function(args, prog=prog)
+    return function_command(function, prog)(args)
 
 
 def main(args: list[str] | None = None) -> int:
+    accept_any_character()
     args = sys.argv[1:] if args is None else args
     if not args or args[0] in ("-h", "--help"):
         print("usage: stylegan2 COMMAND [options]\n\n`stylegan2 COMMAND --help` explains the options.\n")
@@ -40,7 +53,9 @@ def main(args: list[str] | None = None) -> int:
         print(__version__)
         return 0
     if args[0] not in COMMANDS:
-        print(f"error: Expected one of {', '.join(COMMANDS)}, found {args[0]!r}.", file=sys.stderr)
+        close = get_close_matches(args[0], COMMANDS, n=1)
+        advice = f" Did you mean {close[0]}?" if close else ""
+        print(f"error: Expected one of {', '.join(COMMANDS)}, found {args[0]!r}.{advice}", file=sys.stderr)
         return 2
     return run(args[0], args[1:], f"stylegan2 {args[0]}")
 

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import inspect
 import json
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-from jsonargparse import ActionConfigFile, ArgumentParser, Namespace, set_parsing_settings
+from jsonargparse import Namespace, set_parsing_settings
 
 from stylegan2.augment import augmentations
+from stylegan2.console import exit_status as exit_status
 from stylegan2.data import ImageData, ImageDataset
 from stylegan2.errors import InputError
 from stylegan2.files import yaml_text
@@ -23,7 +22,9 @@ from stylegan2.metrics.options import MetricOptions
 from stylegan2.networks.config import DiscriminatorConfig, GeneratorConfig
 from stylegan2.networks.normalization import normalizations
 from stylegan2.ops import activations
+from stylegan2.parsing import ConfigFile, Parser
 from stylegan2.training.config import TrainingConfig
+from stylegan2.training.ema import EMA
 from stylegan2.training.losses import losses
 from stylegan2.training.options import RunOptions
 from stylegan2.training.regularizers import regularizers
@@ -50,28 +51,41 @@ CHOICES: dict[str, Mapping[str, Any]] = {
 """Options whose value is the name of an entry of a registry."""
 
 
-def exit_status(command: Callable[[list[str]], int], args: list[str]) -> int:
-    """Run a command and return its exit status.
+FOREIGN = {
+    "batch_size": ["batch"],
+    "bs": ["batch"],
+    "checkpoint": ["ckpt_path"],
+    "cond": ["data.classes"],
+    "data": ["data.path"],
+    "dataroot": ["data.path"],
+    "dataset": ["data.path"],
+    "device": ["accelerator", "devices"],
+    "epochs": ["kimg"],
+    "gamma": ["model.r1.gamma"],
+    "gpus": ["devices"],
+    "image_size": ["data.resolution"],
+    "iterations": ["kimg"],
+    "logger": ["loggers"],
+    "lr": ["model.learning_rate"],
+    "max_steps": ["kimg"],
+    "network": ["checkpoint"],
+    "num_workers": ["data.workers"],
+    "outdir": ["out", "runs"],
+    "output": ["out", "runs"],
+    "resume": ["ckpt_path"],
+    "samples": ["seeds"],
+    "size": ["data.resolution"],
+    "snap": ["snapshot_kimg"],
+    "steps": ["kimg"],
+    "total_kimg": ["kimg"],
+    "trunc": ["psi"],
+    "truncation": ["psi"],
+    "wandb": ["loggers"],
+}
+"""What other programs call an option, with the options here that it may stand for."""
 
-    An error that the user can correct is printed without a traceback, and the status is 2.
-    """
-    try:
-        return command(args)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except ImportError as error:
-        if not isinstance(error, ValueError):  # the parser's error for a class path is a subclass of both
-            raise
-        print(
-            "error: Expected plain values as options, found the path of a class, which is never imported. "
-            f"Give a plain value. {error}",
-            file=sys.stderr,
-        )
-        return 2
 
-
-def make_parser(prog: str, description: str) -> ArgumentParser:
+def make_parser(prog: str, description: str) -> Parser:
     """Make a parser whose help texts are the docstrings of the fields that the options set."""
     set_parsing_settings(
         docstring_parse_attribute_docstrings=True,
@@ -79,7 +93,9 @@ def make_parser(prog: str, description: str) -> ArgumentParser:
         import_path_denylist=["*"],
         import_path_allowlist=["stylegan2.training.ema.EMA"],
     )
-    return ArgumentParser(prog=prog, usage=f"{prog} [options]", description=inspect.cleandoc(description))
+    parser = Parser(prog=prog, usage=f"{prog} [options]", description=inspect.cleandoc(description))
+    parser.foreign, parser.upgrade, parser.resolve = FOREIGN, from_version_0_1, fill_in
+    return parser
 
 
 def function_command(function: Callable[..., int | None], prog: str) -> Callable[[list[str]], int]:
@@ -93,11 +109,11 @@ def function_command(function: Callable[..., int | None], prog: str) -> Callable
     return command
 
 
-def add_model_options(parser: ArgumentParser) -> None:
+def add_model_options(parser: Parser) -> None:
     """Add the options that describe a model: those of the data, the losses and the networks."""
     parser.add_argument(
         "--config",
-        action=ActionConfigFile,
+        action=ConfigFile,
         help="YAML file with any of these options. If given several times, later files override earlier ones.",
     )
     parser.add_class_arguments(ImageData, "data", instantiate=False)
@@ -106,12 +122,13 @@ def add_model_options(parser: ArgumentParser) -> None:
         parser.add_class_arguments(regularizer, f"model.{name}", instantiate=False)
     for name, network in (("generator", GeneratorConfig), ("discriminator", DiscriminatorConfig)):
         parser.add_class_arguments(network, f"model.{name}", skip=FROM_DATA, instantiate=False)
+    parser.positional = "data.path"
     for action in parser._actions:
         if action.dest in CHOICES:
             action.help = f"{action.help} Choices: {', '.join(CHOICES[action.dest])}."
 
 
-def train_parser(prog: str = "train.py") -> ArgumentParser:
+def train_parser(prog: str = "train.py") -> Parser:
     """Make the parser of all options of training."""
     parser = make_parser(
         prog,
@@ -171,32 +188,48 @@ def build_model(
 
 
 def with_default_config(args: list[str]) -> list[str]:
-    """Complete the arguments of training.
-
-    If they name no configuration, the default one is put in front. A configuration of version 0.1 is replaced
-    by its translation.
-    """
+    """The arguments of training, headed by the default configuration unless they name one."""
     options = {arg.split("=")[0] for arg in args}
-    if "--config" not in options:
-        default = "auto.yaml" if "--data.path" in options else "demo.yaml"
-        args = ["--config", str(CONFIGS / default), *args]
-    return [_translated(arg) if before == "--config" else arg for before, arg in zip(["", *args], args)]
+    if "--config" in options:
+        return args
+    default = "auto.yaml" if "--data.path" in options else "demo.yaml"
+    return ["--config", str(CONFIGS / default), *args]
 
 
-def _translated(path: str) -> str:
-    """Return the path of a configuration file, or its translation as YAML text if it is of version 0.1."""
+def from_version_0_1(options: dict[str, Any]) -> bool:
+    """Translate the options of a configuration file of version 0.1, in place. Returns whether it is one."""
     try:
-        options = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
         model = options["model"]
         blocks = [model[network].pop("clamp_blocks") for network in ("generator", "discriminator")]
-    except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError, AttributeError):
-        return path  # it is not of version 0.1, or it is invalid and the parser will say so
+    except (KeyError, TypeError, AttributeError):
+        return False  # it is not of version 0.1, or it is invalid and the parser will say so
     scalings = model.setdefault("scalings", {})
     if "clamp" in scalings:
         scalings["clamp"] = upgraded_clamp(scalings["clamp"], blocks[0])
     if model["discriminator"].get("minibatch_channels") == 0:
         scalings["minibatch_stddev"], model["discriminator"]["minibatch_channels"] = False, 1
-    return yaml.safe_dump(options, allow_unicode=True)
+    return True
+
+
+def fill_in(config: Namespace) -> list[str]:
+    """Replace null by the value that follows from resolution and batch, in place. Returns the options' names."""
+    if "model" not in config:
+        return []
+    model, resolution, batch = config.model, config.data.resolution, config.batch
+    names = []
+    for name, kind in regularizers.items():
+        options = model[name]
+        resolved = kind(**vars(options)).resolved(resolution, batch)
+        for key in [key for key, value in vars(options).items() if value is None and options.every]:
+            options[key] = getattr(resolved, key)
+            names.append(f"model.{name}.{key}")
+    if model.learning_rate is None:
+        model.learning_rate = TrainingConfig().learning_rate_at(resolution)
+        names.append("model.learning_rate")
+    if model.ema is not None and model.ema.half_life_kimg is None:
+        model.ema.half_life_kimg = EMA().half_life_at(batch)
+        names.append("model.ema.half_life_kimg")
+    return names
 
 
 def select(parsed: Namespace, options: type) -> Any:

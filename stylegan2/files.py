@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import threading
+import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import yaml
+
+LEFTOVER = re.compile(r"\..+\.\d+\.\d+\.tmp")
+"""Temporary names that `replacing` uses. They contain the file's name and the ids of process and thread."""
 
 
 @contextmanager
@@ -37,6 +42,16 @@ def replacing(path: str | Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def remove_leftovers(folder: str | Path) -> None:
+    """Remove the temporary files of `replacing` that a killed process left in a folder or below it.
+
+    Call this only while no other process writes there.
+    """
+    for path in Path(folder).rglob(".*.tmp"):
+        if LEFTOVER.fullmatch(path.name) and path.is_file():
+            path.unlink(missing_ok=True)
+
+
 def write_text(path: str | Path, text: str) -> None:
     """Write a UTF-8 text file atomically. A file of that name is replaced."""
     with replacing(path) as temporary:
@@ -58,6 +73,23 @@ def yaml_text(data: object) -> str:
         data, Dumper=_Quoting, default_flow_style=False, allow_unicode=True, sort_keys=False
     )
     return text
+
+
+def safe_name(text: str, at_most: int = 80) -> str:
+    """A text as part of a file name on any system, of at most so many bytes in UTF-8.
+
+    Characters that Windows forbids, that cannot be printed, or that this system's file names cannot hold,
+    become "_". The end has no dot and no space. Different texts may give the same name.
+    """
+    encoding = sys.getfilesystemencoding()
+    text = unicodedata.normalize("NFC", text).encode(encoding, "replace").decode(encoding)
+    text = "".join("_" if c in '<>:"/\\|?*' or not c.isprintable() else c for c in text)
+    return text.encode()[:at_most].decode(errors="ignore").strip(" .")
+
+
+def printable(text: str) -> str:
+    """A text for a terminal: characters that cannot be printed, such as control characters, are escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def text_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

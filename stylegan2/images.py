@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,8 @@ from stylegan2.files import replacing
 
 def to_picture(image: Tensor) -> Image.Image:
     """Convert (C, H, W), uint8 or float in the nominal range [-1, 1], to a gray, RGB or RGBA picture."""
-    array = _uint8(image).permute(1, 2, 0).cpu().numpy()
+    image = to_uint8(image) if image.is_floating_point() else image
+    array = image.permute(1, 2, 0).cpu().numpy()
     return Image.fromarray(np.ascontiguousarray(array[:, :, 0] if array.shape[2] == 1 else array))
 
 
@@ -23,21 +25,32 @@ def grid(images: Tensor, columns: int) -> Image.Image:
 
     Unused cells of the last row are white.
     """
-    from torchvision.utils import make_grid  # importing torchvision takes as long as importing torch
+    return sheet(map(to_picture, images), columns, -(-len(images) // columns))
 
-    images = _uint8(images)
-    count, channels, height, width = images.shape
-    rows = -(-count // columns)
-    white = images.new_full((rows * columns - count, channels, height, width), 255)
-    sheet = make_grid([*images, *white], nrow=columns, padding=0)
-    return to_picture(sheet[:channels])  # make_grid repeats a gray channel three times
+
+def sheet(pictures: Iterable[Image.Image], columns: int, rows: int) -> Image.Image:
+    """Lay out at least one and at most columns · rows pictures of one size, row by row without gaps.
+
+    It takes one picture after the other and keeps none of them. What they leave of the sheet stays white.
+    """
+    paper = None
+    for k, picture in enumerate(pictures):
+        width, height = picture.size
+        if paper is None:
+            paper = Image.new(picture.mode, (columns * width, rows * height), "white")
+        paper.paste(picture, (k % columns * width, k // columns * height))
+    if paper is None:
+        raise ValueError("a sheet needs one picture or more")
+    return paper
+
+
+def enlarged(picture: Image.Image, scale: int) -> Image.Image:
+    """The picture with every pixel as a square of scale × scale pixels."""
+    size = (scale * picture.width, scale * picture.height)
+    return picture if scale == 1 else picture.resize(size, Image.Resampling.NEAREST)
 
 
 def save_png(picture: Image.Image, path: str | Path) -> None:
     """Write a PNG file atomically. A file of that name is replaced, and missing folders are made."""
     with replacing(path) as temporary:
         picture.save(temporary, format="PNG")
-
-
-def _uint8(images: Tensor) -> Tensor:
-    return to_uint8(images) if images.is_floating_point() else images

@@ -81,8 +81,12 @@ def check_choices(options: object) -> None:
     """
     for name, hint in get_type_hints(type(options)).items():
         value = getattr(options, name)
-        if get_origin(hint) is Literal and value not in get_args(hint):
-            raise _unknown(name, value, [str(choice) for choice in get_args(hint)])
+        items = [value]
+        if get_origin(hint) is list:
+            items, hint = value, get_args(hint)[0]
+        for item in items:
+            if get_origin(hint) is Literal and item not in get_args(hint):
+                raise _unknown(name, item, [str(choice) for choice in get_args(hint)])
         if type(value) is str and get_origin(hint) is not Literal:
             literals = [c for arg in get_args(hint) if get_origin(arg) is Literal for c in get_args(arg)]
             if literals and value not in literals and str not in get_args(hint):

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from stylegan2.errors import InputError
-from stylegan2.kernels import build
+from stylegan2.kernels import build, cache, compiler
 from stylegan2.kernels import library as kernels
 from stylegan2.ops import bias_act
 from stylegan2.tools.doctor import doctor
@@ -53,7 +53,7 @@ def python(folder, code, **environment):
 
 BUILD = """
 compile = build._compile
-build._compile = lambda what: (print("compiling"), compile(what))
+build._compile = lambda *args: print("compiling") or compile(*args)
 print("available", build.available("cpu"))
 """
 
@@ -88,16 +88,17 @@ def test_a_killed_build_neither_hangs_the_next_nor_leaves_a_trace(fresh):
 
 
 @needs_compiler
-def test_a_lock_that_is_never_released_is_given_up(fresh, monkeypatch):
+def test_a_lock_that_is_never_released_is_waited_for_aloud_and_given_up(fresh, monkeypatch, capsys):
     import fcntl
 
     what = build.plan("cpu")
-    what.folder.parent.mkdir(parents=True)
-    monkeypatch.setattr(build, "LOCK_LIMIT", 0.2)
-    with open(what.folder.with_suffix(".lock"), "w") as file:
+    (fresh / "cache").mkdir()
+    monkeypatch.setattr(cache, "LOCK_LIMIT", 0.2)
+    with open(fresh / "cache" / f"{what.name}.lock", "w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        with pytest.warns(UserWarning, match="another process"):
+        with pytest.warns(UserWarning, match="another process has held"):
             assert not build.available("cpu")
+    assert "waiting for another process, which is building the kernels" in capsys.readouterr().err
 
 
 def falls_back(words):
@@ -120,9 +121,118 @@ def test_a_cache_folder_that_cannot_be_written_falls_back(fresh, monkeypatch):
 def test_a_finished_cache_may_be_read_only(fresh, monkeypatch):
     assert build.available("cpu")
     monkeypatch.setattr(build, "_loaded", {})
-    monkeypatch.setattr(build, "_lock", None)  # not even asked for
-    monkeypatch.setattr(build, "_compile", None)
+    monkeypatch.setattr(cache, "make", None)  # not even asked for
     assert build.available("cpu")
+
+
+@needs_compiler
+def test_a_built_library_is_used_where_no_compiler_is(fresh, monkeypatch):
+    assert build.available("cpu")
+    monkeypatch.setattr(build, "_loaded", {})
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    monkeypatch.setenv("PATH", str(fresh))
+    monkeypatch.setenv("CUDA_HOME", str(fresh))
+    assert build.available("cpu")
+    assert build.plan("cuda", ("9.0",)).name  # needs no nvcc either
+
+
+def delete(library):
+    library.unlink()
+
+
+def replace(library, data):
+    library.unlink()  # this process may have the old file in its memory
+    library.write_bytes(data)
+
+
+def cut_off(library):
+    replace(library, library.read_bytes()[: library.stat().st_size // 2])
+
+
+def flip_a_bit(library):
+    data = bytearray(library.read_bytes())
+    data[len(data) // 2] ^= 1
+    replace(library, data)
+
+
+def lose_the_report(library):
+    (library.parent / cache.REPORT).unlink()
+
+
+def spoil_the_report(library):
+    (library.parent / cache.REPORT).write_text("[")
+
+
+@needs_compiler
+@pytest.mark.parametrize("spoil", [delete, cut_off, flip_a_bit, lose_the_report, spoil_the_report])
+def test_a_library_that_is_not_whole_is_built_again_once(fresh, spoil):
+    what = build.plan("cpu")
+    built = []
+
+    def make():
+        return cache.make(what.name, lambda folder: built.append(folder) or build._compile(what, folder))[0]
+
+    library = make() / cache.LIBRARY
+    whole = library.read_bytes()
+    spoil(library)
+    assert cache.find(what.name) is None
+    assert make() == make() == library.parent == cache.find(what.name)
+    assert len(built) == 2 and len(library.read_bytes()) == len(whole)
+
+
+@needs_compiler
+def test_a_spoilt_library_in_a_read_only_cache_is_not_loaded(fresh, monkeypatch):
+    assert build.available("cpu")
+    (library,) = (fresh / "cache").glob(f"*/{cache.LIBRARY}")
+    cut_off(library)
+    monkeypatch.setattr(build, "_loaded", {})
+    monkeypatch.setattr(cache, "open", refuse, raising=False)
+    with pytest.warns(UserWarning, match="Set STYLEGAN2_CACHE"):
+        assert not build.available("cpu")
+
+
+def refuse(*args, **kwargs):
+    raise OSError(30, "Read-only file system")
+
+
+@needs_compiler
+def test_a_home_that_cannot_be_written_leaves_the_temporary_folder(fresh, monkeypatch, capsys):
+    temporary = fresh / "temporary"
+    temporary.mkdir()
+    monkeypatch.delenv("STYLEGAN2_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(fresh / "cpu.cpp"))  # a file: not even root can write below it
+    monkeypatch.setattr(cache.tempfile, "gettempdir", lambda: str(temporary))
+    assert build.available("cpu")
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "cannot write" in said and str(temporary) in said
+    (own,) = temporary.iterdir()
+    assert own.stat().st_mode & 0o777 == 0o700
+    monkeypatch.setattr(build, "_loaded", {})
+    monkeypatch.setattr(cache, "make", None)
+    assert build.available("cpu") and not capsys.readouterr().err
+
+
+@needs_compiler
+def test_a_folder_of_someone_else_among_the_temporary_files_is_not_trusted(fresh, monkeypatch):
+    monkeypatch.delenv("STYLEGAN2_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(fresh / "cpu.cpp"))
+    monkeypatch.setattr(cache.tempfile, "gettempdir", lambda: str(fresh))
+    (fresh / f"stylegan2-{os.getuid()}").mkdir()
+    (fresh / f"stylegan2-{os.getuid()}").chmod(0o777)
+    with pytest.warns(UserWarning, match="other users"):
+        assert not build.available("cpu")
+
+
+@needs_compiler
+def test_a_cache_that_one_user_filled_serves_every_user(fresh, monkeypatch):
+    before = os.umask(0o022)
+    try:
+        assert build.available("cpu")
+    finally:
+        os.umask(before)
+    (library,) = (fresh / "cache").glob(f"*/{cache.LIBRARY}")
+    for path in (library, library.parent, library.parent / cache.REPORT):
+        assert path.stat().st_mode & 0o004
 
 
 def test_an_absent_compiler_falls_back(fresh, monkeypatch):
@@ -145,17 +255,17 @@ def test_an_absent_nvcc_is_named(fresh, monkeypatch):
 @needs_nvcc
 @needs_compiler
 def test_another_major_cuda_version_is_refused_and_another_minor_one_is_not(monkeypatch):
-    release = build.re.search(r"release (\d+)", build._run("nvcc", "--version"))[1]
+    release = compiler.re.search(r"release (\d+)", compiler._run("nvcc", "--version"))[1]
     monkeypatch.setattr(torch.version, "cuda", f"{release}.99")
-    assert "sm_90" in " ".join(build.plan("cuda", ("9.0",)).flags)
+    assert "sm_90" in " ".join(compiler.architecture_flags(("9.0",)))
     monkeypatch.setattr(torch.version, "cuda", f"{int(release) + 1}.0")
-    with pytest.raises(build.BuildError, match="PyTorch of CUDA"):
-        build.plan("cuda", ("9.0",))
+    with pytest.raises(compiler.BuildError, match="PyTorch of CUDA"):
+        compiler.architecture_flags(("9.0",))
 
 
 @needs_nvcc
 def test_the_cuda_folder_is_found_behind_a_link_and_behind_a_script(tmp_path, monkeypatch):
-    home = build._cuda_home()
+    home = compiler.cuda_home()
     assert (home / "include" / "cuda_runtime.h").exists()
     link, script = tmp_path / "link" / "nvcc", tmp_path / "script" / "nvcc"
     for path in (link, script):
@@ -166,13 +276,13 @@ def test_the_cuda_folder_is_found_behind_a_link_and_behind_a_script(tmp_path, mo
     monkeypatch.delenv("CUDA_HOME", raising=False)
     for path in (link, script):
         monkeypatch.setenv("PATH", f"{path.parent}{os.pathsep}{os.environ['PATH']}")
-        assert build._cuda_home() == home
+        assert compiler.cuda_home() == home
 
 
 def test_require_raises_where_auto_warns(fresh, monkeypatch):
     monkeypatch.setenv("STYLEGAN2_KERNELS", "require")
     monkeypatch.setenv("CXX", "no-such-compiler")
-    with pytest.raises(build.BuildError, match="no C\\+\\+ compiler"):
+    with pytest.raises(compiler.BuildError, match="no C\\+\\+ compiler"):
         bias_act(torch.randn(2, 3))
 
 
@@ -197,18 +307,19 @@ def test_importing_builds_nothing(tmp_path):
 
 @needs_compiler
 def test_the_key_depends_on_the_source_and_the_torch_version(fresh, monkeypatch):
-    first = build.plan("cpu").key
+    first = build.plan("cpu").name
     monkeypatch.setattr(torch, "__version__", "99.0")
-    second = build.plan("cpu").key
+    second = build.plan("cpu").name
     (fresh / "cpu.cpp").write_text("int other() { return 0; }")
-    assert len({first, second, build.plan("cpu").key}) == 3
+    assert len({first, second, build.plan("cpu").name}) == 3
 
 
 @needs_compiler
-def test_the_doctor_says_ready_or_what_to_do(monkeypatch, capsys):
+def test_the_doctor_says_ready_or_what_to_do(monkeypatch, capsys, tmp_path):
     assert doctor() == 0
     assert capsys.readouterr().out.rstrip().endswith("ready")
     monkeypatch.setattr(build, "_loaded", {})
+    monkeypatch.setenv("STYLEGAN2_CACHE", str(tmp_path))
     monkeypatch.setenv("CXX", "no-such-compiler")
     assert doctor() == 1
     assert "Install g++" in capsys.readouterr().out
@@ -284,7 +395,7 @@ def load_cuda_kernels_on_host(folder: Path) -> None:
     load(
         "stylegan2_on_host",
         [str(source) for source in sources],
-        extra_cflags=["-O1", "-DSG2_ON_HOST", "-Wno-unknown-pragmas", *build._COMMON_FLAGS],
+        extra_cflags=["-O1", "-DSG2_ON_HOST", "-Wno-unknown-pragmas", *compiler.COMMON_FLAGS],
         build_directory=str(folder),
         is_python_module=False,
     )

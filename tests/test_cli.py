@@ -217,7 +217,8 @@ def test_a_path_without_configuration_takes_the_auto_recipe(capsys):
     with pytest.raises(SystemExit):
         run("train", ["--data.path", "photos", "--print_config"], "train.py")
     config = yaml.safe_load(capsys.readouterr().out)
-    assert config["model"]["generator"]["channel_base"] == 16384 and config["model"]["r1"]["gamma"] is None
+    assert config["model"]["generator"]["channel_base"] == 16384
+    assert config["model"]["r1"]["gamma"] == pytest.approx(0.0002 * 256**2 / 32)
 
 
 def test_help_explains_every_field_with_its_default(capsys):
@@ -227,7 +228,7 @@ def test_help_explains_every_field_with_its_default(capsys):
     text = " ".join(capsys.readouterr().out.split())
     for words in (
         "--model.scalings.residual_gain",
-        "so that their sum keeps its variance",
+        "so that their sum keeps the variance",
         "(type: float, default: 0.7071067811865476)",
         "--model.path_length.normalize_by_image_size",
         "--model.ema EMA",

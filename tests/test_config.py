@@ -1,11 +1,16 @@
 """The networks' configurations: the plan of blocks, what cannot be built, the short form."""
 
+import copy
+import io
 import pickle
 
 import pytest
 import torch
 
 from stylegan2 import Discriminator, DiscriminatorConfig, Generator, GeneratorConfig, Scalings
+from stylegan2.augment import augmentations
+from stylegan2.networks.normalization import normalizations
+from stylegan2.training.losses import losses
 
 
 def test_the_plan_has_channels_types_and_clamps_for_every_resolution():
@@ -60,11 +65,58 @@ def test_another_activation_reaches_every_layer_of_both_networks():
     assert d(g(torch.randn(2, 4)), torch.eye(2)).isfinite().all()
 
 
-def test_networks_can_be_pickled():
-    torch.manual_seed(0)
+def saved(networks):
+    file = io.BytesIO()
+    torch.save(networks, file)
+    file.seek(0)
+    return torch.load(file, weights_only=False)
+
+
+@pytest.mark.parametrize("way", [lambda x: pickle.loads(pickle.dumps(x)), saved, copy.deepcopy])
+@pytest.mark.parametrize("latents", ["second_moment", "l2", "none"])
+@pytest.mark.parametrize("kind", sorted(normalizations))
+def test_networks_can_be_pickled_saved_and_copied(way, latents, kind):
+    scalings = Scalings(latent_normalization=latents, style_normalization=kind)
+    options = {"num_classes": 2, "mapping_layers": 1, "channel_base": 64}
+    g = Generator(8, scalings, z_dim=4, w_dim=4, **options).eval()
+    kind = "none" if normalizations[kind].needs_styles else kind
+    d = Discriminator(8, scalings, normalization=kind, **options).eval()
+    g2, d2 = way((g, d))
+    z, c = torch.randn(2, 4), torch.eye(2)
+    images = g(z, c, noise="const")
+    assert torch.equal(g2(z, c, noise="const"), images) and torch.equal(d2(images, c), d(images, c))
+    assert g2.config == g.config and g2.scalings == g.scalings
+    for a, b in zip(g.parameters(), g2.parameters()):
+        assert a.stride() == b.stride()
+
+
+def test_a_network_reaches_a_process_that_is_spawned():
+    """Of which this process sees the image."""
     g = Generator(8, z_dim=4, w_dim=4, mapping_layers=1, channel_base=64).eval()
-    d = Discriminator(8, channel_base=64)
-    g2, d2 = pickle.loads(pickle.dumps((g, d)))
     z = torch.randn(2, 4)
-    images = g(z, noise="const")
-    assert torch.equal(g2(z, noise="const"), images) and torch.equal(d2(images), d(images))
+    context = torch.multiprocessing.get_context("spawn")
+    results = context.SimpleQueue()
+    process = context.Process(target=put_image, args=(results, g, z))
+    process.start()
+    image = results.get()
+    process.join(60)
+    torch.testing.assert_close(torch.from_numpy(image), g(z, noise="const"))
+
+
+def put_image(results, g, z):
+    with torch.no_grad():
+        results.put(g(z, noise="const").numpy())
+
+
+def test_a_model_with_its_losses_can_be_pickled():
+    from stylegan2.training.config import TrainingConfig
+    from stylegan2.training.module import StyleGAN2
+
+    g = Generator(8, z_dim=4, w_dim=4, mapping_layers=1, channel_base=64)
+    for augment, loss in [
+        *((name, "logistic") for name in augmentations),
+        *(("none", name) for name in losses),
+    ]:
+        config = TrainingConfig(augment=augment, loss=loss)
+        model = StyleGAN2(g, Discriminator(8, channel_base=64), config)
+        assert pickle.loads(pickle.dumps(model)).config == config

@@ -7,7 +7,15 @@ import sys
 
 import pytest
 
-from stylegan2.files import markdown_table, replacing, text_table, write_text
+from stylegan2 import files
+from stylegan2.files import (
+    markdown_table,
+    remove_leftovers,
+    replacing,
+    safe_name,
+    text_table,
+    write_text,
+)
 
 
 def test_the_old_file_stays_until_the_new_one_is_complete(tmp_path):
@@ -55,6 +63,21 @@ def test_the_content_is_flushed_before_it_gets_its_name(tmp_path, monkeypatch):
     assert events == ["content", "name", *(["folder"] if os.name == "posix" else [])]
 
 
+def test_only_what_replacing_leaves_behind_is_removed(tmp_path):
+    """As a kill in the middle of writing leaves it."""
+    for name in ("a.tmp", ".a.tmp", ".a.1.2.tmp.txt", "sub"):
+        (tmp_path / name).touch() if name != "sub" else (tmp_path / name).mkdir()
+    before = sorted(tmp_path.rglob("*"))
+    code = (
+        "import os, sys; from stylegan2.files import replacing\n"
+        "with replacing(sys.argv[1]) as temporary:\n    temporary.touch()\n    os._exit(9)"
+    )
+    subprocess.run([sys.executable, "-c", code, tmp_path / "sub" / "a.txt"])
+    assert len(sorted(tmp_path.rglob("*"))) == len(before) + 1
+    remove_leftovers(tmp_path)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 def test_missing_folders_are_made(tmp_path):
     write_text(tmp_path / "a/b/c.txt", "text")
     assert (tmp_path / "a/b/c.txt").read_text() == "text"
@@ -83,3 +106,31 @@ def test_text_tables_align_their_columns():
 
 def test_markdown_tables_escape_vertical_bars():
     assert markdown_table(["a", "b"], [["x|y", "1"]]) == "| a | b |\n| --- | --- |\n| x\\|y | 1 |"
+
+
+@pytest.mark.parametrize(
+    "text, name",
+    [
+        ("cats & dogs", "cats & dogs"),
+        ('a<b>c:d"e/f\\g|h?i*j', "a_b_c_d_e_f_g_h_i_j"),
+        ("../../etc/passwd", "_.._etc_passwd"),
+        ("tab\tnew\nline\x1b[31m\u202e\udcff", "tab_new_line_[31m__"),
+        ("ends with dots. ..", "ends with dots"),
+        ("Käse 猫 🐱", "Käse 猫 🐱"),
+        ("Ka\u0308se", "Käse"),
+        ("猫" * 100, "猫" * 26),
+        ("...", ""),
+    ],
+)
+def test_a_safe_name_is_a_file_name_on_any_system(text, name, tmp_path):
+    assert safe_name(text) == name
+    write_text(tmp_path / f"{name}.txt", "text")
+
+
+def test_a_safe_name_can_be_written_where_file_names_are_ascii():
+    code = "import os, runpy, sys; name = runpy.run_path(sys.argv[1])['safe_name']('K\\u00e4se')"
+    code += "; print(os.fsencode(name))"
+    environment = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    command = [sys.executable, "-c", code, files.__file__]
+    done = subprocess.run(command, env=environment, capture_output=True, check=True)
+    assert done.stdout.strip() == b"b'K_se'"

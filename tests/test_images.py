@@ -1,14 +1,13 @@
 """Pictures out of tensors: exact values, layout, files."""
 
-import subprocess
-import sys
+import weakref
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from stylegan2.images import grid, save_png, to_picture
+from stylegan2.images import enlarged, grid, save_png, sheet, to_picture
 
 
 @pytest.mark.parametrize("channels, mode", [(1, "L"), (3, "RGB"), (4, "RGBA")])
@@ -54,7 +53,22 @@ def test_a_png_replaces_the_old_one_and_leaves_nothing_else(tmp_path):
     assert [file.name for file in path.parent.iterdir()] == ["a.png"]
 
 
-def test_torchvision_is_imported_for_a_grid_only():
-    """Importing it takes as long as importing torch, and most commands lay out no grid."""
-    code = "import sys, stylegan2.images, stylegan2.tools.pack; assert 'torchvision' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], check=True)
+def test_a_sheet_keeps_none_of_its_pictures():
+    """So that a sheet of any number of pictures takes the memory of the sheet and of one picture."""
+    alive: list[weakref.ref] = []
+
+    def pictures():
+        for k in range(12):
+            assert sum(picture() is not None for picture in alive) <= 1
+            picture = Image.new("L", (2, 2), k)
+            alive.append(weakref.ref(picture))
+            yield picture
+            del picture
+
+    assert np.asarray(sheet(pictures(), 4, 3))[::2, ::2].tolist() == np.arange(12).reshape(3, 4).tolist()
+
+
+def test_an_enlarged_picture_has_squares_for_pixels():
+    pixels = np.arange(6, dtype=np.uint8).reshape(2, 3)
+    assert np.array_equal(enlarged(Image.fromarray(pixels), 4), np.kron(pixels, np.ones((4, 4))))
+    assert enlarged(Image.fromarray(pixels), 1).size == (3, 2)

@@ -1,4 +1,4 @@
-"""The compiled kernels against the PyTorch reference in float64: values, derivatives, compiler, export."""
+"""The compiled kernels against the PyTorch reference in float64: values, derivatives, compiler."""
 
 import importlib
 import shutil
@@ -288,15 +288,6 @@ def test_a_compiled_layer_keeps_its_gradients_and_its_kernels():
         y = run(x, b, f)
         results.append([y, *torch.autograd.grad(y.square().sum(), leaves)])
     torch.testing.assert_close(results[1], results[0])
-
-
-@needs_compiler
-def test_an_exported_layer_holds_the_ops_and_gives_the_same_image():
-    arguments = torch.randn(2, 3, 8, 8), torch.randn(3), setup_filter([1, 3, 3, 1])
-    exported = torch.export.export(Layer(), arguments)
-    names = {str(node.target) for node in exported.graph.nodes}
-    assert {"stylegan2.upfirdn2d.default", "stylegan2.bias_act.default"} <= names
-    torch.testing.assert_close(exported.module()(*arguments), Layer()(*arguments))
 
 
 @needs_compiler

@@ -9,11 +9,10 @@ import pytest
 import pytorch_lightning as pl
 import torch
 import torch.multiprocessing as mp
+from training_cases import TINY, Saver, assert_same_state, fit, make_model
 
 from stylegan2 import Discriminator, Generator, Scalings
-from stylegan2.data import ImageData
 from stylegan2.errors import InputError
-from stylegan2.training.checkpoint import CheckpointState, save
 from stylegan2.training.config import TrainingConfig
 from stylegan2.training.data import TrainingData, check_batch
 from stylegan2.training.draws import Draws
@@ -26,66 +25,6 @@ from stylegan2.training.regularizers.r2 import R2
 from stylegan2.training.strategy import LeanDDP
 
 pytestmark = pytest.mark.filterwarnings("ignore")
-TINY = {"channel_base": 64, "channel_max": 8}
-DEFAULT = Scalings()
-
-
-def make_model(
-    batch=8,
-    seed=0,
-    scalings=DEFAULT,
-    r1=R1(gamma=1, every=3),  # noqa: B008 (frozen)
-    path_length=PathLength(every=2),  # noqa: B008
-    also=(),
-    batch_per_device=None,
-    **options,
-):
-    torch.manual_seed(seed)
-    shared = {"num_classes": 9, "scalings": scalings} | TINY
-    return StyleGAN2(
-        Generator(8, z_dim=8, w_dim=8, mapping_layers=2, **shared),
-        Discriminator(8, mapping_layers=2, **shared),
-        TrainingConfig(scalings=scalings, regularizers=(r1, path_length, *also), **options),
-        batch=batch,
-        batch_per_device=batch_per_device,
-    )
-
-
-class StopAt(pl.Callback):
-    def __init__(self, iterations):
-        self.iterations = iterations
-
-    def on_train_batch_end(self, trainer, module, *_):
-        trainer.should_stop = module.iteration >= self.iterations
-
-
-class Saver(pl.Callback):
-    def __init__(self, path):
-        self.path = path
-
-    def on_train_end(self, trainer, module):
-        save(trainer, self.path)
-
-
-def fit(model, iterations, *callbacks, resume=None, loader=TrainingData, **trainer):
-    options = {"accelerator": "cpu", "devices": 1, "max_epochs": -1, "logger": False} | trainer
-    trainer = pl.Trainer(
-        callbacks=[CheckpointState(), StopAt(iterations), *callbacks],
-        enable_progress_bar=False,
-        enable_checkpointing=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-        **options,
-    )
-    dataset = ImageData(resolution=8, classes="folders").open(progress=False)
-    torch.manual_seed(1)
-    trainer.fit(model, loader(dataset, model.batch, seed=5), ckpt_path=resume, weights_only=True)
-    return model
-
-
-def assert_same_state(a, b, **tolerance):
-    for (name, x), y in zip(a.state_dict().items(), b.state_dict().values()):
-        torch.testing.assert_close(x, y, msg=lambda text, name=name: f"{name}: {text}", **tolerance)
 
 
 def test_resumed_run_equals_uninterrupted_run(tmp_path):

@@ -45,8 +45,10 @@ def write_pages(app, config) -> None:
             path.unlink()
     for name, text in pages.items():
         path = folder / name
-        if not path.exists() or path.read_text() != text:  # an unchanged page is not read again
-            path.write_text(text)
+        if (
+            not path.exists() or path.read_text(encoding="utf-8") != text
+        ):  # an unchanged page is not read again
+            path.write_text(text, encoding="utf-8")
 
 
 def setup(app) -> dict:

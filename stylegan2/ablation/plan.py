@@ -13,6 +13,7 @@ import yaml
 from stylegan2.cli import CONFIGS
 from stylegan2.errors import InputError
 from stylegan2.networks.scalings import Scalings
+from stylegan2.parsing import read_yaml
 
 DEFAULT = "default"
 """Name of the variant that is the unchanged configuration."""
@@ -175,10 +176,8 @@ def _same(a: object, b: object) -> bool:
 
 
 def _read_overlay(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise InputError(f"Expected a YAML file at {path}, found none. Correct the path.")
-    overlay = yaml.safe_load(path.read_text())
-    if not isinstance(overlay, dict) or not overlay:
+    _, overlay = read_yaml(path)
+    if not overlay:
         raise InputError(
             f"Expected options in {path}, found none. Write the options to change, as in configs/ablations."
         )

@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 from stylegan2.ablation.study import Result, Run, Signal, Study, load_study
 from stylegan2.cli import build_data, build_model, configuration_text, select, train_parser
+from stylegan2.console import accept_any_character
 from stylegan2.data import ImageDataset, to_float
 from stylegan2.data.checking import usable_cpus
 from stylegan2.errors import InputError
@@ -51,7 +52,7 @@ def run_one(out: str, name: str) -> int:
     log = study.log(run)
     log.parent.mkdir(parents=True, exist_ok=True)
     with (
-        log.open("a", buffering=1) as file,
+        log.open("a", buffering=1, encoding="utf-8", errors="backslashreplace") as file,
         contextlib.redirect_stdout(file),
         contextlib.redirect_stderr(file),
     ):
@@ -152,7 +153,7 @@ def _result(study: Study, run: Run, signal: Signal, diverged: bool) -> Result:
         return Result(status="finished", kimg=study.kimg, curve=curve, signal=signal)
     said = re.findall(
         r"^Stopped at (iteration .*?\(([\d.]+) kimg\).*? is NaN or infinite)",
-        study.log(run).read_text(),
+        study.log(run).read_text(encoding="utf-8"),
         re.M,
     )
     why, kimg = said[-1] if said else ("a loss is NaN or infinite", "0")
@@ -323,4 +324,5 @@ def _stop_signals() -> Iterator[list[int]]:
 
 
 if __name__ == "__main__":
+    accept_any_character()
     sys.exit(run_one(*sys.argv[1:]))

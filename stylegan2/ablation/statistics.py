@@ -246,7 +246,11 @@ def summarize(study: Study) -> Summary:
                 signal=_mean_signal([result.signal for result in of_variant if result and result.signal]),
             )
         )
-    return Summary(study=study, rows=sorted(rows, key=_order), base=yaml.safe_load(study.base.read_text()))
+    return Summary(
+        study=study,
+        rows=sorted(rows, key=_order),
+        base=yaml.safe_load(study.base.read_text(encoding="utf-8")),
+    )
 
 
 def _order(row: Row) -> tuple[int, float]:

@@ -110,7 +110,7 @@ class Study:
         """How the run ended, or None if it has not ended."""
         if not self.result_file(run).is_file():
             return None
-        state = json.loads(self.result_file(run).read_text())
+        state = json.loads(self.result_file(run).read_text(encoding="utf-8"))
         signal = state.pop("signal", None)
         return Result(**state, signal=Signal(**signal) if signal else None)
 
@@ -127,7 +127,7 @@ class Study:
         path = self.folder(run) / "metrics.csv"
         if not path.is_file():
             return []
-        with path.open(newline="") as file:
+        with path.open(newline="", encoding="utf-8") as file:
             return [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)]
 
     def kimg_done(self, run: Run) -> float:
@@ -186,7 +186,7 @@ class Study:
         """
         if (self.out / "study.json").is_file():
             old = load_study(self.out)
-            theirs = dict(leaves(yaml.safe_load(self.base.read_text()))) | old.measured
+            theirs = dict(leaves(yaml.safe_load(self.base.read_text(encoding="utf-8")))) | old.measured
             ours = dict(leaves(yaml.safe_load(base))) | self.measured
             differing = [
                 f"  {key}: {theirs.get(key)} in the folder, {ours.get(key)} requested"
@@ -215,7 +215,7 @@ def load_study(out: Path) -> Study:
         raise InputError(
             f"Expected a study in {out}, found no study.json. Give the --out of an existing study."
         )
-    state = json.loads((out / "study.json").read_text())
+    state = json.loads((out / "study.json").read_text(encoding="utf-8"))
     return Study(**state | {"out": out, "variants": [Variant(**v) for v in state["variants"]]})
 
 

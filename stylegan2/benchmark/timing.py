@@ -88,9 +88,9 @@ def peak_mb(function: Callable[[], object], device: str) -> float | None:
     if not os.path.exists("/proc/self/clear_refs"):
         return None
     allocation.release_freed_memory()  # memory that earlier measurements have freed
-    Path("/proc/self/clear_refs").write_text("5")
+    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
     function()
-    status = Path("/proc/self/status").read_text()
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
     return int(status.split("VmHWM:")[1].split()[0]) / 1e3
 
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from stylegan2.errors import InputError
 from stylegan2.networks.generator import Generator
 from stylegan2.registry import Registry
+
+from .tensors import described, read_tensors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,29 +35,6 @@ class Format:
 formats: Registry[Format] = Registry("checkpoint format", __name__)
 
 
-def read_tensors(path: str | Path) -> dict[str, Any]:
-    """Read the contents of a PyTorch file with `weights_only=True`, onto the CPU.
-
-    A file that holds something other than a dictionary gives an empty dictionary.
-
-    Raises:
-        InputError: The file does not exist, or it holds more than plain data and tensors.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(
-            f"Expected a checkpoint at {path}, found no such file. Give the path of a .ckpt file."
-        )
-    try:
-        contents = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # the unpickler raises many kinds for a file that is no checkpoint
-        raise InputError(
-            f"Expected a checkpoint, found that {path} cannot be read as one ({type(error).__name__}). Give a "
-            "file that training wrote, such as runs/NAME/checkpoints/last.ckpt."
-        ) from error
-    return contents if isinstance(contents, dict) else {}
-
-
 def load_generator(path: str | Path) -> tuple[Generator, dict[str, Any]]:
     """Load the generator for sampling from a file of any known format.
 
@@ -68,12 +45,13 @@ def load_generator(path: str | Path) -> tuple[Generator, dict[str, Any]]:
         Our own checkpoints give `images`, `iteration` and `class_names`, among others.
 
     Raises:
-        InputError: The file does not exist, or it has no known format.
+        InputError: The file does not exist, is damaged, or has no known format.
     """
     contents = read_tensors(path)
     for format in formats.values():
         if format.recognizes(contents):
-            generator, about = format.load_generator(contents)
+            with described(path, format.about):
+                generator, about = format.load_generator(contents)
             return generator.eval().requires_grad_(False), about
     known = " or ".join(format.about for format in formats.values())
     raise InputError(

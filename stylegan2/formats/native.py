@@ -12,17 +12,20 @@ from stylegan2.networks.config import DiscriminatorConfig, GeneratorConfig
 from stylegan2.networks.generator import Generator
 from stylegan2.networks.scalings import AUTO_CLAMP, Scalings
 
-from . import Format, formats, read_tensors
+from . import Format, formats
+from .tensors import described, read_tensors
 
 KEY = "stylegan2"
 """Key of the checkpoint entry that holds the settings."""
+
+ABOUT = "a checkpoint that training wrote"
 
 
 def read(path: str | Path) -> dict[str, Any]:
     """Read a checkpoint of this package. One of version 0.1 is upgraded to the present form.
 
     Raises:
-        InputError: The file does not exist, or it is not a checkpoint of this package.
+        InputError: The file does not exist, is damaged, or is not a checkpoint of this package.
     """
     checkpoint = read_tensors(path)
     if not is_native(checkpoint):
@@ -30,7 +33,13 @@ def read(path: str | Path) -> dict[str, Any]:
             f"Expected a checkpoint of this package, found that {path} is a PyTorch file of another kind. Give "
             "a file that training wrote, such as runs/NAME/checkpoints/last.ckpt."
         )
-    upgrade(checkpoint)
+    with described(path, ABOUT):
+        upgrade(checkpoint)
+        configs(checkpoint[KEY])
+        if not isinstance(checkpoint["state_dict"], dict):
+            raise TypeError("state_dict is no dictionary")
+        if not all(type(checkpoint[KEY][counter]) is int for counter in ("iteration", "images")):
+            raise TypeError("the counters are no integers")
     return checkpoint
 
 
@@ -112,6 +121,4 @@ def upgraded_clamp(clamp: float | None, blocks: str) -> str | float | None:
     )
 
 
-formats.register("native")(
-    Format(about="a checkpoint that training wrote", recognizes=is_native, load_generator=load_generator)
-)
+formats.register("native")(Format(about=ABOUT, recognizes=is_native, load_generator=load_generator))

@@ -136,7 +136,7 @@ def _is_official_generator(contents: Mapping[str, object]) -> bool:
 
 
 def _load_generator(contents: Mapping[str, Tensor]) -> tuple[Generator, dict[str, object]]:
-    return cast(Generator, from_official(contents)), {"class_names": []}
+    return cast(Generator, from_official(contents)), {}
 
 
 formats.register("official")(

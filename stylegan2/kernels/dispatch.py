@@ -21,7 +21,12 @@ _FASTER_IN_PYTORCH = {"cpu": ("tanh", "elu", "selu", "softplus")}
 
 
 def usable(x: Tensor, *others: Tensor | None) -> bool:
-    """Return whether the kernels can process these tensors. This builds the kernels if necessary."""
+    """Return whether the kernels can process these tensors. This builds the kernels if necessary.
+
+    An exported or traced program gets the definitions instead, so that it runs without this package.
+    """
+    if torch.compiler.is_exporting() or torch.jit.is_tracing():
+        return False
     if x.dtype not in library.DTYPES or x.layout != torch.strided:
         return False
     for other in others:

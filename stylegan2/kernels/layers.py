@@ -12,7 +12,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from stylegan2.ops import conv2d_resample
+from stylegan2.ops import conv2d_resample, outside_autocast
 
 from .dispatch import bias_act
 from .weight_cache import cached
@@ -49,9 +49,9 @@ def modulated_conv2d(
             # Demodulation cancels any factor on weights or styles. These factors keep float16 in range.
             weight = cached(_normalized, weight)
             styles = styles / styles.abs().amax(dim=1, keepdim=True)
-        scale = torch.rsqrt(styles.square() @ cached(_power, weight) + 1e-8)
+        scale = _demodulation(weight, styles)
     # Modulating the kernel of a single sample is less work if the kernel is much smaller than the features.
-    if len(x) == 1 and 4 * weight.numel() < x.numel():
+    if x.shape[0] == 1 and 4 * weight.numel() < x.numel():
         weight = weight * styles[0, :, None, None]
     else:
         x = x * styles.to(x.dtype)[:, :, None, None]
@@ -60,6 +60,12 @@ def modulated_conv2d(
     if normalize is not None:
         x = normalize(x)
     return bias_act(x, bias, activation, gain=gain, clamp=clamp, scale=scale, noise=noise, inplace=True)
+
+
+@outside_autocast
+def _demodulation(weight: Tensor, styles: Tensor) -> Tensor:
+    """Compute `demodulation_coefficients` of `networks/layers.py`, with the sums over pixels from the cache."""
+    return torch.rsqrt(styles.square() @ cached(_power, weight) + 1e-8)
 
 
 def _normalized(weight: Tensor) -> Tensor:

@@ -172,7 +172,7 @@ def _backward_in_one_pass(ctx, cot, x, b, scale, noise):
     grads = [torch.empty_like(x)]
     for t, need in zip((b, scale), ctx.needs_input_grad[1:3]):
         grads.append(torch.empty_like(t, memory_format=torch.contiguous_format) if need else None)
-    total = x.new_empty(len(x), 1, *x.shape[2:]) if ctx.needs_input_grad[3] else None
+    total = x.new_empty(x.shape[0], 1, *x.shape[2:]) if ctx.needs_input_grad[3] else None
     torch.ops.stylegan2.bias_act_backward(
         cot, x, b, scale, noise, *ctx.settings[:-1], ctx.from_output, *grads, total
     )

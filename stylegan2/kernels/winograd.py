@@ -49,7 +49,7 @@ def is_faster(stride: int, kernel: Sequence[int], like: Tensor, batch: int, heig
     """
     if like.device.type != "cpu" or like.layout != torch.strided or (stride, like.dtype) not in MINIMUM_SIZE:
         return False
-    if torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu"):
+    if torch.compiler.is_compiling() or torch.jit.is_tracing() or torch.is_autocast_enabled("cpu"):
         return False
     if like.dtype == torch.bfloat16 and not _slow_in_bfloat16():
         return False
@@ -81,7 +81,7 @@ def grad_input(y: Tensor, weight: Tensor, stride: int, padding: int, size: Seque
 def grad_weight(x: Tensor, y: Tensor, stride: int, padding: int) -> Tensor:
     """Compute the gradient of `conv2d` with respect to the weight, (O, I, 3, 3)."""
     o, i = y.shape[1], x.shape[1]
-    panels, tiles = -(-o // 64) * -(-i // 64), len(y) * -(-y.shape[2] // 4) * -(-y.shape[3] // 4)
+    panels, tiles = -(-o // 64) * -(-i // 64), y.shape[0] * -(-y.shape[2] // 4) * -(-y.shape[3] // 4)
     # The tiles are divided into enough ranges for many threads. Their number does not depend on the number of
     # threads, so neither does the result.
     parts = max(1, min(-(-32 // panels), tiles // 48))

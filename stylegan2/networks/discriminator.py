@@ -7,9 +7,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from stylegan2.ops import downsample2d, setup_filter
+from stylegan2.ops import downsample2d, outside_autocast, setup_filter
 
 from .config import Block, DiscriminatorConfig
+from .initialization import drawn_by_name
 from .layers import EqualizedConv2d, EqualizedLinear, choose_memory_order, minibatch_stddev
 from .mapping import MappingNetwork
 from .scalings import Scalings
@@ -89,6 +90,7 @@ class DiscriminatorEpilogue(nn.Module):
         self.fc = EqualizedLinear(channels * 16, channels, **active)
         self.out = EqualizedLinear(channels, out_features, scalings=scalings)
 
+    @outside_autocast
     def forward(self, x: Tensor | None, img: Tensor | None) -> Tensor:
         dtype = self.conv.weight.dtype
         if self.fromrgb is not None:
@@ -129,22 +131,23 @@ class Discriminator(nn.Module):
         self.img_channels, self.minibatch_group = config.img_channels, config.minibatch_group
         last, *blocks = config.blocks(scalings)
         self.resolutions = [plan.resolution for plan in reversed(blocks)]
-        for plan in reversed(blocks):
-            out_channels = config.channels_at(plan.resolution // 2)
-            self.add_module(f"b{plan.resolution}", DiscriminatorBlock(plan, out_channels, config, scalings))
         self.map_dim = (config.map_dim or last.channels) if config.num_classes else 0
-        if config.num_classes:
-            self.mapping = MappingNetwork(
-                0,
-                self.map_dim,
-                None,
-                num_classes=config.num_classes,
-                layers=config.mapping_layers,
-                activation=config.activation,
-                w_avg_beta=None,
-                scalings=scalings,
-            )
-        self.b4 = DiscriminatorEpilogue(last, self.map_dim or 1, config, scalings)
+        with drawn_by_name(self):
+            for plan in reversed(blocks):
+                block = DiscriminatorBlock(plan, config.channels_at(plan.resolution // 2), config, scalings)
+                self.add_module(f"b{plan.resolution}", block)
+            if config.num_classes:
+                self.mapping = MappingNetwork(
+                    0,
+                    self.map_dim,
+                    None,
+                    num_classes=config.num_classes,
+                    layers=config.mapping_layers,
+                    activation=config.activation,
+                    w_avg_beta=None,
+                    scalings=scalings,
+                )
+            self.b4 = DiscriminatorEpilogue(last, self.map_dim or 1, config, scalings)
         choose_memory_order(self)
 
     def forward(self, img: Tensor, c: Tensor | None = None) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from stylegan2.ops import setup_filter, upsample2d
 
 from .config import Block, GeneratorConfig
+from .initialization import draw, drawn_by_name
 from .layers import EqualizedConv2d, Noise, SynthesisLayer, ToRGBLayer, choose_memory_order
 from .mapping import MappingNetwork
 from .scalings import Scalings
@@ -47,7 +48,8 @@ class SynthesisBlock(nn.Module):
         self.num_conv = 1 if self.is_first else 2
         self.register_buffer("filter", setup_filter(config.taps, separable=True), persistent=False)
         if self.is_first:
-            self.const = nn.Parameter(torch.randn(channels, r, r))
+            self.const = nn.Parameter(torch.empty(channels, r, r))
+            draw(self, const=1.0)
         else:
             self.conv0 = SynthesisLayer(in_channels, channels, w_dim, r, up=2, **common)
         self.conv1 = SynthesisLayer(channels, channels, w_dim, r, **common)
@@ -145,18 +147,19 @@ class Generator(nn.Module):
         self.scalings = scalings
         self.z_dim, self.w_dim, self.num_classes = config.z_dim, config.w_dim, config.num_classes
         self.resolution, self.img_channels = config.resolution, config.img_channels
-        self.synthesis = SynthesisNetwork(config, scalings)
-        self.num_ws = self.synthesis.num_ws
-        self.mapping = MappingNetwork(
-            config.z_dim,
-            config.w_dim,
-            self.num_ws,
-            num_classes=config.num_classes,
-            layers=config.mapping_layers,
-            activation=config.activation,
-            w_avg_beta=config.w_avg_beta,
-            scalings=scalings,
-        )
+        with drawn_by_name(self):
+            self.synthesis = SynthesisNetwork(config, scalings)
+            self.num_ws = self.synthesis.num_ws
+            self.mapping = MappingNetwork(
+                config.z_dim,
+                config.w_dim,
+                self.num_ws,
+                num_classes=config.num_classes,
+                layers=config.mapping_layers,
+                activation=config.activation,
+                w_avg_beta=config.w_avg_beta,
+                scalings=scalings,
+            )
         choose_memory_order(self)
 
     def forward(
@@ -166,12 +169,13 @@ class Generator(nn.Module):
         psi: float = 1.0,
         cutoff: int | None = None,
         noise: Noise = "random",
+        w_mean: Tensor | None = None,
     ) -> Tensor:
         """Map latents z (N, z_dim) and labels c (N, num_classes) to images in the nominal range [-1, 1].
 
-        The result is `synthesis(mapping(z, c, psi, cutoff), noise)`.
+        The result is `synthesis(mapping(z, c, psi, cutoff, w_mean=w_mean), noise)`.
 
         Raises:
             ValueError: z or c is missing or has the wrong width, or the kind of noise is unknown.
         """
-        return self.synthesis(self.mapping(z, c, psi, cutoff), noise)
+        return self.synthesis(self.mapping(z, c, psi, cutoff, w_mean=w_mean), noise)

@@ -7,15 +7,17 @@ dictionaries. A `gain` given to a forward pass also multiplies the layer's `clam
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stylegan2.ops import bias_act, conv2d_resample, replaceable, setup_filter
+from stylegan2.ops import bias_act, conv2d_resample, outside_autocast, replaceable, setup_filter
 
-from .normalization import normalizations
+from .initialization import draw
+from .normalization import Normalization, normalizations
 from .scalings import Scalings
 
 Noise = Literal["random", "const", "none"]
@@ -56,9 +58,11 @@ class EqualizedLinear(nn.Module):
         std, runtime = scalings.weight(in_features)
         self.activation, self.activation_gain = activation, scalings.gain(activation)
         self.weight_gain, self.bias_gain = runtime * lr_multiplier, lr_multiplier
-        self.weight = nn.Parameter(torch.randn(out_features, in_features) * (std / lr_multiplier))
+        self.weight = nn.Parameter(torch.empty(out_features, in_features))
         self.bias = nn.Parameter(torch.full((out_features,), bias_init / lr_multiplier)) if bias else None
+        draw(self, weight=std / lr_multiplier)
 
+    @outside_autocast
     def forward(self, x: Tensor) -> Tensor:
         weight = equalized(self.weight, self.weight_gain)
         bias = None if self.bias is None else equalized(self.bias, self.bias_gain)
@@ -75,6 +79,7 @@ class EqualizedConv2d(nn.Module):
     """
 
     filter: Tensor
+    normalization: Normalization
 
     def __init__(
         self,
@@ -97,9 +102,9 @@ class EqualizedConv2d(nn.Module):
         self.up, self.down, self.padding = up, down, kernel // 2
         self.filter_gain = scalings.upsample_gain if up > 1 else 1.0
         self.register_buffer("filter", setup_filter(taps, separable=True), persistent=False)
-        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, kernel, kernel) * std)
+        self.weight = nn.Parameter(torch.empty(out_channels, in_channels, kernel, kernel))
         self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
-        self.normalization = normalizations[normalization](self.weight.detach() * self.weight_gain)
+        draw(self, partial(_add_normalization, self, normalizations[normalization]), weight=std)
 
     def forward(self, x: Tensor, gain: float = 1.0) -> Tensor:
         """Apply the layer to x (N, I, H, W). `gain` multiplies the result."""
@@ -119,6 +124,12 @@ class EqualizedConv2d(nn.Module):
         return bias_act(x, self.bias, self.activation, gain=self.activation_gain * gain, clamp=clamp)
 
 
+def _add_normalization(layer: EqualizedConv2d | SynthesisLayer, kind: type[Normalization]) -> None:
+    """Create the normalization of a layer, which may depend on the initial weights."""
+    layer.normalization = kind(layer.weight.detach() * layer.weight_gain)
+
+
+@outside_autocast
 def demodulation_coefficients(weight: Tensor, styles: Tensor) -> Tensor:
     """Compute the factors that scale each sample's modulated kernels to Euclidean length 1.
 
@@ -209,6 +220,7 @@ class SynthesisLayer(nn.Module):
 
     filter: Tensor
     noise_const: Tensor
+    normalization: Normalization
 
     def __init__(
         self,
@@ -234,13 +246,14 @@ class SynthesisLayer(nn.Module):
         self.affine = EqualizedLinear(
             w_dim, in_channels, scalings=scalings, bias_init=scalings.style_bias_init
         )
-        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, 3, 3) * std)
+        self.weight = nn.Parameter(torch.empty(out_channels, in_channels, 3, 3))
         self.bias = nn.Parameter(torch.zeros(out_channels))
-        self.normalization = kind(self.weight.detach() * self.weight_gain)
+        draw(self, partial(_add_normalization, self, kind), weight=std)
         self.has_noise = scalings.noise
         if self.has_noise:
-            self.register_buffer("noise_const", torch.randn(resolution, resolution))
+            self.register_buffer("noise_const", torch.empty(resolution, resolution))
             self.noise_strength = nn.Parameter(torch.zeros([]))
+            draw(self, noise_const=1.0)
 
     def forward(self, x: Tensor, w: Tensor, noise: Noise = "random", gain: float = 1.0) -> Tensor:
         """Apply the layer to x (N, I, H, W) and w (N, w_dim). `gain` multiplies the result."""
@@ -294,8 +307,9 @@ class ToRGBLayer(nn.Module):
         self.affine = EqualizedLinear(
             w_dim, in_channels, scalings=scalings, bias_init=scalings.style_bias_init
         )
-        self.weight = nn.Parameter(torch.randn(img_channels, in_channels, 1, 1) * std)
+        self.weight = nn.Parameter(torch.empty(img_channels, in_channels, 1, 1))
         self.bias = nn.Parameter(torch.zeros(img_channels))
+        draw(self, weight=std)
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         weight = equalized(self.weight, self.weight_gain)

@@ -71,15 +71,18 @@ class MappingNetwork(nn.Module):
         psi: float = 1.0,
         cutoff: int | None = None,
         update_w_avg: bool = True,
+        w_mean: Tensor | None = None,
     ) -> Tensor:
         """Map latents and labels to w.
 
         Args:
             z: (N, z_dim), normally drawn from N(0, 1). None if the network takes labels alone.
             c: (N, num_classes), normally one-hot. None if the network takes no labels.
-            psi: Truncation, w_avg + psi · (w - w_avg). 1 does not truncate, and 0 gives w_avg.
+            psi: Truncation, w_mean + psi · (w - w_mean). 1 does not truncate, and 0 gives w_mean.
             cutoff: Number of rows to truncate, from the coarsest. None truncates all.
             update_w_avg: Whether to update the running mean of w in training mode.
+            w_mean: What truncation goes towards, (w_dim,) or (N, w_dim). None: `w_avg`, as the papers define
+                it. With labels, `w_mean(c)` keeps what makes an image one of its class.
 
         Returns:
             (N, num_ws, w_dim), or (N, w_dim) if num_ws is None.
@@ -87,6 +90,42 @@ class MappingNetwork(nn.Module):
         Raises:
             ValueError: z or c is missing or has the wrong width.
         """
+        w = self._w(z, c)
+        if update_w_avg and self.training and self.w_avg_beta is not None:
+            self.w_avg.copy_(w.detach().mean(dim=0).lerp(self.w_avg, self.w_avg_beta))
+        ws = w if self.num_ws is None else w.unsqueeze(1).repeat(1, self.num_ws, 1)
+        if psi == 1:
+            return ws
+        center = self.w_avg if w_mean is None else w_mean
+        if self.num_ws is None:
+            return center.lerp(w, psi)
+        truncated = center.unsqueeze(-2).lerp(ws[:, :cutoff], psi)
+        return truncated if cutoff is None else torch.cat([truncated, ws[:, cutoff:]], dim=1)
+
+    @torch.no_grad()
+    def w_mean(self, c: Tensor, latents: int = 1024, seed: int = 0) -> Tensor:
+        """The mean of w for each label: the mean of f(z_i, c) over the latents z_i of a seed.
+
+        Truncation towards `w_avg`, the mean over all labels, makes images of every class more like those of
+        the others. Towards this mean they become typical of their own class. The latents are the same for
+        every label, and equal labels are computed once.
+
+        Args:
+            c: Labels, (N, num_classes).
+            latents: Number of latents. The error of the mean is the deviation of w divided by its root.
+            seed: Of the latents.
+
+        Returns:
+            (N, w_dim), for the argument `w_mean` of a network with the same c.
+        """
+        weight = next(self.parameters())
+        random = torch.Generator().manual_seed(seed)
+        z = torch.randn(latents, self.z_dim, generator=random).to(weight)
+        rows = [tuple(row) for row in _checked("c", c, self.num_classes).tolist()]
+        means = {row: self._w(z, weight.new_tensor(row).expand(latents, -1)).mean(0) for row in set(rows)}
+        return torch.stack([means[row] for row in rows])
+
+    def _w(self, z: Tensor | None, c: Tensor | None) -> Tensor:
         inputs = []
         if self.z_dim:
             inputs.append(self.normalize(_checked("z", z, self.z_dim)))
@@ -96,16 +135,7 @@ class MappingNetwork(nn.Module):
         w = torch.cat(inputs, dim=1)
         for i in range(self.layers):
             w = getattr(self, f"fc{i}")(w)
-
-        if update_w_avg and self.training and self.w_avg_beta is not None:
-            self.w_avg.copy_(w.detach().mean(dim=0).lerp(self.w_avg, self.w_avg_beta))
-        if self.num_ws is None:
-            return w if psi == 1 else self.w_avg.lerp(w, psi)
-        ws = w.unsqueeze(1).repeat(1, self.num_ws, 1)
-        if psi != 1:
-            truncated = self.w_avg.lerp(ws[:, :cutoff], psi)
-            ws = truncated if cutoff is None else torch.cat([truncated, ws[:, cutoff:]], dim=1)
-        return ws
+        return w
 
 
 def _checked(name: str, value: Tensor | None, width: int) -> Tensor:

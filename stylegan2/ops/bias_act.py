@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .autocast import outside_autocast
 from .replaceable import replaceable
 
 
@@ -41,6 +42,7 @@ activations: dict[str, Activation] = {
 
 
 @replaceable
+@outside_autocast
 def bias_act(
     x: Tensor,
     b: Tensor | None = None,

@@ -48,7 +48,7 @@ def conv2d_resample(
     Raises:
         ValueError: The padding or the filter has the wrong form, or no pixel is left.
     """
-    kh, kw = weight.shape[2:]
+    kh, kw = map(int, weight.shape[2:])  # torch.jit.trace would make tensors of them
     around = parse_padding(padding)
     if up > 1:
         around = add_padding(around, insertion_padding(filter, up, up))

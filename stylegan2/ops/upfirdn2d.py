@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .autocast import outside_autocast
 from .replaceable import replaceable
 
 
@@ -98,6 +99,7 @@ def mean_gain(up_x: int, up_y: int) -> int:
 
 
 @replaceable
+@outside_autocast
 def upfirdn2d(
     x: Tensor,
     filter: Tensor | None,

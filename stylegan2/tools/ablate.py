@@ -11,13 +11,17 @@ from pathlib import Path
 from statistics import fmean
 from typing import Literal
 
+import torch
 import yaml
 from jsonargparse import Namespace
+from torch import nn
 
 from stylegan2.ablation import plan, run
 from stylegan2.ablation.study import CYCLE, Study, load_study, longest_runs, parse_duration, training_seconds
 from stylegan2.cli import build_data, build_model, select, train_parser, with_default_config
 from stylegan2.errors import InputError
+from stylegan2.parsing import Parser
+from stylegan2.registry import check_choices
 from stylegan2.training.options import RunOptions
 
 
@@ -63,10 +67,14 @@ class AblationOptions:
     slurm: dict[str, str | int] = dataclasses.field(default_factory=dict)
     """Parameters of submitit, such as {slurm_partition: gpu, timeout_min: 240, gpus_per_node: 1}."""
 
+    yes: bool = False
+    """Run the study although it takes more than an hour by the estimate."""
+
     report_only: bool = False
     """Do not run anything. Only write the report of the runs that are in the folder."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
+        check_choices(self)
         for name in ("seeds", "parallel"):
             if getattr(self, name) < 1:
                 raise InputError(
@@ -81,6 +89,19 @@ class AblationOptions:
             )
 
 
+def make_ablate_parser(prog: str = "stylegan2 ablate") -> Parser:
+    """Make the parser of all options of training and those of a study."""
+    parser = train_parser(prog)
+    parser.description = (
+        "Train the configuration as it is and with one change at a time, with several seeds, and report the "
+        "effect of each change in report.html and report.md. --fields switches scalings off. --field with "
+        "--values tries several values of one constant. All options of training can be given too. The default "
+        "--config is the demo."
+    )
+    parser.add_class_arguments(AblationOptions)
+    return parser
+
+
 def ablate_command(args: list[str], prog: str = "stylegan2 ablate") -> int:
     """Plan or continue a study, run it, and write its report.
 
@@ -91,14 +112,7 @@ def ablate_command(args: list[str], prog: str = "stylegan2 ablate") -> int:
     Raises:
         InputError: The options do not fit together, or the study cannot run.
     """
-    parser = train_parser(prog)
-    parser.description = (
-        "Train the configuration as it is and with one change at a time, with several seeds, and report the "
-        "effect of each change in report.html and report.md. --fields switches scalings off. --field with "
-        "--values tries several values of one constant. All options of training can be given too. The default "
-        "--config is the demo."
-    )
-    parser.add_class_arguments(AblationOptions)
+    parser = make_ablate_parser(prog)
     config = parser.parse_args(with_default_config(args))
     options = AblationOptions(**{f.name: config.pop(f.name) for f in dataclasses.fields(AblationOptions)})
     if options.report_only:
@@ -107,7 +121,7 @@ def ablate_command(args: list[str], prog: str = "stylegan2 ablate") -> int:
     metrics = dict.fromkeys([options.metric, *config.metrics.names])
     config.metrics.names, config.metrics.images = list(metrics), options.images
     parsed = parser.instantiate(config)
-    _check_base(parsed)
+    model = _check_base(parsed)
     base = _base(config)
     variants = (
         plan.sweep(options.field, options.values)
@@ -124,6 +138,8 @@ def ablate_command(args: list[str], prog: str = "stylegan2 ablate") -> int:
     )
     if options.budget:
         study = _fit_to_budget(study, options, parsed.batch, base)
+    elif options.engine == "processes" and not options.yes:
+        _check_duration(study, model, parsed.accelerator)
     study.save(base)
     study.check()
     where = "on this machine" if options.engine == "processes" else f"through {options.engine}"
@@ -154,7 +170,7 @@ def _base(config: Namespace) -> str:
     return yaml.safe_dump(dumped, sort_keys=False, allow_unicode=True)
 
 
-def _check_base(parsed: Namespace) -> None:
+def _check_base(parsed: Namespace) -> nn.Module:
     """Build data and networks of the base configuration, so that an error appears before any run starts.
 
     Raises:
@@ -162,7 +178,25 @@ def _check_base(parsed: Namespace) -> None:
     """
     options = select(parsed, RunOptions)
     dataset = build_data(parsed).open(minimum=options.batch)
-    build_model(parsed, dataset, options.batch, options.batch_per_device)
+    return build_model(parsed, dataset, options.batch, options.batch_per_device)
+
+
+def _check_duration(study: Study, model: nn.Module, accelerator: str) -> None:
+    """Refuse a study of more than an hour that nobody has confirmed.
+
+    Raises:
+        InputError: It names the estimate and what makes the study shorter.
+    """
+    from stylegan2.training import cost
+
+    use_gpu = torch.cuda.is_available() and accelerator != "cpu"
+    runs = [run for run in study.runs if not study.is_done(run)]
+    seconds = len(runs) * cost.training_seconds(model, study.kimg, torch.device("cuda" if use_gpu else "cpu"))
+    if seconds > cost.HOUR:
+        raise InputError(
+            f"{len(runs)} runs of {study.kimg:g} kimg take roughly {cost.duration(seconds)} on this machine. Confirm "
+            "this with --yes, or give a time for all runs (--budget 2h), fewer --fields or --seeds, or fewer --kimg."
+        )
 
 
 def _engine(study: Study, options: AblationOptions) -> run.Engine:

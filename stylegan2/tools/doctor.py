@@ -10,7 +10,8 @@ import torch
 
 from stylegan2.benchmark.ops import OpCase, op_cases
 from stylegan2.benchmark.timing import medians
-from stylegan2.kernels import build
+from stylegan2.kernels import build, cache
+from stylegan2.kernels.compiler import BuildError
 
 TOLERANCE = {torch.float32: 1e-5, torch.float16: 2e-2, torch.bfloat16: 1e-1}
 
@@ -33,7 +34,7 @@ def doctor() -> int:
             print(f"GPU {i}      {torch.cuda.get_device_name(i)}, {torch.cuda.get_device_capability(i)}")
     else:
         print("GPU        none that PyTorch can use")
-    print(f"kernels    {build.mode()} (STYLEGAN2_KERNELS), cache {build.cache_folder()} (STYLEGAN2_CACHE)")
+    print(f"kernels    {build.mode()} (STYLEGAN2_KERNELS), cache {cache.folders()[0]} (STYLEGAN2_CACHE)")
     if build.mode() == "off":
         print("\nKernels are switched off. Unset STYLEGAN2_KERNELS to use them.")
         return 1
@@ -46,13 +47,13 @@ def _examine(device: str) -> list[str]:
     print(f"\n{device}")
     try:
         what = build.plan(device)
-        built = what.library.exists()
-        build.build(what)
+        is_built = cache.find(what.name) is not None
+        folder = build.build(what)
         build._loaded[device] = True
-    except build.BuildError as error:
+    except BuildError as error:
         return [f"No kernels for {device}: {error}"]
-    report = what.report()
-    print(f"  {what.library}: {'found' if built else 'built now'}, build time {report['seconds']} s")
+    seconds = cache.report(folder)["seconds"]
+    print(f"  {folder}: {'found' if is_built else 'built now'}, build time {seconds} s")
     print(f"  {'256 × 256, forward':50} {'error':>8} {'kernel ms':>9} {'PyTorch ms':>10} {'ratio':>6}")
     problems = []
     dtypes = (torch.float32, torch.bfloat16) if device == "cpu" else (torch.float32, torch.float16)
@@ -90,6 +91,7 @@ def _version(program: str) -> str | None:
     path = shutil.which(program)
     if path is None:
         return None
-    lines = subprocess.run([path, "--version"], capture_output=True, text=True).stdout.strip().splitlines()
+    done = subprocess.run([path, "--version"], capture_output=True, encoding="utf-8", errors="replace")
+    lines = done.stdout.strip().splitlines()
     release = [line for line in lines if "release" in line] or lines[:1]
     return f"{' '.join(release)} ({path})"

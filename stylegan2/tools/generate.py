@@ -1,22 +1,41 @@
-"""`stylegan2 generate`: writes images of a checkpoint, one PNG per seed and all of them in a grid."""
+"""`stylegan2 generate`: writes images of a checkpoint, one PNG per seed and label, and grids of them."""
 
 from __future__ import annotations
 
 import math
 import re
+import tempfile
+from collections.abc import Iterator
+from itertools import chain, islice
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
+from PIL import Image
+from torch import Tensor
 from tqdm import tqdm
 
 from stylegan2.errors import InputError
+from stylegan2.files import printable
 from stylegan2.formats import load_generator
-from stylegan2.images import grid as make_grid
-from stylegan2.images import save_png, to_picture
+from stylegan2.images import enlarged, save_png, sheet, to_picture
 from stylegan2.kernels import fixed_weights
 from stylegan2.networks.generator import Generator
+
+from .labels import class_table, parse_numbers, read_labels
+
+PAGE = 256
+"""Most images in one grid."""
+
+PIXELS = 2**26
+"""Most pixels in one grid, which are 200 MB in memory."""
+
+READABLE = 2 * (Image.MAX_IMAGE_PIXELS or PIXELS)
+"""Most pixels in a grid of the user's own size. Pillow opens no larger files."""
+
+VISIBLE = 128
+"""Smaller images are enlarged in grids to about so many pixels a side."""
 
 
 def generate(
@@ -25,57 +44,85 @@ def generate(
     seeds: str = "0-15",
     psi: float = 1.0,
     cutoff: int | None = None,
+    center: Literal["class", "global"] = "class",
     noise: Literal["const", "random", "none"] = "const",
     classes: str | None = None,
+    label: str | None = None,
     grid: str | None = None,
+    scale: int | None = None,
     device: str = "auto",
 ) -> None:
-    """Generate images from a checkpoint. The image of a seed does not depend on the other seeds.
+    """Generate images from a checkpoint: every seed with every class.
+
+    The image of a seed does not depend on the other seeds and classes.
 
     Args:
         checkpoint: A .ckpt file that training wrote, or a file with an official state dictionary.
-        out: Folder for grid.png and one seedNNNN.png per seed.
+        out: Folder for the grid and for one file per seed and class, such as seed0042-class3-cats.png.
         seeds: Numbers and ranges, such as 0-15,42.
         psi: Truncation. Below 1, images are more typical and vary less. 0 gives the mean image, 1 no truncation.
         cutoff: Number of rows of ws that truncation changes, from the coarsest on. null: all.
+        center: What truncation goes towards. class uses the mean of w over the image's own class or label,
+            global the running mean of w over all of them, as the official code does.
         noise: const uses the stored noise, random draws noise from the seed, none adds no noise.
-        classes: Classes of a conditional network, as numbers and ranges. The seeds use them in turn. null: all.
-        grid: Columns x rows of grid.png, such as 4x4. null: about square.
+        classes: Classes of a conditional network, as numbers, ranges and names, such as 0-2,cats. null: all.
+        label: One label vector instead of classes, such as 0.3,0.7,0.25. Write --label=-1,0.5 if the first
+            number is negative.
+        grid: Columns x rows of a grid, such as 4x4. More images fill several grids. null: chosen by the number
+            of images. none: no grid.
+        scale: Enlarges every pixel to a square of so many pixels a side. null: only in grids of small images.
         device: auto, cpu, cuda or cuda:N.
 
     Raises:
-        InputError: The checkpoint cannot be read, or an option is wrong or does not fit it.
+        InputError: The checkpoint cannot be read, the folder cannot be written to, or an option is wrong or does
+            not fit the checkpoint.
     """
     numbers = parse_numbers(seeds, "--seeds")
-    columns, rows = _parse_grid(grid, len(numbers))
-    if cutoff is not None and cutoff < 0:
-        raise InputError(
-            f"--cutoff expects a number of layers, 0 or more, found {cutoff}. Leave it out for all layers."
-        )
-    network, state = load_generator(checkpoint)
-    labels = _labels(network, classes, state.get("class_names", []), len(numbers))
+    _check(psi, cutoff, scale)
+    network, about = load_generator(checkpoint)
+    names = about.get("class_names")
+    labels = read_labels(network.num_classes, names, classes, label)
+    count = sum(map(len, numbers)) * len(labels)
+    zoom = scale or max(1, VISIBLE // network.resolution)
+    columns, rows = _page(grid, count, len(labels), network.resolution * zoom)
     network = network.to(_device(device))
-    folder = Path(out)
+    folder = _writable(out)
+    if names:
+        print(class_table(names), flush=True)
 
-    images = []
-    with fixed_weights():
-        for seed, label in tqdm(list(zip(numbers, labels)), unit="image", desc="Generating"):
-            image = generate_image(network, seed, label, psi, cutoff, noise)
-            save_png(to_picture(image), folder / f"seed{seed:04d}.png")
-            images.append(image)
-    save_png(make_grid(torch.stack(images), columns), folder / "grid.png")
-    print(f"{len(images)} images and grid.png ({columns}×{rows}) in {folder}")
+    def pictures() -> Iterator[Image.Image]:
+        """Write one image after the other, and yield each for the grid that it belongs to."""
+        for c in labels:
+            w_mean = None
+            if network.num_classes and center == "class" and psi != 1:
+                w_mean = network.mapping.w_mean(c.vector[None])
+            for seed in chain(*numbers):
+                picture = to_picture(generate_image(network, seed, c.vector, psi, cutoff, noise, w_mean))
+                save_png(enlarged(picture, scale or 1), folder / f"seed{seed:04d}{c.suffix}.png")
+                progress.update()
+                yield enlarged(picture, zoom)
+
+    with fixed_weights(), tqdm(desc="Generating", total=count, unit="image") as progress:
+        try:
+            grids = _write_pages(pictures(), count, columns, rows, folder)
+        except OSError as error:
+            raise InputError(
+                f"Writing to {folder} failed after {progress.n} of {count} images, which stay there: "
+                f"{error.strerror or error}. Make room, or name another folder with --out."
+            ) from error
+    print(f"{count} images{grids} in {folder}")
 
 
 @torch.no_grad()
 def generate_image(
     network: Generator,
     seed: int,
-    label: torch.Tensor,
+    label: Tensor,
     psi: float = 1.0,
     cutoff: int | None = None,
     noise: Literal["const", "random", "none"] = "const",
-) -> torch.Tensor:
+    w_mean: Tensor | None = None,
+) -> Tensor:
     """The image (C, R, R) of one seed, on the CPU, usually in [-1, 1].
 
     The latent is the one that the official implementation draws for this seed. Images are generated one at a
@@ -88,60 +135,99 @@ def generate_image(
         psi: Truncation. 1: none.
         cutoff: Number of rows of ws that truncation changes. None: all.
         noise: The noise mode of the generator.
+        w_mean: What truncation goes towards. None: the generator's `w_avg`.
     """
     parameter = next(network.parameters())
     z = torch.from_numpy(np.random.RandomState(seed).randn(1, network.z_dim)).to(parameter)
     with torch.random.fork_rng(devices=[parameter.device] if parameter.is_cuda else []):
         torch.manual_seed(seed)
-        return network(z, label[None].to(parameter), psi=psi, cutoff=cutoff, noise=noise)[0].cpu()
+        c = label[None].to(parameter)
+        return network(z, c, psi=psi, cutoff=cutoff, noise=noise, w_mean=w_mean)[0].cpu()
 
 
-def parse_numbers(text: str, option: str) -> list[int]:
-    """The numbers in a text of numbers and ranges: "0-3,42" gives [0, 1, 2, 3, 42].
+def _check(psi: float, cutoff: int | None, scale: int | None) -> None:
+    if not math.isfinite(psi):
+        raise InputError(f"--psi expects a finite number, found {psi}. 1 is no truncation.")
+    if cutoff is not None and cutoff < 0:
+        raise InputError(
+            f"--cutoff expects a number of layers, 0 or more, found {cutoff}. Leave it out for all layers."
+        )
+    if scale is not None and scale < 1:
+        raise InputError(f"--scale expects a whole number, 1 or more, found {scale}.")
+
+
+def _page(text: str | None, count: int, labels: int, side: int) -> tuple[int, int]:
+    """Columns and rows of a grid, (0, 0) for no grid. The seeds of one label come after each other.
+
+    Args:
+        text: The option --grid.
+        count: Number of images in all.
+        labels: Number of labels in all.
+        side: Height and width of an image in the grid.
 
     Raises:
-        InputError: The text is something else, or a number is 2^32 or more. The message names `option`.
+        InputError: The option is no size, or larger than programs open.
     """
-    numbers = []
-    for part in str(text).split(","):
-        match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)
-        if not match or (match[2] and int(match[2]) < int(match[1])):
-            raise InputError(
-                f"{option} expects numbers and ranges, such as 0-15,42, found {text!r}. Correct it."
-            )
-        numbers += range(int(match[1]), int(match[2] or match[1]) + 1)
-    if max(numbers) >= 2**32:
-        raise InputError(f"{option} expects numbers below 2^32, found {max(numbers)}. Give smaller ones.")
-    return numbers
-
-
-def _parse_grid(text: str | None, count: int) -> tuple[int, int]:
-    if text is None:
-        columns = math.ceil(math.sqrt(count))
-        return columns, math.ceil(count / columns)
-    match = re.fullmatch(r"(\d+)x(\d+)", text)
-    columns, rows = (int(match[1]), int(match[2])) if match else (0, 0)
-    if columns * rows < count:
+    if side**2 > PIXELS:
         raise InputError(
-            f"--grid expects columns x rows with room for {count} images, such as 4x4, found {text!r}."
+            f"--scale makes images of {side}×{side} pixels, expected at most {math.isqrt(PIXELS)} a side. Choose "
+            "a smaller number."
+        )
+    if text == "none":
+        return 0, 0
+    if text is None:
+        most = max(1, min(PAGE, PIXELS // side**2))
+        root, seeds = math.sqrt(min(count, most)), count // labels
+        columns = math.ceil(root)
+        if labels > 1 and seeds <= 2 * root:  # rows of whole labels
+            columns = seeds * max(1, round(root / seeds))
+        return columns, min(math.ceil(count / columns), max(1, most // columns))
+    match = re.fullmatch(r"(\d{1,6})[x×](\d{1,6})", text)
+    columns, rows = (int(match[1]), int(match[2])) if match else (0, 0)
+    rows = min(rows, math.ceil(count / max(columns, 1)))
+    if not columns * rows:
+        raise InputError(f"--grid expects columns x rows, such as 4x4, or none, found {printable(text)}.")
+    if columns * rows * side**2 > READABLE:
+        raise InputError(
+            f"--grid {text} makes pictures of {columns * side}×{rows * side} pixels, expected at most "
+            f"{READABLE:,} pixels in all. Choose a smaller grid: as many are written as the images need."
         )
     return columns, rows
 
 
-def _labels(network: Generator, classes: str | None, names: list[str], count: int) -> torch.Tensor:
-    if not network.num_classes:
-        if classes is not None:
-            raise InputError(
-                "--classes expects a conditional network, but this checkpoint has no classes. Leave --classes out."
-            )
-        return torch.zeros(count, 0)
-    numbers = list(range(network.num_classes)) if classes is None else parse_numbers(classes, "--classes")
-    if max(numbers) >= network.num_classes:
-        known = ", ".join(f"{i} {name}" for i, name in enumerate(names)) or f"0 to {network.num_classes - 1}"
+def _write_pages(pictures: Iterator[Image.Image], count: int, columns: int, rows: int, folder: Path) -> str:
+    """Write the grids one after the other, so that only one is in memory, and say what was written."""
+    if not columns:
+        for _ in pictures:
+            pass
+        return ""
+    pages = math.ceil(count / (columns * rows))
+    for page in range(1, pages + 1):
+        left = min(columns * rows, count - (page - 1) * columns * rows)
+        name = "grid" if pages == 1 else f"grid-{page:0{len(str(pages))}d}"
+        paper = sheet(islice(pictures, left), columns, math.ceil(left / columns))
+        save_png(paper, folder / f"{name}.png")
+    what = "grid.png" if pages == 1 else f"{pages} grids"
+    return f" and {what} ({columns}×{rows})"
+
+
+def _writable(out: str) -> Path:
+    """The folder to write to, made if it is missing, after a file could be written into it.
+
+    Raises:
+        InputError: There can be no such folder, or nothing can be written into it.
+    """
+    try:
+        folder = Path(out).expanduser()
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except (OSError, ValueError, RuntimeError) as error:  # such as a character 0, or no such user's home
         raise InputError(
-            f"--classes expects classes of the checkpoint ({known}), found {max(numbers)}. Choose among those."
-        )
-    return torch.eye(network.num_classes)[[numbers[i % len(numbers)] for i in range(count)]]
+            f"--out expects a folder that can be written to, found {printable(out)} "
+            f"({getattr(error, 'strerror', None) or error}). Name another one."
+        ) from error
+    return folder
 
 
 def _device(name: str) -> torch.device:

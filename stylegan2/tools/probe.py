@@ -157,12 +157,12 @@ def load(model: StyleGAN2, path: str) -> list[Finding]:
         A fault if the checkpoint lacks something that resuming needs, or an empty list.
 
     Raises:
-        InputError: The file is not a checkpoint of training, or its networks differ from the configuration.
+        InputError: The file is not a checkpoint of training, or its networks or classes differ from the
+            configuration.
     """
-    from stylegan2.training.checkpoint import check_same
+    from stylegan2.training.checkpoint import read_matching
 
-    contents = native.read(path)
-    check_same(path, model)
+    contents = read_matching(path, model)
     missing, _ = model.load_state_dict(contents["state_dict"], strict=False)
     if any(not name.startswith(("generator_ema.", "path_length_mean")) for name in missing):
         raise InputError(f"{path} lacks {', '.join(missing[:3])}. Give a checkpoint that training wrote.")

@@ -6,41 +6,83 @@ Everything is plain data and tensors, so a file opens with `weights_only=True` a
 from __future__ import annotations
 
 import shutil
+import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.plugins.io import CheckpointIO
+from torch import Tensor
 
 from stylegan2.errors import InputError
 from stylegan2.files import replacing
 from stylegan2.formats import native
 from stylegan2.formats.native import KEY
+from stylegan2.formats.tensors import described, newest_sound, read_tensors, write_tensors
 
 from . import distributed
-from .module import StyleGAN2
+from .module import Diverged, StyleGAN2
+
+
+class CheckpointFiles(CheckpointIO):
+    """Makes Lightning write checkpoints atomically and verify them when it reads them.
+
+    Lightning's default writes to the system's temporary folder first, and neither flushes nor verifies.
+    """
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
+    ) -> None:
+        write_tensors(checkpoint, path)
+
+    def load_checkpoint(
+        self, path: str | Path, map_location: Any = None, weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        return read_tensors(path)
+
+    def remove_checkpoint(self, path: str | Path) -> None:
+        Path(path).unlink(missing_ok=True)
 
 
 class CheckpointState(pl.Callback):
-    """Saves counters, random state and the networks' settings in checkpoints, and restores them."""
+    """Saves counters, random state, and the settings of networks and data in checkpoints, and restores them.
+
+    The trainer must take its images from `TrainingData`.
+    """
 
     def __init__(self) -> None:
-        self._random: dict[str, torch.Tensor] | None = None
+        self._random: dict[str, Tensor] | None = None
+
+    def setup(self, trainer: pl.Trainer, module: StyleGAN2, stage: str) -> None:
+        trainer.strategy.checkpoint_io = CheckpointFiles()
+        trainer.datamodule.identity  # noqa: B018 (computed before training, while the files are as checked)
 
     def on_save_checkpoint(self, trainer: pl.Trainer, module: StyleGAN2, checkpoint: dict[str, Any]) -> None:
         checkpoint[KEY] = settings(module) | {
             "iteration": module.iteration,
             "images": module.images,
             "class_names": module.class_names,
+            "data": trainer.datamodule.identity,
+            "seed": trainer.datamodule.seed,
             "random": distributed.gather(_random_state(module.device)),
         }
 
     def on_load_checkpoint(self, trainer: pl.Trainer, module: StyleGAN2, checkpoint: dict[str, Any]) -> None:
-        state = checkpoint[KEY]
+        state, data = checkpoint[KEY], trainer.datamodule
         module.iteration, module.images = state["iteration"], state["images"]
-        # Random states are saved per process. If the number of processes differs, none of them fits.
-        same = len(state["random"]) == trainer.world_size
+        # Random states are saved per process. If the number of processes differs, none of them fits. Another
+        # seed asks for other random numbers.
+        same = len(state["random"]) == trainer.world_size and state.get("seed", data.seed) == data.seed
         self._random = state["random"][trainer.global_rank] if same else None
+        before = state.get("data", data.identity)
+        if before["digest"] != data.identity["digest"] and trainer.is_global_zero:
+            print(
+                f"warning: the checkpoint was trained on other images: {_summary(before)}. Training continues on "
+                f"{_summary(data.identity)}.",
+                file=sys.stderr,
+            )
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, module: StyleGAN2, batch: object, batch_idx: int
@@ -61,15 +103,19 @@ def settings(module: StyleGAN2) -> dict[str, Any]:
     }
 
 
-def _random_state(device: torch.device) -> dict[str, torch.Tensor]:
+def _random_state(device: torch.device) -> dict[str, Tensor]:
     state = {"cpu": torch.get_rng_state()}
     if device.type == "cuda":
         state["cuda"] = torch.cuda.get_rng_state(device)
     return state
 
 
+def _summary(data: Mapping[str, Any]) -> str:
+    return f"{data['images']:,} images of {data['path']!r}"
+
+
 def save(trainer: pl.Trainer, path: Path, also: Path | None = None) -> None:
-    """Write a checkpoint under a temporary name and rename it, so that a crash cannot damage the old one.
+    """Write a checkpoint if all its numbers are finite. A crash cannot damage the old one.
 
     Call this in every process.
 
@@ -77,24 +123,48 @@ def save(trainer: pl.Trainer, path: Path, also: Path | None = None) -> None:
         trainer: The trainer whose state is saved.
         path: The file to write.
         also: A second file, which gets a copy.
-    """
-    if not trainer.is_global_zero:
-        trainer.save_checkpoint(path)  # takes part in collective calls, but writes nothing
-        return
-    with replacing(path) as temporary:
-        trainer.save_checkpoint(temporary)
-        if also is not None:
-            with replacing(also) as copy:
-                shutil.copyfile(temporary, copy)
-
-
-def check_same(path: str | Path, module: StyleGAN2) -> None:
-    """Check that the model's networks have the configuration that a checkpoint holds.
 
     Raises:
-        InputError: They differ. The message lists each differing field with both values.
+        Diverged: A weight, a buffer or a number of an optimizer's state is not finite. Nothing is written.
+        InputError: The file cannot be written.
     """
-    state, ours = native.read(path)[KEY], settings(module)
+    module = trainer.lightning_module
+    optimizers = [optimizer.state_dict() for optimizer in trainer.optimizers]
+    bad = not_finite({"state_dict": module.state_dict(), "optimizer_states": optimizers})
+    if distributed.any_process(bool(bad), module.device):
+        last = module.iteration - 1, module.images - module.batch
+        raise Diverged(*last, bad or ["a number in another process"])
+    trainer.save_checkpoint(path)
+    if also is not None and trainer.is_global_zero:
+        with replacing(also) as copy:
+            shutil.copyfile(path, copy)
+
+
+def not_finite(tree: object) -> list[str]:
+    """Dotted names of the tensors in nested dictionaries and lists that hold NaN or infinity."""
+    found = [(name, tensor) for name, tensor in _tensors(tree, "") if tensor.is_floating_point()]
+    if not found:
+        return []
+    finite = torch.stack([tensor.isfinite().all() for _, tensor in found]).tolist()
+    return [name for (name, _), good in zip(found, finite) if not good]
+
+
+def _tensors(tree: object, name: str) -> Iterator[tuple[str, Tensor]]:
+    if isinstance(tree, Tensor):
+        yield name, tree
+    elif isinstance(tree, (Mapping, list, tuple)):
+        for key, value in tree.items() if isinstance(tree, Mapping) else enumerate(tree):
+            yield from _tensors(value, f"{name}.{key}" if name else str(key))
+
+
+def read_matching(path: str | Path, module: StyleGAN2) -> dict[str, Any]:
+    """Read a checkpoint whose networks and classes are those of the module.
+
+    Raises:
+        InputError: They differ. The message lists each difference with both values.
+    """
+    contents = native.read(path)
+    state, ours = contents[KEY], settings(module)
     theirs = native.plain(*native.configs(state))  # with defaults for options newer than the checkpoint
     differing = []
     for part in ("generator", "discriminator", "scalings"):
@@ -110,3 +180,45 @@ def check_same(path: str | Path, module: StyleGAN2) -> None:
             f"The networks in {path} differ from the configuration:\n" + "\n".join(differing) + "\n"
             "Resume with the run's own config.yaml, or train from the start under another --name."
         )
+    classes = list(state.get("class_names", module.class_names))
+    if classes != module.class_names:
+        raise InputError(
+            f"The classes in {path} differ from those of the data:\n"
+            f"  in the checkpoint: {classes}\n  in the data: {module.class_names}\n"
+            "Restore the names of the class folders, or train from the start under another --name."
+        )
+    return contents
+
+
+def read_resumable(path: str | Path, module: StyleGAN2) -> dict[str, Any]:
+    """Read a checkpoint from which the training of a module can continue.
+
+    Raises:
+        InputError: The networks or classes differ, something is missing, or a number is not finite.
+    """
+    contents = read_matching(path, module)
+    with described(path, "all that resuming needs"):
+        shapes = [
+            {name: tuple(tensor.shape) for name, tensor in weights.items()}
+            for weights in (contents["state_dict"], module.state_dict())
+        ]
+        wrong = sorted(name for name, _ in set(shapes[0].items()) ^ set(shapes[1].items()))
+        if wrong:
+            raise InputError(
+                f"The tensors in {path} differ from the configuration: {', '.join(dict.fromkeys(wrong))}. "
+                "Resume with the run's own config.yaml, or train from the start under another --name."
+            )
+        states = contents["optimizer_states"]
+        if len(states) != 2 or not all({"state", "param_groups"} <= set(state) for state in states):
+            raise TypeError("expected the states of two optimizers")
+        for name in ("loops", "lr_schedulers", "callbacks", "pytorch-lightning_version"):
+            contents[name]  # noqa: B018 (the KeyError names what is missing)
+        contents[KEY]["random"]  # noqa: B018
+    bad = not_finite({"state_dict": contents["state_dict"], "optimizer_states": states})
+    if bad:
+        other = newest_sound(Path(path))
+        raise InputError(
+            f"Expected finite numbers in {path}, found NaN or infinity in {', '.join(bad[:3])}: it was written "
+            f"after the run diverged. Give an earlier checkpoint{f', such as {other}' if other else ''}."
+        )
+    return contents

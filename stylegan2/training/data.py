@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-import signal
+import hashlib
 from collections.abc import Iterator
+from contextlib import suppress
+from functools import cached_property
+from typing import Any
 
 import pytorch_lightning as pl
 from torch import Tensor
@@ -32,6 +35,22 @@ class TrainingData(pl.LightningDataModule):
         """Why no more batches come."""
         self._is_waiting = False
         self._batches: Iterator[tuple[Tensor, Tensor]] | None = None
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """What a checkpoint stores about the images: path, number of images, and a digest.
+
+        The digest covers the names of all images, and the files and labels of 16 of them.
+        """
+        data = self.dataset
+        digest = hashlib.blake2b(digest_size=16)
+        for name in data.names:
+            digest.update(name.encode("utf-8", "surrogateescape") + b"\0")
+        for row in range(0, data.num_images, -(-data.num_images // 16)):
+            with suppress(Exception):  # a file that can no longer be read changes the digest
+                digest.update(data.source.read(data.names[row]))
+            digest.update(data.labels([row]).numpy().tobytes())
+        return {"path": data.options.path, "images": data.num_images, "digest": digest.hexdigest()}
 
     def train_dataloader(self) -> Batches:
         return Batches(self)

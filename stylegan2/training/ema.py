@@ -31,6 +31,10 @@ class EMA:
             if value is not None and not 0 <= value < math.inf:
                 raise InputError(f"Expected model.ema.{name} of 0 or more, found {value}.")
 
+    def half_life_at(self, batch: int) -> float:
+        """Half-life in thousands of images for batches of this size, before any ramp-up."""
+        return batch * 10 / 32 if self.half_life_kimg is None else self.half_life_kimg
+
     def beta(self, batch: int, images: int) -> float:
         """The decay β of an update.
 
@@ -38,7 +42,7 @@ class EMA:
             batch: Images of the iteration.
             images: Images seen before the iteration.
         """
-        half_life = 1000 * (batch * 10 / 32 if self.half_life_kimg is None else self.half_life_kimg)
+        half_life = 1000 * self.half_life_at(batch)
         if self.rampup is not None:
             half_life = min(half_life, self.rampup * images)
         beta: float = 0.5 ** (batch / max(half_life, 1e-8))

@@ -56,7 +56,7 @@ class CSVLogger(Logger):
             if is_new:
                 writer.writeheader()
                 writer.writerows(rows)
-            writer.writerow({key: f"{value:.6g}" for key, value in metrics.items()})
+            writer.writerow({key: _text(key, value) for key, value in metrics.items()})
 
     def forget_after(self, kimg: float) -> None:
         """Remove the rows after `kimg`, because a run that resumes there writes them again."""
@@ -66,6 +66,11 @@ class CSVLogger(Logger):
                 writer = csv.DictWriter(file, list(rows[0]))
                 writer.writeheader()
                 writer.writerows(rows)
+
+
+def _text(column: str, value: float) -> str:
+    """Format a number to six digits. Counters get more, so that they match the counters of checkpoints."""
+    return f"{value:.{12 if column in ('kimg', 'iteration') else 6}g}"
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:

@@ -32,7 +32,21 @@ CHECK_EVERY = 16
 
 
 class Diverged(RuntimeError):
-    """A loss is NaN or infinite."""
+    """A loss, or a number that belongs into a checkpoint, is NaN or infinite.
+
+    Args:
+        iteration: The iteration that computed it.
+        images: The number of images seen before that iteration.
+        what: Names of the losses or tensors that are not finite.
+    """
+
+    def __init__(self, iteration: int, images: int, what: Sequence[str]):
+        more = f" and {len(what) - 3} more" if len(what) > 3 else ""
+        super().__init__(
+            f"iteration {iteration} ({images / 1000:.1f} kimg): {', '.join(what[:3])}{more} is NaN or "
+            "infinite. Lower model.learning_rate, raise model.r1.gamma, or, with low-precision "
+            "blocks, keep model.scalings.clamp at auto or set the blocks to 0."
+        )
 
 
 class StyleGAN2(pl.LightningModule):
@@ -98,12 +112,14 @@ class StyleGAN2(pl.LightningModule):
         intervals = [r.every for _, r in self._regularizers_of(network)]
         # If a network has several penalties, the shortest interval decides.
         c = self.config.scalings.lazy(min(intervals)).exponent if intervals else 1.0
-        return torch.optim.Adam(
+        adam = torch.optim.Adam(
             getattr(self, network).parameters(),
             lr=self.learning_rate * c,
             betas=(self.config.betas[0] ** c, self.config.betas[1] ** c),
             eps=1e-8,
         )
+        adam.register_load_state_dict_pre_hook(_keep_settings)
+        return adam
 
     def _regularizers_of(self, network: str) -> list[tuple[str, Regularizer]]:
         return [(n, r) for n, r in self.regularizers.items() if r.network == network and r.every > 0]
@@ -252,11 +268,16 @@ class StyleGAN2(pl.LightningModule):
         for iteration, images, values in unchecked:
             bad = [name for name, value in values.items() if not math.isfinite(value.item())]
             if bad:
-                raise Diverged(
-                    f"iteration {iteration} ({images / 1000:.1f} kimg): {', '.join(bad)} is NaN or "
-                    "infinite. Lower model.learning_rate, raise model.r1.gamma, or, with low-precision "
-                    "blocks, keep model.scalings.clamp at auto or set the blocks to 0."
-                )
+                raise Diverged(iteration, images, bad)
+
+
+def _keep_settings(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> dict[str, Any]:
+    """Keep the learning rate and betas of the configuration when an optimizer's state is loaded."""
+    groups = [
+        saved | {name: value for name, value in ours.items() if name != "params"}
+        for saved, ours in zip(state["param_groups"], optimizer.param_groups)
+    ]
+    return state | {"param_groups": groups}
 
 
 @contextmanager

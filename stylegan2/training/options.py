@@ -41,7 +41,11 @@ class RunOptions:
     """Seed of weights, latents and the order of the images."""
 
     snapshot_kimg: float = 200
-    """Thousands of images between two checkpoints. 0: only at the end."""
+    """Thousands of images between two numbered checkpoints. 0: only last.ckpt, at the start and the end."""
+
+    keep: int | None = 5
+    """How many of the newest numbered checkpoints are kept. The best one by the first of metrics.names is kept
+    too. null: all."""
 
     sample_kimg: float = 50
     """Thousands of images between two sample grids. 0: only at the start and the end."""
@@ -89,3 +93,8 @@ class RunOptions:
                     f"Expected the name of a folder below {self.runs}, found {self.name!r}. Set another name; "
                     "--runs sets where all runs lie."
                 )
+        if self.keep is not None and self.keep < 1:
+            raise InputError(
+                f"Expected keep of 1 or more, found {self.keep}. Set null to keep all numbered checkpoints, or "
+                "snapshot_kimg to 0 to write none."
+            )

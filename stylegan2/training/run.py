@@ -17,12 +17,12 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from stylegan2.data import ImageDataset
 from stylegan2.errors import InputError
-from stylegan2.files import write_text
+from stylegan2.files import remove_leftovers, write_text
 from stylegan2.formats import native
 from stylegan2.metrics.options import MetricOptions
 
-from . import checkpoint
-from .callbacks import LossLogger, Progress, Samples, Snapshots
+from . import checkpoint, cost
+from .callbacks import LossLogger, Progress
 from .data import TrainingData, check_batch
 from .evaluation import Evaluation
 from .folder import LAST
@@ -30,13 +30,10 @@ from .launch import this_launch
 from .loggers import make_loggers
 from .module import Diverged, StyleGAN2
 from .options import RunOptions
+from .samples import Samples
+from .snapshots import Snapshots
 from .stop import Stop
 from .strategy import LeanDDP, cluster_environment
-
-MEMORY = (
-    "If the system has killed a process that decodes images, memory was short: lower --data.workers (0 decodes in "
-    "the training process itself) or the batch."
-)
 
 
 def train(
@@ -66,9 +63,9 @@ def train(
             images can no longer be read, and the state is saved.
     """
     resumed = folder / LAST if options.ckpt_path == "last" else options.ckpt_path
+    done = 0.0
     if resumed is not None:
-        checkpoint.check_same(resumed, model)
-        done = native.read(resumed)[native.KEY]["images"] / 1000
+        done = checkpoint.read_resumable(resumed, model)[native.KEY]["images"] / 1000
         if done >= options.kimg:
             raise InputError(
                 f"Expected --kimg above the {done:g} kimg of {resumed}, found {options.kimg:g}. Set a larger "
@@ -84,9 +81,12 @@ def train(
         checkpoint.CheckpointState(),
         LossLogger(options.log_kimg),
         Progress(options.kimg),
+        cost.MeasuredDuration(options.kimg),
         stop,
         samples,
-        Snapshots(folder / "checkpoints", options.snapshot_kimg),
+        Snapshots(
+            folder / "checkpoints", options.snapshot_kimg, options.keep, next(iter(metrics.names), None)
+        ),
         Evaluation(metrics, dataset),
     ]
     _quiet()
@@ -99,8 +99,10 @@ def train(
     if launch.rank == 0:
         for part in ("checkpoints", "samples"):
             (folder / part).mkdir(parents=True, exist_ok=True)
+        remove_leftovers(folder)
         write_text(folder / "config.yaml", config)
-        print(_summary(model, dataset, folder, trainer), flush=True)
+        print(_summary(model, dataset, folder, trainer))
+        print(cost.describe(model, options, trainer.strategy.root_device, folder, done), flush=True)
     torch.manual_seed(options.seed + 1000 * launch.rank)
     diverged = None
     try:
@@ -125,7 +127,7 @@ def train(
         )
     if trainer.is_global_zero:
         with suppress(OSError):  # the terminal has closed
-            print(_closing(model, folder, samples.path(model), stop.signal), flush=True)
+            print(_closing(model, dataset, folder, samples.path(model), stop.signal), flush=True)
     return 128 + stop.signal if stop.signal else 0
 
 
@@ -193,18 +195,21 @@ def _summary(model: StyleGAN2, dataset: ImageDataset, folder: Path, trainer: pl.
     )
 
 
-def _closing(model: StyleGAN2, folder: Path, samples: Path, signal: int) -> str:
+def _closing(model: StyleGAN2, dataset: ImageDataset, folder: Path, samples: Path, signal: int) -> str:
     last = shlex.quote(str(folder / LAST))
     lines = [f"{'Interrupted' if signal else 'Finished'} at {model.images / 1000:.1f} kimg."]
     if signal:
         config = shlex.quote(str(folder / "config.yaml"))
         lines.append(f"Resume     {_command('train')} --config {config} --ckpt_path last")
+    label = ""
+    if dataset.num_classes and not dataset.class_names:
+        label = f"--label={','.join(f'{value:g}' for value in dataset.labels([0])[0].tolist())} "
     return "\n".join(
         [
             *lines,
             f"Samples    {shlex.quote(str(samples))}",
             f"Checkpoint {last}",
-            f"Generate   {_command('generate')} --checkpoint {last} --seeds 0-15 --grid 4x4 "
+            f"Generate   {_command('generate')} --checkpoint {last} --seeds 0-15 {label}"
             f"--out {shlex.quote(str(folder / 'generated'))}",
         ]
     )

@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from stylegan2.ops import outside_autocast
+
 from . import Normalization, normalizations
 
 
@@ -25,6 +27,7 @@ class SpectralNormalization(Normalization):
         self.register_buffer("v", F.normalize(torch.randn(matrix.shape[1]).to(matrix), dim=0))
         self._power_steps(matrix, 15)
 
+    @outside_autocast
     def weight(self, weight: Tensor) -> Tensor:
         matrix = weight.flatten(1)
         if self.training:
