@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -15,7 +14,6 @@ from stylegan2.augment import augmentations
 from stylegan2.console import exit_status as exit_status
 from stylegan2.data import ImageData, ImageDataset
 from stylegan2.errors import InputError
-from stylegan2.files import yaml_text
 from stylegan2.formats.native import upgraded_clamp
 from stylegan2.metrics import metrics
 from stylegan2.metrics.options import MetricOptions
@@ -235,8 +233,3 @@ def fill_in(config: Namespace) -> list[str]:
 def select(parsed: Namespace, options: type) -> Any:
     """Make a dataclass of type `options` from the parsed options that are named like its fields."""
     return options(**{field.name: parsed[field.name] for field in fields(options)})
-
-
-def configuration_text(parser: ArgumentParser, config: Namespace) -> str:
-    """Parsed options as YAML that the parser reads back as the same options."""
-    return yaml_text(json.loads(parser.dump(config, format="json", skip_unset=False)))

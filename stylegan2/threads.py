@@ -119,6 +119,10 @@ class ThreadTuner:
         if slower or self.threads < self.numbers[0]:
             self.start_trial()
 
+    def restore(self) -> None:
+        """Set the number of threads that was in use before the first trial."""
+        self._use(self.numbers[0])
+
     def _use(self, number: int) -> None:
         self.threads = number
         self._set(number)

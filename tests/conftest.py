@@ -1,11 +1,15 @@
 """Shared by all tests: the reference numbers and the comparison they are held to."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+
+# A fixed number of threads, since sums in another order round differently and many tests compare bits.
+os.environ.setdefault("OMP_NUM_THREADS", str(torch.get_num_threads()))
 
 GOLDEN = Path(__file__).parent / "golden"
 TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-4}

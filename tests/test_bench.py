@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from stylegan2.__main__ import run
-from stylegan2.benchmark import networks, timing
+from stylegan2.benchmark import beside, networks, timing
 from stylegan2.kernels import dispatch
 from stylegan2.ops import bias_act, replace
 
@@ -101,3 +101,21 @@ def test_whole_networks_are_measured_with_and_without_kernels(what, tmp_path, ca
 def test_what_cannot_be_measured_is_refused(args, words, capsys):
     assert run("bench", args, "stylegan2 bench") == 2
     assert re.search(words, capsys.readouterr().err)
+
+
+def test_beside_measures_each_number_of_threads_and_ends_the_busy_programs(monkeypatch):
+    monkeypatch.setattr(beside, "candidates", lambda: [1])
+    monkeypatch.setattr(beside, "_training", lambda: lambda: time.sleep(0.01))
+    monkeypatch.setattr(beside, "_generation", lambda: lambda: time.sleep(0.02))
+    rows = beside.bench_beside(1, seconds=0.4)
+    assert [row[:2] for row in rows] == [
+        ("train", "1"),
+        ("train", "chosen"),
+        ("generate", "1"),
+        ("generate", "chosen"),
+    ]
+    for _, _, idle, _ in rows[:2]:
+        assert 400 < idle <= 1600  # 16 images in 10 ms
+    with beside.busy(2) as processes:
+        assert [process.poll() for process in processes] == [None, None]
+    assert all(process.poll() is not None for process in processes)

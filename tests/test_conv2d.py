@@ -190,7 +190,8 @@ def test_autocast_leaves_convolutions_and_their_gradients_to_pytorch():
     x, weight = torch.randn(1, 64, 128, 128), torch.randn(64, 64, 3, 3, requires_grad=True)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         y = conv2d(x, weight, padding=(1, 1))
-        assert torch.equal(y, F.conv2d(x, weight, padding=1)) and y.dtype == torch.bfloat16
+        same_order = x.contiguous(memory_format=torch.channels_last)
+        assert torch.equal(y, F.conv2d(same_order, weight, padding=1)) and y.dtype == torch.bfloat16
     y.sum().backward()
     assert weight.grad is not None
 

@@ -82,6 +82,7 @@ def test_the_disk_space_over_a_run_comes_with_advice_if_it_is_much(monkeypatch, 
     assert "126 checkpoints of 660 MB, 83 GB" in text and "--keep" in text
     few = SimpleNamespace(kimg=25000, snapshot_kimg=200, keep=3)
     assert "5 checkpoints of 660 MB, 3.3 GB" in cost.disk(None, few, tmp_path)
+    assert "all 126 would take 83 GB" in cost.disk(None, few, tmp_path)
     usage = SimpleNamespace(free=1e9)
     monkeypatch.setattr(cost.shutil, "disk_usage", lambda path: usage)
     assert "only 1 GB are free" in cost.disk(None, few, tmp_path)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from image_sets import images_of, make_two_classes, zipped
+from image_sets import images_of, make_two_classes, noise, save, zipped
 
 from stylegan2.errors import InputError
 
@@ -32,12 +32,45 @@ def test_mirror_doubles_the_set_with_flipped_images(two_classes):
     pytest.raises(IndexError, mirrored.__getitem__, 12)
 
 
-def test_a_file_damaged_after_the_scan_is_named(two_classes):
-    dataset = images_of(two_classes, 8, cache_gb=0)
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_image_spoilt_while_training_is_replaced_by_the_next_with_its_label(two_classes, workers):
+    dataset = images_of(two_classes, 8, classes="folders", cache_gb=0, mirror=True, workers=workers)
     dataset.scan(progress=False)
-    (two_classes / "cats/1.png").write_bytes(b"")
-    with pytest.raises(InputError, match="cats/1.png"):
-        dataset[1]
+    expected, labels = dataset[[3, 9]]
+    batches = iter(dataset.loader(12, seed=0))
+    next(batches)
+    (two_classes / "cats/2.png").write_bytes(b"")
+    with pytest.warns(UserWarning, match=r"cats/2.png .* damaged.*Going on without it: 1 images lost, 1 may"):
+        images, found = dataset[[2, 8]]
+    assert torch.equal(images, expected) and torch.equal(found, labels)
+    for images, _ in itertools.islice(batches, 12):  # the workers know of it too
+        assert images.shape == (12, 3, 8, 8)
+    assert dataset.num_lost == 1
+
+
+def test_images_are_lost_up_to_a_share_and_then_training_ends(tmp_path):
+    for k in range(300):
+        save(tmp_path / f"{k:03}.png", (k % 256, 0, 0))
+    for unreadable, limit in (("refuse", 3), ("skip", 150)):
+        dataset = images_of(tmp_path, 8, cache_gb=0, unreadable=unreadable)
+        dataset.source.read = lambda name: b""
+        for row in range(limit):
+            dataset._lost[row] = True
+        with pytest.raises(InputError, match=f"at most {limit} of 300 images .* found {limit + 1}"):
+            dataset[0]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_zip_spoilt_while_training_ends_with_one_message(tmp_path, workers):
+    for k in range(6):
+        noise(tmp_path / f"set/{k}.png", 64, k)
+    path = zipped(tmp_path / "set")
+    batches = iter(images_of(path, 8, cache_gb=0, workers=workers).loader(2, seed=0))
+    next(batches)
+    path.write_bytes(bytes(path.stat().st_size))
+    with pytest.raises(InputError, match="^Expected at most 1 of 6 images"):
+        list(itertools.islice(batches, 60))
 
 
 @pytest.mark.parametrize("form", [lambda path: path, zipped])

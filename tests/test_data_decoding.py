@@ -1,13 +1,16 @@
 """How image files become pixels."""
 
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from image_sets import BLUE, RED, images_of, noise, save
-from PIL import Image
+from PIL import Image, features
 
+from stylegan2.data import decoding
 from stylegan2.errors import InputError
 
 
@@ -136,3 +139,82 @@ def test_a_program_hidden_behind_an_image_extension_is_not_run(tmp_path):
     )
     with pytest.raises(InputError, match="cannot identify"):
         images_of(tmp_path, 8).scan(progress=False)
+
+
+def png(width: int, height: int, bits: int, color: int, rows: list[bytes], key: bytes, interlace=0) -> bytes:
+    """A PNG out of its rows of samples, with a transparent color."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        checksum = struct.pack(">I", zlib.crc32(kind + content))
+        return struct.pack(">I", len(content)) + kind + content + checksum
+
+    head = struct.pack(">IIBBBBB", width, height, bits, color, 0, 0, interlace)
+    body = zlib.compress(b"".join(b"\0" + row for row in rows))
+    parts = (chunk(b"IHDR", head), chunk(b"tRNS", key), chunk(b"IDAT", body), chunk(b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8, 16])
+def test_a_transparent_gray_of_any_depth_is_transparent(tmp_path, bits):
+    top = 2**bits - 1
+    values = np.array([0, top] * 4) if bits < 16 else np.array([30000, 30001] * 4)
+    if bits == 16:
+        row = values.astype(">u2").tobytes()
+    else:
+        row = np.packbits([[int(b) for b in f"{v:0{bits}b}"] for v in values]).tobytes()
+    (tmp_path / "a.png").write_bytes(png(8, 8, bits, 0, [row] * 8, struct.pack(">H", values[1])))
+    alpha = images_of(tmp_path, 8, channels=4)[0][0][3, 0]
+    assert alpha.tolist() == [255, 0] * 4
+    assert images_of(tmp_path, 8)[0][0][0, 0, 1::2].tolist() == [255] * 4
+
+
+def test_a_transparent_color_of_16_bits_is_compared_with_16_bits(tmp_path):
+    colors = [(1000, 2000, 3000), (1000, 2000, 3001), (1001, 2000, 3000), (60000, 1, 2)]
+    row = np.array(colors * 2, dtype=">u2").tobytes()
+    (tmp_path / "a.png").write_bytes(png(8, 8, 16, 2, [row] * 8, struct.pack(">HHH", *colors[0])))
+    image = images_of(tmp_path, 8, channels=4)[0][0]
+    assert image[3, 5].tolist() == [0, 255, 255, 255] * 2
+    assert abs(int(image[0, 5, 3]) - 60000 / 257) <= 1
+
+
+@pytest.mark.parametrize(
+    "extension, form", [("tif", "TIFF"), ("gif", "GIF"), ("jfif", "JPEG"), ("avif", "AVIF"), ("mpo", "MPO")]
+)
+def test_formats_that_other_tools_write_are_read(tmp_path, extension, form):
+    if form == "AVIF" and not features.check("avif"):
+        pytest.skip("this Pillow reads no AVIF")
+    image = Image.new("RGB", (8, 8), (200, 100, 50))
+    more = {"save_all": True, "append_images": [Image.new("RGB", (8, 8))]} if form in ("MPO", "TIFF") else {}
+    image.save(tmp_path / f"a.{extension.upper()}", form, **more)
+    assert max(abs(a - b) for a, b in zip(pixel(tmp_path), (200, 100, 50))) <= 4
+
+
+@pytest.mark.parametrize("value", [np.float32(0.5), np.int32(2**20)])
+def test_pixels_of_32_bits_are_refused_with_advice(tmp_path, value):
+    Image.fromarray(np.full((8, 8), value)).save(tmp_path / "a.tif")
+    with pytest.raises(InputError, match="32 bits per channel .* convert"):
+        images_of(tmp_path, 8).scan(progress=False)
+
+
+def test_large_images_are_read_up_to_an_option(tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)  # PIL's own limit, which is in no option
+    pixels = noise(tmp_path / "a.png", 32)
+    assert np.array_equal(images_of(tmp_path, 32)[0][0], pixels.transpose(2, 0, 1))
+    assert Image.MAX_IMAGE_PIXELS == 100
+    with pytest.raises(InputError, match="1,024 pixels are more than data.max_pixels allows, here 1,000"):
+        images_of(tmp_path, 32, max_pixels=1000).scan(progress=False)
+    monkeypatch.setattr(decoding, "usable_memory", lambda: 2 * 16 * 1000)
+    with pytest.raises(InputError, match="here 1,000"):
+        images_of(tmp_path, 32).scan(progress=False)
+
+
+@pytest.mark.parametrize("cache_gb", [0, 1])
+def test_what_the_check_accepts_training_reads(tmp_path, cache_gb):
+    """A PNG with a wrong checksum, whose pixels PIL reads nevertheless."""
+    whole = png(8, 8, 8, 0, [bytes(8)] * 8, b"\0\1")
+    (tmp_path / "a.png").write_bytes(whole)
+    (tmp_path / "b.png").write_bytes(whole[:-13] + b"\0" + whole[-12:])
+    with pytest.raises(InputError, match="1 of 2 images .*:\n  b.png"):
+        images_of(tmp_path, 8, cache_gb=cache_gb).scan(progress=False)
+    with pytest.raises(InputError, match="b.png"):
+        images_of(tmp_path, 8, cache_gb=cache_gb).read(1)

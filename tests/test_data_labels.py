@@ -23,6 +23,44 @@ def test_folders_are_classes_in_the_order_of_their_names(two_classes):
     assert dataset[0][1].dtype == torch.float32
 
 
+def test_numbered_folders_are_classes_in_the_order_of_their_numbers(tmp_path):
+    for k in range(12):
+        save(tmp_path / f"{k}/a.png", (k, 0, 0))
+    dataset = images_of(tmp_path, 8, classes="folders")
+    assert dataset.class_names == [str(k) for k in range(12)] and dataset.class_table == ""
+    for image, label in dataset:
+        assert label.argmax() == image[0, 0, 0]
+
+
+def test_the_class_table_says_which_number_is_which_class(two_classes):
+    assert images_of(two_classes, 8, classes="folders").class_table == "0 cats, 1 dogs"
+    assert images_of(two_classes, 8).class_table == ""
+
+
+def test_folders_of_systems_are_no_classes(two_classes):
+    for name in (
+        "@eaDir/a.png",
+        "$RECYCLE.BIN/b.png",
+        "__MACOSX/c.png",
+        ".thumbnails/d.png",
+        "#recycle/e.png",
+    ):
+        save(two_classes / name)
+    save(two_classes / "cats/@eaDir/0.png/SYNOPHOTO_THUMB_M.jpg")
+    for form in (two_classes, zipped(two_classes)):
+        dataset = images_of(form, 8, classes="folders")
+        assert dataset.class_names == ["cats", "dogs"] and dataset.num_images == 6
+
+
+def test_labels_name_files_as_other_systems_spell_them(two_classes):
+    save(two_classes / "cats/é.png")
+    names = (
+        [rf"cats\{k}.png" for k in range(3)] + [f"./dogs/{k}.png" for k in range(3)] + ["cats/e\u0301.png"]
+    )
+    write_labels(two_classes, [[name, k] for k, name in enumerate(names)])
+    assert images_of(two_classes, 8, classes="labels").num_classes == 7
+
+
 def test_dataset_json_gives_classes_or_vectors(two_classes):
     names = [f"{kind}/{k}.png" for kind in ("cats", "dogs") for k in range(3)]
     write_labels(two_classes, [[name, 5 - k] for k, name in enumerate(names)])
@@ -42,6 +80,9 @@ def test_dataset_json_gives_classes_or_vectors(two_classes):
         ({"a.png": 0}, "found something else"),
         ([["a.png", 0]], "1 images without label .*b.png"),
         ([["a.png", 0], ["b.png", 1], ["c.png", 1]], "labels of files that are not there .*c.png"),
+        ([["a.png", 0], ["b.png", 1], ["a.png", 1]], "two of a.png .*: 0, 1"),
+        ([["a.png", 0], ["b.png", 1], ["./a.png", 0]], "two of a.png"),
+        ([["a.png", [10**400]], ["b.png", [1]]], "all integers, or all lists"),
         ([["a.png", 0], ["b.png", -1]], "without gaps, found -1, 0"),
         ([["a.png", 0], ["b.png", 2]], "without gaps, found 0, 2"),
         ([["a.png", 0], ["b.png", [1.0]]], "all integers, or all lists"),
@@ -70,6 +111,7 @@ def test_unusable_class_sources_are_refused(two_classes):
     save(two_classes / "x.png")
     with pytest.raises(InputError, match=r"found 1 outside \(x.png\)"):
         images_of(two_classes, 8, classes="folders")
-    (two_classes / "dataset.json").write_text("{")
-    with pytest.raises(InputError, match="found something else"):
-        images_of(two_classes, 8, classes="labels")
+    for text in ("{", "", "[" * 100_000, '{"labels": ' + "[" * 100_000, "\ufeff{}", "\0"):
+        (two_classes / "dataset.json").write_text(text, encoding="utf-8")
+        with pytest.raises(InputError, match="found something else"):
+            images_of(two_classes, 8, classes="labels")

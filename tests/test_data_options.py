@@ -20,6 +20,12 @@ def test_an_impossible_number_of_channels_is_refused():
         DataOptions("demo", 32, channels=2)
 
 
+@pytest.mark.parametrize("field, value", [("workers", -1), ("cache_gb", float("nan")), ("max_pixels", 0)])
+def test_an_impossible_number_is_refused(field, value):
+    with pytest.raises(InputError, match=f"data.{field} of . or more, found {value}"):
+        DataOptions("demo", **{field: value})
+
+
 @pytest.mark.parametrize(
     "field, value, near", [("classes", "folder", "folders"), ("unreadable", "skipp", "skip")]
 )

@@ -1,6 +1,9 @@
 """Where images are found, and what is refused as a place for them."""
 
+import os
 import sqlite3
+import subprocess
+import sys
 import zipfile
 from contextlib import closing
 from pathlib import Path
@@ -13,6 +16,7 @@ from stylegan2.data import ImageData
 from stylegan2.data.sources import open_source, sources
 from stylegan2.data.sources.folder import Folder
 from stylegan2.errors import InputError
+from stylegan2.tools.train import _run_name
 
 
 @pytest.fixture
@@ -71,10 +75,10 @@ def test_unusable_paths_are_refused(tmp_path):
         images_of(tmp_path / "absent", 8)
     with pytest.raises(InputError, match=r"found no files\."):
         images_of(tmp_path, 8)
-    (tmp_path / "a.gif").write_bytes(b"")
-    (tmp_path / "b.gif").write_bytes(b"")
+    (tmp_path / "a.svg").write_bytes(b"")
+    (tmp_path / "b.svg").write_bytes(b"")
     (tmp_path / "c.txt").write_bytes(b"")
-    with pytest.raises(InputError, match=r"\.png \.jpg \.jpeg \.webp \.bmp.*found 2 \.gif, 1 \.txt"):
+    with pytest.raises(InputError, match=r"\.png .*\.jpeg .*\.webp .*found 2 \.svg, 1 \.txt"):
         images_of(tmp_path, 8)
     with pytest.raises(InputError, match="a folder or a zip of images, found the file"):
         images_of(tmp_path / "c.txt", 8)
@@ -88,10 +92,165 @@ def test_a_corrupt_zip_is_refused(two_classes):
 
 
 def test_a_folder_called_demo_is_a_folder_of_the_users(tmp_path, monkeypatch):
-    noise(tmp_path / "demo/mine.png", 8)
+    noise(tmp_path / "demo/smileys-emotion/mine.png", 8)
     monkeypatch.chdir(tmp_path)
-    assert images_of("./demo").names == ["mine.png"]
-    assert images_of("demo").num_images == 1906
+    for path in (
+        "./demo/smileys-emotion",
+        "demo/smileys-emotion",
+        "demo//smileys-emotion/",
+        tmp_path / "demo",
+    ):
+        assert images_of(path).names[0].endswith("mine.png")
+    assert images_of("demo").num_images == 1906 and images_of("demo:smileys-emotion").num_images == 169
+
+
+@pytest.mark.parametrize(
+    "path, name",
+    [
+        ("demo", "demo"),
+        ("demo:smileys-emotion", "demo"),
+        ("./demo", "demo"),
+        (".", "pictures"),
+        ("..", "holiday v1.5"),
+        ("cats/", "cats"),
+        ("../photos.v2", "photos.v2"),
+        ("../photos.zip", "photos"),
+        ("/", "run"),
+    ],
+)
+def test_a_run_is_named_after_the_folder_that_the_path_means(tmp_path, monkeypatch, path, name):
+    folder = tmp_path / "holiday v1.5/pictures"
+    folder.mkdir(parents=True)
+    monkeypatch.chdir(folder)
+    assert _run_name(path) == name
+
+
+@pytest.mark.parametrize("rename", [lambda name: name.replace("/", "\\"), lambda name: f"./{name}"])
+def test_a_zip_with_backslashes_or_dots_is_read_like_its_folder(two_classes, rename):
+    path = two_classes.with_suffix(".zip")
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr(rename("cats/"), "")
+        for item in two_classes.rglob("*.png"):
+            file.writestr(rename(item.relative_to(two_classes).as_posix()), item.read_bytes())
+    packed, folder = (images_of(p, 8, classes="folders") for p in (path, two_classes))
+    assert packed.names == folder.names and packed.class_names == ["cats", "dogs"]
+    assert all(torch.equal(a, b) for (a, _), (b, _) in zip(packed, folder, strict=True))
+
+
+def test_names_in_a_zip_are_utf8_even_if_it_does_not_say_so(tmp_path):
+    noise(tmp_path / "set/grün.png", 8)
+    path = tmp_path / "set.zip"
+    with zipfile.ZipFile(path, "w") as file:
+        file.write(tmp_path / "set/grün.png", "gruen.png")
+    path.write_bytes(path.read_bytes().replace(b"gruen.png", "grün.png".encode()))
+    dataset = images_of(path)
+    assert dataset.names == ["grün.png"] and dataset[0][0].shape == (3, 8, 8)
+
+
+def test_links_that_lead_back_end_and_each_real_file_is_there_once(tmp_path):
+    root, outside = tmp_path / "set", tmp_path / "outside"
+    for name in ("set/cats/0.png", "set/.hidden/h.png", "outside/more/1.png"):
+        noise(tmp_path / name, 8)
+    for link, target in {
+        "cats/loop": root,
+        "above": tmp_path,
+        "everything": Path("/"),
+        "again": root / "cats",
+        "itself": root / "itself",
+        "a": outside / "more",
+        "z": outside,
+        "same.png": root / "cats/0.png",
+        "twice.png": outside / "more/1.png",
+        "kept.png": root / ".hidden/h.png",
+    }.items():
+        (root / link).symlink_to(target)
+    dataset = images_of(root)
+    assert dataset.names == ["a/1.png", "cats/0.png", "kept.png"]
+    with pytest.warns(UserWarning, match="Left out") as warned:
+        dataset.scan(progress=False)
+    for name in ("cats/loop", "above", "everything", "again", "same.png", "twice.png"):
+        assert f"{name}: a link to a" in str(warned[0].message)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names")
+def test_pipes_devices_and_broken_links_do_not_block(tmp_path):
+    noise(tmp_path / "0.png", 8)
+    os.mkfifo(tmp_path / "1.png")
+    (tmp_path / "2.png").symlink_to("/dev/zero")
+    (tmp_path / "3.png").symlink_to(tmp_path / "gone.png")
+    with pytest.raises(InputError, match="3 of 4 images") as error:
+        images_of(tmp_path).scan(progress=False)
+    for line in ("1.png: this is a pipe", "2.png: this is a pipe or a device", "3.png: No such file"):
+        assert line in str(error.value)
+    for make in (os.mkfifo, lambda path: path.symlink_to("/nowhere")):
+        make(tmp_path / "dataset.json")
+        with pytest.raises(InputError, match="found something else"):
+            images_of(tmp_path, classes="labels")
+        (tmp_path / "dataset.json").unlink()
+
+
+def test_the_folders_of_runs_are_no_data(tmp_path):
+    noise(tmp_path / "photos/0.png", 8)
+    run = tmp_path / "runs/photos"
+    noise(run / "samples/kimg00000.000.png", 8)
+    noise(run / "checkpoints/x.png", 8)
+    (run / "config.yaml").write_text("")
+    dataset = images_of(tmp_path)
+    assert dataset.names == ["photos/0.png"]
+    with pytest.warns(UserWarning, match="runs/photos: the folder of a training run"):
+        dataset.scan(progress=False)
+    with pytest.raises(InputError, match="is the folder of a training run"):
+        images_of(run)
+    assert images_of(run / "samples").num_images == 1  # named by itself, it is what the user wants
+
+
+def test_files_of_other_types_are_counted(tmp_path):
+    for name in ("0.png", "a.txt", "b.txt", "c.psd", "Thumbs.db", ".DS_Store", "dataset.json"):
+        noise(tmp_path / name, 8, format="png")
+    with pytest.warns(UserWarning, match=r"3 files of other types: 2 \.txt, 1 \.psd"):
+        images_of(tmp_path).scan(progress=False)
+
+
+def test_closed_folders_are_refused_or_skipped_and_told(tmp_path, monkeypatch):
+    noise(tmp_path / "open/0.png", 8)
+    noise(tmp_path / "closed/1.png", 8)
+    real = os.scandir
+
+    def scandir(path):
+        if os.fsencode(path).rstrip(b"/").endswith(b"closed"):
+            raise PermissionError(13, "Permission denied")
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(InputError, match="1 folders in .* cannot be read:\n  closed/: Permission denied"):
+        images_of(tmp_path).scan(progress=False)
+    with pytest.warns(UserWarning, match="closed/: Permission denied"):
+        images_of(tmp_path, unreadable="skip").scan(progress=False)
+    with pytest.raises(InputError, match="cannot be read \\(Permission denied\\)"):
+        images_of(tmp_path / "closed")
+
+
+def test_names_are_utf8_whatever_the_locale(tmp_path):
+    """Python in an ASCII locale, as on a minimal server."""
+    noise(tmp_path / "grün/größe.png", 8)
+    noise(tmp_path / "rot/é.png", 8)
+    (tmp_path / "dataset.json").write_text(
+        '{"labels": [["grün/größe.png", 0], ["rot/e\u0301.png", 1]]}', encoding="utf-8"
+    )
+    code = """
+import sys
+from stylegan2.data import ImageData
+data = ImageData(sys.argv[1], 8, classes="folders").open(progress=False)
+print(ascii(data.class_names), len(data))
+for path in (sys.argv[1], "gr\\xfcn"):
+    ImageData(path, 8, classes="labels" if path == sys.argv[1] else "none").open(progress=False)
+"""
+    env = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    env["PYTHONPATH"] = str(Path(__file__).parents[1])
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], env=env, cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.stdout == "['gr\\xfcn', 'rot'] 2\n", done.stderr
 
 
 def test_a_name_that_a_zip_holds_twice_is_one_image(two_classes):

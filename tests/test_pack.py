@@ -1,6 +1,8 @@
 """Converting a data set once."""
 
 import io
+import os
+import sys
 import zipfile
 from pathlib import Path
 
@@ -48,6 +50,17 @@ def test_packed_images_have_the_channels_asked_for(tmp_path, channels, mode):
     with zipfile.ZipFile(tmp_path / "a.zip") as file:
         image = Image.open(io.BytesIO(file.read("a.png")))
     assert image.mode == mode and image.size == (16, 16)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems allow no such names")
+def test_names_that_a_zip_cannot_hold_are_changed(tmp_path):
+    root = os.fsencode(make_two_classes(tmp_path / "set"))
+    os.rename(root + b"/cats", root + b"/c\xe4ts")
+    os.rename(root + b"/dogs/0.png", root + b"/dogs/0\\1.png")
+    pack(str(tmp_path / "set"), str(tmp_path / "a.zip"), 8, classes="folders")
+    packed = images_of(tmp_path / "a.zip", 8, classes="folders")
+    assert packed.class_names == ["c\ufffdts", "dogs"] and "dogs/0_1.png" in packed.names
+    assert images_of(tmp_path / "a.zip", 8, classes="labels").num_classes == 2
 
 
 def test_a_failed_pack_leaves_nothing_and_keeps_the_old(damaged, tmp_path):

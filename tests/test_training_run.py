@@ -22,7 +22,7 @@ from stylegan2.training.run import make_trainer
 ROOT = Path(__file__).parent.parent
 pytestmark = pytest.mark.filterwarnings("ignore")
 TINY = """
-data: {resolution: 8, path: demo/smileys-emotion}
+data: {resolution: 8, path: "demo:smileys-emotion"}
 kimg: 0.016
 batch: 8
 log_kimg: 0.008
@@ -110,9 +110,8 @@ def test_a_folder_of_images_named_by_dots_gives_the_run_its_real_name():
 
     Path("photos/cats").mkdir(parents=True)
     os.chdir("photos/cats")
-    assert [default_name(path) for path in (".", "..", "../", "demo/x", "a/b.zip", "a.zip/c")] == [
-        *("cats", "photos", "photos", "demo", "b", "c")
-    ]
+    paths = [".", "..", "../", "demo:x", "a/b.zip", "a.zip/c"]
+    assert [default_name(path) for path in paths] == ["cats", "photos", "photos", "demo", "b", "c"]
 
 
 def test_a_run_named_on_the_command_line_resumes_with_its_own_configuration():
@@ -151,6 +150,7 @@ def test_an_empty_folder_is_not_the_newest_run():
     "args,words",
     [
         (["--model.learning_rate", "-1"], "learning_rate"),
+        (["--data.workers", "-1"], "workers"),
         (["--model.betas", "[1.0,1.0]"], "betas"),
         (["--model.r1.every", "-1"], "every"),
         (["--model.path_length.batch_shrink", "0"], "batch_shrink"),

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from stylegan2.ablation.study import Result, Run, Signal, Study, load_study
-from stylegan2.cli import build_data, build_model, configuration_text, select, train_parser
+from stylegan2.cli import build_data, build_model, select, train_parser
 from stylegan2.console import accept_any_character
 from stylegan2.data import ImageDataset, to_float
 from stylegan2.data.checking import usable_cpus
@@ -94,7 +94,7 @@ def _train(study: Study, run: Run) -> tuple[Signal, int]:
     if (folder / LAST).is_file() and native.read(folder / LAST)[native.KEY]["images"] >= study.kimg * 1000:
         return signal, 0
     config.ckpt_path = None  # so that the config.yaml of the run repeats it from the start
-    text = configuration_text(parser, config)
+    text = parser.as_yaml(config)
     return signal, train(model, dataset, options, folder, text, parsed.metrics)
 
 
@@ -185,11 +185,10 @@ def processes(study: Study, parallel: int) -> Engine:
 
     def start(run: Run, slot: int) -> Job:
         env = dict(os.environ)
-        if parallel > 1:
-            cores = usable_cpus()
-            env.setdefault("OMP_NUM_THREADS", str(max(cores // parallel, 1)))
-            if torch.cuda.device_count() > 1:
-                env.setdefault("CUDA_VISIBLE_DEVICES", str(slot % torch.cuda.device_count()))
+        # A fixed number, so that variants that compute the same give the same bits.
+        env.setdefault("OMP_NUM_THREADS", str(max(usable_cpus() // parallel, 1)))
+        if parallel > 1 and torch.cuda.device_count() > 1:
+            env.setdefault("CUDA_VISIBLE_DEVICES", str(slot % torch.cuda.device_count()))
         command = [sys.executable, "-m", __name__, str(study.out), run.name]
         # In a new session, Ctrl-C does not reach the run directly. It is stopped once, by stop().
         process = subprocess.Popen(command, env=env, start_new_session=True)

@@ -10,11 +10,18 @@ import torch
 from torch import Tensor
 
 
+def shared_zeros(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+    """Make a tensor of zeros that forked processes share.
+
+    Its memory is an anonymous mapping. Containers limit /dev/shm to 64 MB, but not such memory.
+    """
+    count = math.prod(shape)
+    memory = mmap.mmap(-1, max(1, count * dtype.itemsize))
+    return torch.frombuffer(memory, dtype=dtype, count=count).view(*shape) if count else torch.zeros(shape)
+
+
 class SharedCache:
     """A cache with room for n decoded images. The process that decodes an image first stores it.
-
-    The memory is an anonymous mapping that forked processes share. Containers limit /dev/shm to 64 MB, but
-    not such memory.
 
     Args:
         n: Number of images.
@@ -22,8 +29,8 @@ class SharedCache:
     """
 
     def __init__(self, n: int, shape: Sequence[int]):
-        self.images = torch.frombuffer(mmap.mmap(-1, self.size(n, shape)), dtype=torch.uint8).view(n, *shape)
-        self.filled = torch.frombuffer(mmap.mmap(-1, n), dtype=torch.bool)
+        self.images = shared_zeros((n, *shape), torch.uint8)
+        self.filled = shared_zeros((n,), torch.bool)
 
     @staticmethod
     def size(n: int, shape: Sequence[int]) -> int:

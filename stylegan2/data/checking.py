@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import cache
 from multiprocessing.pool import ThreadPool
+from pathlib import Path
 
 from tqdm import tqdm
+
+from stylegan2.data.names import printable
 
 
 def find_problems(check: Callable[[int], None], rows: int, title: str, progress: bool) -> dict[int, str]:
@@ -38,14 +43,27 @@ def find_problems(check: Callable[[int], None], rows: int, title: str, progress:
 def listing(lines: Sequence[str], limit: int = 20) -> str:
     """Indent the first `limit` lines, and say how many more there are."""
     more = [f"... and {len(lines) - limit} more"] if len(lines) > limit else []
-    return "\n".join(f"  {line}" for line in [*lines[:limit], *more])
+    return "\n".join(f"  {printable(line)}" for line in [*lines[:limit], *more])
 
 
 def reason(error: Exception) -> str:
     """Shorten the message of an exception to one line of at most 120 characters."""
-    return " ".join(str(error).split())[:120] or type(error).__name__
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return " ".join(text.split())[:120] or type(error).__name__
 
 
 def usable_cpus() -> int:
     """The number of CPUs that this process may use. In a container, the machine can have more."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@cache
+def usable_memory() -> int:
+    """The bytes of memory that this process may use. In a container, the machine can have more."""
+    sizes = []
+    with suppress(AttributeError, ValueError, OSError):  # Windows has no sysconf
+        sizes.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    for limit in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        with suppress(OSError, ValueError):  # there is no such file, or it says "max"
+            sizes.append(int(Path(limit).read_text(encoding="ascii")))
+    return min(sizes, default=8 * 10**9)

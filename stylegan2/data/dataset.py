@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-import sys
+import textwrap
 import warnings
 from collections import Counter
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import PurePosixPath
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
-from stylegan2.data.cache import SharedCache
+from stylegan2.data.cache import SharedCache, shared_zeros
 from stylegan2.data.checking import find_problems, listing, reason, usable_cpus
-from stylegan2.data.decoding import EXTENSIONS, check, decode
+from stylegan2.data.decoding import EXTENSIONS, decode
 from stylegan2.data.labels import read_labels
+from stylegan2.data.loader import Loader
 from stylegan2.data.options import DataOptions
 from stylegan2.data.sampler import InfiniteSampler
 from stylegan2.data.sources import Source, open_source
 from stylegan2.errors import InputError
+
+MAY_BE_LOST = {"refuse": 0.01, "skip": 0.5}
+"""The share of images that may become unreadable during training, by `DataOptions.unreadable`. One always may."""
 
 
 class ImageDataset(Dataset):
@@ -27,7 +32,8 @@ class ImageDataset(Dataset):
 
     Item i is (image, label): uint8 (C, R, R) in 0..255, and float32 (num_classes,). The label is a one-hot
     vector, a vector from dataset.json, or a vector of width 0. A list of N indices gives a batch with a
-    leading dimension N. With `mirror`, item i + num_images is item i flipped horizontally.
+    leading dimension N. With `mirror`, item i + num_images is item i flipped horizontally. The next readable
+    image, with its label, replaces one that has become unreadable since the check.
 
     Raises:
         InputError: The path or the labels do not fit the options, or there are no images.
@@ -41,6 +47,7 @@ class ImageDataset(Dataset):
         self._labels = read_labels(options.classes, self.source, self.names, options.path)
         fits = SharedCache.size(len(self.names), self.shape) <= options.cache_gb * 1e9
         self._cache = SharedCache(len(self.names), self.shape) if fits else None
+        self._lost = shared_zeros((len(self.names),), torch.bool)
 
     @property
     def num_images(self) -> int:
@@ -58,6 +65,18 @@ class ImageDataset(Dataset):
         return list(self._labels.class_names)
 
     @property
+    def class_table(self) -> str:
+        """Numbers and names of the classes as text, such as "0 cats, 1 dogs". Without named classes, it is empty."""
+        names = [f"{k} {name}" for k, name in enumerate(self.class_names) if name != str(k)]
+        more = f", ... and {len(names) - 200} more in this order" if len(names) > 200 else ""
+        return textwrap.fill(", ".join(names[:200]) + more, 100, break_long_words=False)
+
+    @property
+    def num_lost(self) -> int:
+        """The number of images that have become unreadable since the check."""
+        return int(self._lost.sum())
+
+    @property
     def in_memory(self) -> bool:
         """Whether the cache holds every image."""
         return self._cache is not None and self._cache.full
@@ -72,25 +91,22 @@ class ImageDataset(Dataset):
         index = torch.tensor(index)
         if len(index) and not (index.min() >= 0 and index.max() < len(self)):
             raise IndexError(f"expected indices in 0..{len(self) - 1}, got {index.tolist()}")
-        images = self._images(index % self.num_images)
+        images, rows = self._images(index % self.num_images)
         if self.options.mirror:
             flipped = index >= self.num_images
             images[flipped] = images[flipped].flip(-1)
-        return images, self.labels(index)
+        return images, self.labels(rows)
 
     def labels(self, index: Tensor | Sequence[int]) -> Tensor:
         """Return the labels of indices (N,), as float32 (N, num_classes), without reading images."""
         return self._labels[torch.as_tensor(index) % self.num_images]
 
-    def _images(self, rows: Tensor) -> Tensor:
-        """Return the images of rows (n,) as a new uint8 (n, C, R, R), from the cache if there is one."""
-        if self._cache is None:
-            return torch.stack([self._read(row) for row in rows.tolist()])
-        for row in rows[~self._cache.filled[rows]].tolist():
-            self._cache.put(row, self._read(row))
-        return self._cache.images[rows]
+    def read(self, row: int) -> Tensor:
+        """Decode one image into uint8 (C, R, R).
 
-    def _read(self, row: int) -> Tensor:
+        Raises:
+            InputError: It is unreadable.
+        """
         name = self.names[row]
         try:
             return self._decode(self.source.read(name))
@@ -100,11 +116,44 @@ class ImageDataset(Dataset):
                 "Replace or remove it, or set unreadable=skip."
             ) from error
 
+    def _images(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the images of rows (n,) as a new uint8 (n, C, R, R), and the rows of the images that it has."""
+        if self._cache is None:
+            images, found = zip(*map(self._readable, rows.tolist()))
+            return torch.stack(images), torch.tensor(found)
+        for k in (~self._cache.filled[rows]).nonzero().flatten().tolist():
+            image, rows[k] = self._readable(int(rows[k]))
+            self._cache.put(int(rows[k]), image)
+        return self._cache.images[rows], rows
+
+    def _readable(self, row: int) -> tuple[Tensor, int]:
+        """Return the image of a row, or of the next row that is readable, and the number of that row."""
+        for other in chain(range(row, self.num_images), range(row)):
+            if not self._lost[other]:
+                try:
+                    return self.read(other), other
+                except InputError as error:
+                    self._lose(other, error)
+        raise InputError(f"Expected a readable image in {self.options.path}, found none. Check the disk.")
+
+    def _lose(self, row: int, error: InputError) -> None:
+        """Continue without an image. Raises InputError if too many images are lost."""
+        self._lost[row] = True
+        limit = max(1, int(MAY_BE_LOST[self.options.unreadable] * self.num_images))
+        if self.num_lost > limit:
+            raise InputError(
+                f"Expected at most {limit} of {self.num_images} images to become unreadable after the check, found "
+                f"{self.num_lost}. The last: {error} Check the disk or the network, then go on with the run."
+            ) from error
+        warnings.warn(f"{error} Going on without it: {self.num_lost} images lost, {limit} may be.")
+
     def _decode(self, data: bytes) -> Tensor:
-        return torch.from_numpy(decode(data, self.options.resolution, self.options.channels))
+        return torch.from_numpy(
+            decode(data, self.options.resolution, self.options.channels, self.options.max_pixels)
+        )
 
     def scan(self, progress: bool = True) -> None:
-        """Check every file before training, and fill the cache if there is one.
+        """Decode every file before training, and fill the cache if there is one. Warn of files that are left out.
 
         If `options.unreadable` is "skip", unreadable files and their labels are dropped with a warning.
 
@@ -113,20 +162,36 @@ class ImageDataset(Dataset):
         """
 
         def look_at(row: int) -> None:
-            data = self.source.read(self.names[row])
-            check(data) if self._cache is None else self._cache.put(row, self._decode(data))
+            image = self._decode(self.source.read(self.names[row]))
+            if self._cache is not None:
+                self._cache.put(row, image)
 
         path = self.options.path
+        self._tell_left_out()
         problems = find_problems(look_at, self.num_images, f"Reading {path}", progress)
-        if not problems:
+        closed = getattr(self.source, "unreadable", {})
+        if not problems and not closed:
             return
-        lines = [f"{self.names[row]}: {why}" for row, why in problems.items()]
-        found = f"{len(lines)} of {self.num_images} images in {path} cannot be read:\n{listing(lines)}"
+        what = [f"{len(problems)} of {self.num_images} images"] if problems else []
+        what += [f"{len(closed)} folders"] if closed else []
+        lines = [f"{name}/: {why}" for name, why in closed.items()]
+        lines += [f"{self.names[row]}: {why}" for row, why in problems.items()]
+        found = f"{' and '.join(what)} in {path} cannot be read:\n{listing(lines)}"
         if self.options.unreadable == "refuse" or len(problems) == self.num_images:
             advice = "Replace or remove them, or set unreadable=skip."
             raise InputError(f"Expected readable images, found that {found}\n{advice}")
         warnings.warn(f"Unreadable images are skipped. {found}")
         self._keep([row for row in range(self.num_images) if row not in problems])
+
+    def _tell_left_out(self) -> None:
+        """Warn of files that are not used: files of other types, and what the source has left out."""
+        images = set(self.names)
+        others = [name for name in self.source.names if name not in images and name != "dataset.json"]
+        lines = [f"{name or '.'}: {why}" for name, why in getattr(self.source, "left_out", {}).items()]
+        if others:
+            lines.insert(0, f"{len(others)} files of other types: {_kinds(others)}")
+        if lines:
+            warnings.warn(f"Left out of {self.options.path}:\n{listing(lines)}")
 
     def require(self, minimum: int) -> None:
         """Raise InputError if there are fewer images than `minimum`."""
@@ -136,9 +201,7 @@ class ImageDataset(Dataset):
                 "Add images, or choose options that need fewer, such as a smaller batch."
             )
 
-    def loader(
-        self, batch: int, *, seed: int, rank: int = 0, world_size: int = 1, start: int = 0
-    ) -> DataLoader:
+    def loader(self, batch: int, *, seed: int, rank: int = 0, world_size: int = 1, start: int = 0) -> Loader:
         """Make an endless loader of images uint8 (batch, C, R, R) and labels float32 (batch, num_classes).
 
         The arguments are those of `InfiniteSampler`, which determines the order. The number of workers does
@@ -147,24 +210,15 @@ class ImageDataset(Dataset):
         workers = self.options.workers
         if workers is None:
             workers = 0 if self.in_memory else min(8, max(1, usable_cpus() // world_size))
-        parallel = {"persistent_workers": True, "prefetch_factor": 4} if workers else {}
-        if workers and sys.platform == "linux":
-            # Workers share the cache only if they are forked, which is not the default from Python 3.14 on.
-            parallel["multiprocessing_context"] = "fork"
-        return DataLoader(
-            self,
-            sampler=InfiniteSampler(
-                len(self), batch=batch, seed=seed, rank=rank, world_size=world_size, start=start
-            ),
-            batch_size=None,  # the data set gets whole lists of indices, which is faster than single ones
-            num_workers=workers,
-            pin_memory=torch.cuda.is_available(),
-            **parallel,
+        sampler = InfiniteSampler(
+            len(self), batch=batch, seed=seed, rank=rank, world_size=world_size, start=start
         )
+        return Loader(self, sampler, batch, self.shape, self.num_classes, workers)
 
     def _keep(self, rows: Sequence[int]) -> None:
         self.names = [self.names[row] for row in rows]
         self._labels = self._labels.keep(rows)
+        self._lost = self._lost[: len(rows)]
         if self._cache is not None:
             self._cache.keep(rows)
 
@@ -176,10 +230,17 @@ def _images(source: Source, path: str) -> list[str]:
     """Return the names of the images of a source. Raises InputError if there are none."""
     names = [name for name in source.names if name.lower().endswith(EXTENSIONS)]
     if not names:
-        kinds = Counter(PurePosixPath(name).suffix or "without extension" for name in source.names)
-        found = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(5)) or "no files"
+        found = _kinds(source.names) or "no files"
+        if closed := getattr(source, "unreadable", {}):
+            found += f", and {len(closed)} folders that cannot be read"
         raise InputError(
             f"Expected images ({' '.join(EXTENSIONS)}) in {path}, found {found}. Check the path, or convert "
             "the images."
         )
     return names
+
+
+def _kinds(names: Sequence[str]) -> str:
+    """How many names have which extension, the most frequent first: 2 .gif, 1 .txt."""
+    kinds = Counter(PurePosixPath(name).suffix or "without extension" for name in names)
+    return ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(5))

@@ -8,13 +8,31 @@ from __future__ import annotations
 
 import io
 import math
+import threading
+from contextlib import nullcontext, suppress
+from importlib.util import find_spec
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
-EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
-"""PIL tries only these decoders, whatever the extension of a file."""
+from stylegan2.data.checking import usable_memory
+from stylegan2.data.color import to_srgb
+from stylegan2.data.metadata import without_metadata
+
+FORMATS = {
+    "PNG": (".png", ".apng"),
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),
+    "WEBP": (".webp",),
+    "BMP": (".bmp", ".dib"),
+    "GIF": (".gif",),
+    "TIFF": (".tif", ".tiff"),
+    "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
+    "JPEG2000": (".jp2", ".j2k"),
+}
+"""Formats by PIL's names, with their extensions. PIL tries only these decoders, whatever a file's extension."""
+if find_spec("PIL.AvifImagePlugin"):  # from Pillow 11.3 on
+    FORMATS["AVIF"] = (".avif",)
+EXTENSIONS = tuple(extension for extensions in FORMATS.values() for extension in extensions)
 
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 """PIL's mode for each number of channels."""
@@ -23,47 +41,133 @@ REDUCING_GAP = 3.0
 """A fast box filter first shrinks an image to no less than this multiple of its final size, and a Lanczos
 filter does the rest. From 3 on, the result is as good as with the Lanczos filter alone."""
 
+BYTES_PER_PIXEL = 16
+"""Memory for decoding: the image as it is, as RGBA, over white, and as RGB, with four bytes each."""
 
-def decode(data: bytes, resolution: int, channels: int) -> np.ndarray:
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What turns an image upright, by its EXIF orientation."""
+
+LARGE = 50_000_000
+"""Pixels from which on a process decodes one image at a time."""
+
+_one_large_image = threading.Lock()
+_pixel_limit = threading.Lock()
+
+
+def decode(data: bytes, resolution: int, channels: int, max_pixels: int | None = None) -> np.ndarray:
     """Decode an image file into uint8 (channels, resolution, resolution), range 0..255.
 
-    The image is turned upright as its EXIF data says, and converted to the number of channels. Transparent
-    pixels become white unless alpha is kept. The center square is then resized. JPEG's own scaling and a box
-    filter shrink it to no less than 3 times the final size, and an antialiased Lanczos filter does the rest,
-    on colors premultiplied by alpha.
+    The image is turned upright as its EXIF data says, and converted to sRGB as its ICC profile says. Either
+    is ignored if it is broken. Transparent pixels become white unless alpha is kept. The center square is then
+    resized. JPEG's own scaling and a box filter shrink it to no less than 3 times the final size, and an
+    antialiased Lanczos filter does the rest, on colors premultiplied by alpha. If a file holds several
+    pictures, the first is decoded.
+
+    Args:
+        data: Content of the file.
+        resolution: Height and width of the result.
+        channels: 1, 3 or 4.
+        max_pixels: The largest image that is decoded. By default it is limited by half of the memory.
 
     Raises:
-        Exception: The file is unreadable or truncated. PIL raises about a dozen kinds.
+        Exception: The file is unreadable, truncated or too large. PIL raises about a dozen kinds.
     """
-    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-        coarse = math.ceil(REDUCING_GAP * resolution)
-        image.draft(None, (coarse, coarse))
-        image.load()
-        ImageOps.exif_transpose(image, in_place=True)
-        image = _convert(image, MODES[channels])
-    side = min(image.size)
-    left, top = (image.width - side) // 2, (image.height - side) // 2
-    box = (left, top, left + side, top + side)
-    image = image.resize((resolution, resolution), Image.Resampling.LANCZOS, box, REDUCING_GAP)
+    try:
+        return _decode(data, resolution, channels, max_pixels)
+    except Exception:  # perhaps only because of the file's metadata
+        for less in without_metadata(data):
+            if less != data:
+                with suppress(Exception):
+                    return _decode(less, resolution, channels, max_pixels)
+        raise
+
+
+def _decode(data: bytes, resolution: int, channels: int, max_pixels: int | None) -> np.ndarray:
+    with _open(data) as image:
+        if image.format == "PNG":
+            _open(data).verify()  # the checksums of all chunks, which reading the pixels passes over
+        pixels = image.width * image.height
+        limit = max_pixels or usable_memory() // 2 // BYTES_PER_PIXEL
+        if pixels > limit:
+            raise ValueError(f"{pixels:,} pixels are more than data.max_pixels allows, here {limit:,}")
+        with _one_large_image if pixels > LARGE else nullcontext():
+            coarse = math.ceil(REDUCING_GAP * resolution)
+            image.draft(None, (coarse, coarse))
+            image.load()
+            upright = _upright(_with_alpha(image, data), image)
+            image = _flat(to_srgb(upright, image.info.get("icc_profile")), MODES[channels])
+            side = min(image.size)
+            left, top = (image.width - side) // 2, (image.height - side) // 2
+            box = (left, top, left + side, top + side)
+            image = image.resize((resolution, resolution), Image.Resampling.LANCZOS, box, REDUCING_GAP)
     return np.array(image).reshape(resolution, resolution, channels).transpose(2, 0, 1)
 
 
-def check(data: bytes) -> None:
-    """Raise PIL's exception if an image file is damaged or truncated. This is faster than `decode`."""
-    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-        if image.format == "PNG":
-            image.verify()  # the checksums of all chunks, up to the end marker
-        else:
-            image.draft(None, (1, 1))  # PIL then reads the whole JPEG but computes few pixels
-            image.load()
+def _open(data: bytes) -> Image.Image:
+    """Open an image of any size. PIL's own limit applies to the whole process, so it is lifted only briefly."""
+    with _pixel_limit:
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            return Image.open(io.BytesIO(data), formats=tuple(FORMATS))
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
 
 
-def _convert(image: Image.Image, mode: str) -> Image.Image:
+def _upright(pixels: Image.Image, file: Image.Image) -> Image.Image:
+    """Turn the pixels upright as the EXIF data of their file says. Broken EXIF data is ignored."""
+    try:
+        turn = TURNS.get(file.getexif().get(0x0112))
+    except Exception:  # PIL raises half a dozen kinds for broken EXIF or XMP
+        turn = None
+    return pixels if turn is None else pixels.transpose(turn)
+
+
+def _with_alpha(image: Image.Image, data: bytes) -> Image.Image:
+    """Convert an image to 8 bits per channel, and to LA or RGBA if it may have transparent pixels."""
+    key = image.info.get("transparency")
+    if image.mode == "F" or (image.mode == "I" and image.getextrema()[1] > 65535):
+        raise ValueError("32 bits per channel are too many, convert the image to 8 or 16")
     if image.mode.startswith("I"):  # 16-bit gray, whose values PIL's own conversion would clip at 255
-        gray = np.clip(np.asarray(image, dtype=np.int64), 0, 65535)
-        image = Image.fromarray(((gray + 128) // 257).astype(np.uint8))
-    if "A" in image.getbands() or "transparency" in image.info:
+        values = np.clip(np.asarray(image, dtype=np.int64), 0, 65535)
+        gray = Image.fromarray(((values + 128) // 257).astype(np.uint8))
+        return gray if key is None else _transparent(gray, values == key)
+    if key is not None and image.format == "PNG" and image.mode != "P" and data[24] != 8:
+        return _transparent(image, _png_key(data, image, key))
+    if image.getbands()[-1] in "Aa" or key is not None:
+        return image.convert("LA" if image.mode in ("1", "L", "LA", "La") else "RGBA")
+    return image
+
+
+def _transparent(image: Image.Image, where: np.ndarray) -> Image.Image:
+    """Make the pixels of a mask (H, W) transparent, in an image of mode LA or RGBA."""
+    image = image.convert("RGB" if image.mode == "RGB" else "L")
+    image.putalpha(Image.fromarray(np.where(where, 0, 255).astype(np.uint8)))
+    return image
+
+
+def _png_key(data: bytes, image: Image.Image, key: int | tuple[int, int, int]) -> np.ndarray:
+    """Find the transparent color of a PNG of 1, 2, 4 or 16 bits, as a mask (H, W). PIL would compare 8 bits."""
+    bits = data[24]
+    if isinstance(key, int):
+        return np.asarray(image.convert("L")) == min(key, 2**bits - 1) * 255 // (2**bits - 1)
+    with _open(data) as low:  # decoded once more for the lower eight bits
+        low.tile = [(*tuple(low.tile[0])[:3], "RGB;16L")]
+        low.load()
+        values = np.asarray(image).astype(np.uint16) << 8 | np.asarray(low)
+    return (values == key).all(-1)
+
+
+def _flat(image: Image.Image, mode: str) -> Image.Image:
+    """Convert an image to a mode. Transparent pixels become white unless that mode has alpha."""
+    if image.mode in ("LA", "RGBA") and mode != "RGBA":
         image = image.convert("RGBA")
-        if mode != "RGBA":
-            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return image.convert(mode)

@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from stylegan2.data.checking import reason
+from stylegan2.data.names import alike, in_natural_order, printable
 from stylegan2.data.sources import Source
 from stylegan2.errors import InputError
 
@@ -61,7 +63,7 @@ def no_labels(source: Source, images: Sequence[str], path: str | Path) -> Labels
 
 
 def folder_labels(source: Source, images: Sequence[str], path: str | Path) -> Labels:
-    """Make a class of each top-level folder, in the order of the folders' names."""
+    """Make a class of each top-level folder, in the natural order of the folders' names: 2 before 10."""
     loose = [name for name in images if "/" not in name]
     if loose:
         raise InputError(
@@ -69,19 +71,19 @@ def folder_labels(source: Source, images: Sequence[str], path: str | Path) -> La
             f"({loose[0]}). Move them into a class folder, or set classes=none."
         )
     tops = [name.partition("/")[0] for name in images]
-    classes = sorted(set(tops))
+    classes = in_natural_order(set(tops))
     if len(classes) < 2:
         raise InputError(
             f"classes=folders expects two folders or more in {path}, found only {classes[0]}. Give the path of "
             "the folder that holds the class folders, or set classes=none."
         )
     number = {name: k for k, name in enumerate(classes)}
-    return Labels(torch.tensor([number[top] for top in tops]), classes)
+    return Labels(torch.tensor([number[top] for top in tops]), list(map(printable, classes)))
 
 
 def json_labels(source: Source, images: Sequence[str], path: str | Path) -> Labels:
     """Read dataset.json, whose labels are all integers (classes) or all vectors of one length."""
-    labels = _read_json(source, path)
+    labels = _read_json(source, images, path)
     unknown = sorted(labels.keys() - set(images))
     missing = [name for name in images if name not in labels]
     for wrong, what in ((unknown, "labels of files that are not there"), (missing, "images without label")):
@@ -102,7 +104,7 @@ def json_labels(source: Source, images: Sequence[str], path: str | Path) -> Labe
     try:
         vectors = torch.tensor(values, dtype=torch.float32)
         valid = vectors.ndim == 2 and vectors.shape[1] > 0 and bool(vectors.isfinite().all())
-    except (ValueError, TypeError):
+    except Exception:  # torch raises half a dozen kinds for what is no table of numbers
         valid = False
     if not valid:
         raise InputError(
@@ -119,18 +121,31 @@ READERS: dict[str, Callable[[Source, Sequence[str], str | Path], Labels]] = {
 }
 
 
-def _read_json(source: Source, path: str | Path) -> dict[str, object]:
+def _read_json(source: Source, images: Sequence[str], path: str | Path) -> dict[str, object]:
     """Read the labels of dataset.json, by name of the image."""
     expected = 'classes=labels expects a top-level dataset.json, {"labels": [["folder/image.png", 3], ...]}'
     if "dataset.json" not in source.names:
         raise InputError(f"{expected}, found none in {path}. Write it, or set classes=folders or none.")
     try:
         pairs = json.loads(source.read("dataset.json"))["labels"]
-        labels = {str(name): label for name, label in pairs} if pairs is not None else None
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{expected}, found something else in {path} ({error!r}). Correct it.") from error
-    if labels is None:
+        if pairs is not None:
+            pairs = [(str(name), label) for name, label in pairs]
+    except Exception as error:  # unreadable, no JSON, nested too deeply, or of another form
+        raise InputError(
+            f"{expected}, found something else in {path} ({reason(error)}). Correct it."
+        ) from error
+    if pairs is None:
         raise InputError(f"{expected}, found null labels in {path}. Add them, or set classes=none.")
+    known, spelled = set(images), {alike(name): name for name in images}
+    labels: dict[str, object] = {}
+    for name, label in pairs:
+        name = name if name in known else spelled.get(alike(name), name)
+        if name in labels:
+            raise InputError(
+                f"classes=labels expects one label per image, found two of {name} in the dataset.json of {path}: "
+                f"{_short([labels[name], label])}. Keep the right one."
+            )
+        labels[name] = label
     return labels
 
 

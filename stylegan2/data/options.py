@@ -16,12 +16,12 @@ class DataOptions:
     """The images to train on.
 
     Raises:
-        InputError: `resolution`, `channels`, `classes` or `unreadable` is not one of the values below.
+        InputError: An option is not one of the values below.
     """
 
     path: str = "demo"
     """Folder or zip of images, or a folder in a zip (photos.zip/cats). "demo" is the set of 1,906 emoji in
-    nine folders that comes with the package."""
+    nine folders that comes with the package, and demo:smileys-emotion is one of these folders."""
 
     resolution: int = 32
     """Height and width to which images are resized: a power of two from 4 to 1024."""
@@ -36,7 +36,11 @@ class DataOptions:
     """Whether to train on the horizontally flipped images too."""
 
     unreadable: Literal["refuse", "skip"] = "refuse"
-    """What happens if files are unreadable. "refuse" stops with an error. "skip" continues without them."""
+    """What happens if files are unreadable. "refuse" stops with an error. "skip" continues without them. During
+    training, up to 1 % of the images may become unreadable, or up to half of them with "skip"."""
+
+    max_pixels: int | None = None
+    """The largest image that is read. By default it is limited by half of the memory, at 16 bytes per pixel."""
 
     workers: int | None = None
     """Number of processes that decode images. The default is none if all images are in memory, and otherwise
@@ -57,3 +61,9 @@ class DataOptions:
                 f"Expected 1 (gray), 3 (RGB) or 4 (RGBA) channels, found {self.channels}. Set one of these."
             )
         check_choices(self)
+        for name, least in (("workers", 0), ("cache_gb", 0), ("max_pixels", 1)):
+            value = getattr(self, name)
+            if value is not None and not value >= least:
+                raise InputError(
+                    f"Expected data.{name} of {least} or more, found {value}. Set such a number."
+                )

@@ -159,7 +159,7 @@ def architecture_flags(architectures: Sequence[str]) -> list[str]:
 
 def _run(*command: str) -> str:
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", timeout=60)
     except (OSError, subprocess.SubprocessError) as error:
         raise BuildError(f"cannot run {command[0]} ({error}). Set CUDA_HOME to a working toolkit.") from error
     return done.stdout + done.stderr

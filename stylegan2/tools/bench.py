@@ -30,6 +30,7 @@ def bench(
     compile: bool = False,
     repeats: int = 7,
     channel_base: int | None = None,
+    beside: int = 0,
     out: str | None = None,
 ) -> None:
     """Measure the kernels and whole networks on this machine.
@@ -51,11 +52,16 @@ def bench(
         repeats: Timed runs per variant.
         channel_base: The networks have min(channel_base / r, 512) feature maps at resolution r. null: as
             config-f.
+        beside: Measure instead how fast the demo's networks train and generate on the CPU beside so many busy
+            programs, for each number of threads and for the number that training chooses. 0: do not.
         out: JSON file to write. null: none.
 
     Raises:
         InputError: An argument is out of range, or there is no device or no kernel to measure.
     """
+    if beside:
+        _bench_beside(beside)
+        return
     wanted = set(what.split(","))
     if unknown := wanted - {"ops", "generate", "train"}:
         raise InputError(
@@ -115,6 +121,17 @@ def bench(
     print(table(rows))
     if out:
         write_text(out, json.dumps({"about": about, "rows": [asdict(row) for row in rows]}, indent=1))
+
+
+def _bench_beside(programs: int) -> None:
+    if programs < 0:
+        raise InputError(f"--beside expects the number of busy programs, 1 or more, found {programs}.")
+    from stylegan2.benchmark.beside import bench_beside
+
+    rows = bench_beside(programs, seconds=20.0)
+    best = {name: max(row[2] for row in rows if row[0] == name and row[1] == "1") for name, *_ in rows}
+    head = ["what", "threads", "idle img/s", f"beside {programs} img/s", "beside / one idle thread"]
+    print(text_table(head, [[n, t, f"{a:.1f}", f"{b:.1f}", f"{b / best[n]:.2f}"] for n, t, a, b in rows]))
 
 
 def _resolutions(text: str) -> list[int]:

@@ -22,6 +22,7 @@ from stylegan2.formats import load_generator
 from stylegan2.images import enlarged, save_png, sheet, to_picture
 from stylegan2.kernels import fixed_weights
 from stylegan2.networks.generator import Generator
+from stylegan2.threads import ThreadTuner, candidates
 
 from .labels import class_table, parse_numbers, read_labels
 
@@ -29,7 +30,7 @@ PAGE = 256
 """Most images in one grid."""
 
 PIXELS = 2**26
-"""Most pixels in one grid, which are 200 MB in memory."""
+"""Most pixels in one grid, which take 270 MB of memory."""
 
 READABLE = 2 * (Image.MAX_IMAGE_PIXELS or PIXELS)
 """Most pixels in a grid of the user's own size. Pillow opens no larger files."""
@@ -87,6 +88,8 @@ def generate(
     columns, rows = _page(grid, count, len(labels), network.resolution * zoom)
     network = network.to(_device(device))
     folder = _writable(out)
+    on_cpu = next(network.parameters()).device.type == "cpu"
+    tuner = ThreadTuner(candidates() if on_cpu else [torch.get_num_threads()])
     if names:
         print(class_table(names), flush=True)
 
@@ -97,7 +100,9 @@ def generate(
             if network.num_classes and center == "class" and psi != 1:
                 w_mean = network.mapping.w_mean(c.vector[None])
             for seed in chain(*numbers):
-                picture = to_picture(generate_image(network, seed, c.vector, psi, cutoff, noise, w_mean))
+                with tuner.piece():
+                    image = generate_image(network, seed, c.vector, psi, cutoff, noise, w_mean)
+                picture = to_picture(image)
                 save_png(enlarged(picture, scale or 1), folder / f"seed{seed:04d}{c.suffix}.png")
                 progress.update()
                 yield enlarged(picture, zoom)
@@ -110,6 +115,8 @@ def generate(
                 f"Writing to {folder} failed after {progress.n} of {count} images, which stay there: "
                 f"{error.strerror or error}. Make room, or name another folder with --out."
             ) from error
+        finally:
+            tuner.restore()
     print(f"{count} images{grids} in {folder}")
 
 

@@ -12,6 +12,7 @@ from typing import Literal
 from tqdm import tqdm
 
 from stylegan2.data import ImageData, ImageDataset
+from stylegan2.data.names import to_bytes
 from stylegan2.errors import InputError
 from stylegan2.files import replacing
 from stylegan2.images import to_picture
@@ -24,6 +25,7 @@ def pack(
     channels: Literal[1, 3, 4] = 3,
     classes: Literal["none", "folders", "labels"] = "none",
     unreadable: Literal["refuse", "skip"] = "refuse",
+    max_pixels: int | None = None,
 ) -> None:
     """Write a folder or zip of images as a zip of PNGs, converted exactly as training would convert them.
 
@@ -37,6 +39,7 @@ def pack(
         channels: 1 for gray images, 3 for RGB, 4 for RGBA.
         classes: "folders" makes a class of each top-level folder, "labels" reads the source's dataset.json.
         unreadable: With unreadable files, "refuse" stops and "skip" continues without them.
+        max_pixels: The largest image that is read. By default it is limited by half of the memory.
 
     Raises:
         InputError: `source` is not a usable data set, `out` is the source, or `out` cannot be written.
@@ -47,7 +50,9 @@ def pack(
             f"Expected the name of a zip to write, in an existing folder and not the source itself, found {out}. "
             "Choose another file."
         )
-    data = ImageData(source, resolution, channels, classes, unreadable=unreadable, cache_gb=0)
+    data = ImageData(
+        source, resolution, channels, classes, unreadable=unreadable, max_pixels=max_pixels, cache_gb=0
+    )
     dataset = data.open()
     names = _png_names(dataset.names)
     with replacing(target) as temporary, zipfile.ZipFile(temporary, "w") as packed, ThreadPool() as pool:
@@ -64,11 +69,13 @@ def pack(
 def _png(dataset: ImageDataset, row: int) -> bytes:
     """An image of the data set, encoded as a PNG file."""
     buffer = io.BytesIO()
-    to_picture(dataset[row][0]).save(buffer, "PNG", optimize=True)
+    to_picture(dataset.read(row)).save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
 
 
 def _png_names(names: list[str]) -> list[str]:
     """The names with their suffix replaced by .png, or with .png appended if two would otherwise be equal."""
+    # A zip holds UTF-8 alone, and \ in it would be read as /.
+    names = [to_bytes(name).decode("utf-8", "replace").replace("\\", "_") for name in names]
     stems = [str(PurePosixPath(name).with_suffix("")) for name in names]
     return [f"{stem}.png" for stem in (stems if len(set(stems)) == len(names) else names)]

@@ -11,12 +11,13 @@ from jsonargparse import Namespace
 from stylegan2.cli import (
     build_data,
     build_model,
-    configuration_text,
     select,
     train_parser,
     with_default_config,
 )
+from stylegan2.data.sources.demo import Demo
 from stylegan2.errors import InputError
+from stylegan2.parsing import PRINT
 from stylegan2.training.folder import LAST, belongs_to_this_launch, held_folder, latest
 from stylegan2.training.launch import is_first_process, this_launch
 from stylegan2.training.options import RunOptions
@@ -33,11 +34,11 @@ def train_command(args: list[str], prog: str = "train.py") -> int:
             and is saved.
     """
     parser = train_parser(prog)
-    config = parser.parse_args(with_default_config(args))
+    config = parser.parse_args(with_default_config([arg for arg in args if arg != PRINT]))
     resumed = resumed_folder(config, args)
     if resumed and "--config" not in _given(args) and (resumed / "config.yaml").is_file():
         args = ["--config", str(resumed / "config.yaml"), *args]
-        config = parser.parse_args(with_default_config(args))
+    config = parser.parse_args(with_default_config(args))
     if resumed and this_launch().restarted:
         config.ckpt_path = "last"
     # The training framework, which --help does without.
@@ -52,10 +53,10 @@ def train_command(args: list[str], prog: str = "train.py") -> int:
         dataset = data.open(minimum=options.batch, progress=is_first_process())
         torch.manual_seed(options.seed)
         model = build_model(parsed, dataset, options.batch, options.batch_per_device)
-        # What the run's own configuration is good for: resuming it, or repeating it.
+        # The written config.yaml can then repeat this run, or resume it with --ckpt_path last.
         config.runs, config.name = _place(folder, config.runs)
         config.ckpt_path = None
-        return train(model, dataset, options, folder, configuration_text(parser, config), parsed.metrics)
+        return train(model, dataset, options, folder, parser.as_yaml(config), parsed.metrics)
 
 
 def resumed_folder(config: Namespace, args: list[str]) -> Path | None:
@@ -117,5 +118,8 @@ def _place(folder: Path, runs: str) -> tuple[str, str]:
 
 
 def default_name(path: str) -> str:
-    """What a run on these images is called unless it is given a name."""
-    return "demo" if Path(path).parts[:1] == ("demo",) else Path(os.path.abspath(path)).stem or "run"
+    """The default name of a run on the images at this path."""
+    if Demo.takes(path):
+        return "demo"
+    whole = Path(os.path.abspath(os.path.expanduser(path)))  # .. becomes the name of that folder
+    return (whole.stem if whole.suffix.lower() == ".zip" else whole.name) or "run"

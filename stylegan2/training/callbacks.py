@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from stylegan2.threads import ThreadTuner
+
 from .cost import images_per_second
 from .loggers import CSVLogger
 from .module import StyleGAN2
@@ -74,6 +76,38 @@ class Progress(pl.Callback):
     def on_exception(self, trainer: pl.Trainer, module: StyleGAN2, exception: BaseException) -> None:
         if self.bar is not None:
             self.bar.close()
+
+
+class TuneThreads(pl.Callback):
+    """Keeps the number of CPU threads at the fastest one, as `stylegan2.threads` explains.
+
+    Only iterations with as few penalties as possible are compared, because a penalty takes much time. It has to come
+    before callbacks that take long themselves.
+
+    Args:
+        tuner: Chooses the number. None: the number stays as it is.
+    """
+
+    def __init__(self, tuner: ThreadTuner | None):
+        self.tuner = tuner
+        self._fewest_losses = 0
+
+    def on_train_batch_start(self, *_: object) -> None:
+        self._start = time.perf_counter()
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: StyleGAN2, *_: object) -> None:
+        if self.tuner is None or module.device.type != "cpu" or trainer.world_size > 1:
+            return
+        losses = len(module.losses)
+        if self._fewest_losses == 0 or losses < self._fewest_losses:
+            self._fewest_losses = losses
+            self.tuner.start_trial()
+        if losses == self._fewest_losses:
+            self.tuner.record(time.perf_counter() - self._start)
+
+    def teardown(self, *_: object) -> None:
+        if self.tuner is not None:
+            self.tuner.restore()
 
 
 class LossLogger(pl.Callback):

@@ -66,7 +66,7 @@ class CheckpointState(pl.Callback):
             "class_names": module.class_names,
             "data": trainer.datamodule.identity,
             "seed": trainer.datamodule.seed,
-            "random": distributed.gather(_random_state(module.device)),
+            "random": distributed.gather(self._random or _random_state(module.device)),
         }
 
     def on_load_checkpoint(self, trainer: pl.Trainer, module: StyleGAN2, checkpoint: dict[str, Any]) -> None:
@@ -132,7 +132,7 @@ def save(trainer: pl.Trainer, path: Path, also: Path | None = None) -> None:
     optimizers = [optimizer.state_dict() for optimizer in trainer.optimizers]
     bad = not_finite({"state_dict": module.state_dict(), "optimizer_states": optimizers})
     if distributed.any_process(bool(bad), module.device):
-        last = module.iteration - 1, module.images - module.batch
+        last = max(module.iteration - 1, 0), max(module.images - module.batch, 0)
         raise Diverged(*last, bad or ["a number in another process"])
     trainer.save_checkpoint(path)
     if also is not None and trainer.is_global_zero:
@@ -142,11 +142,11 @@ def save(trainer: pl.Trainer, path: Path, also: Path | None = None) -> None:
 
 def not_finite(tree: object) -> list[str]:
     """Dotted names of the tensors in nested dictionaries and lists that hold NaN or infinity."""
-    found = [(name, tensor) for name, tensor in _tensors(tree, "") if tensor.is_floating_point()]
-    if not found:
-        return []
-    finite = torch.stack([tensor.isfinite().all() for _, tensor in found]).tolist()
-    return [name for (name, _), good in zip(found, finite) if not good]
+    return [
+        name
+        for name, tensor in _tensors(tree, "")
+        if tensor.is_floating_point() and not tensor.isfinite().all()
+    ]
 
 
 def _tensors(tree: object, name: str) -> Iterator[tuple[str, Tensor]]:

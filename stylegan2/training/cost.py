@@ -197,17 +197,17 @@ def disk(model: StyleGAN2, options: RunOptions, folder: Path) -> str:
     size, numbered = checkpoint_bytes(model), 0
     if options.snapshot_kimg:
         numbered = int(options.kimg / options.snapshot_kimg)
-    keep = getattr(options, "keep", None)
-    if keep is not None:
-        numbered = min(numbered, keep + 1)  # the best one is kept too
-    total = size * (numbered + 1)
     if not numbered:
         return f"Disk       a checkpoint of {_size(size)}"
-    text = f"Disk       {numbered + 1} checkpoints of {_size(size)}, {_size(total)} over the run"
+    # The best one is kept too, and last.ckpt.
+    kept = 1 + (numbered if options.keep is None else min(numbered, options.keep + 1))
+    text = f"Disk       {kept} checkpoints of {_size(size)}, {_size(kept * size)} over the run"
+    if kept <= numbered:
+        text += f" with --keep {options.keep}; all {numbered + 1} would take {_size((numbered + 1) * size)}"
     free = shutil.disk_usage(folder).free
-    if total > free:
-        text += f", but only {_size(free)} are free"
-    if keep is None and (total > MUCH or total > free):
+    if kept * size > free:
+        text += f"; only {_size(free)} are free"
+    if options.keep is None and kept * size > min(MUCH, free):
         text += ". --keep 3 keeps the newest three"
     return text
 

@@ -57,15 +57,13 @@ class TrainingData(pl.LightningDataModule):
 
     def _loader(self) -> DataLoader:
         world = self.trainer.world_size
-        loader = self.dataset.loader(
+        return self.dataset.loader(
             self.batch // world,
             seed=self.seed,
             rank=self.trainer.global_rank,
             world_size=world,
             start=self.trainer.lightning_module.images,
         )
-        loader.worker_init_fn = loader.worker_init_fn or _leave_signals_to_training
-        return loader
 
     def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Images uint8 (n, C, R, R) and labels (n, num_classes), of this process's share of a batch."""
@@ -105,13 +103,6 @@ class Batches:
 
 class _StopWaiting(Exception):
     """Training ends, and needs no more images."""
-
-
-def _leave_signals_to_training(worker: int) -> None:
-    """In a process that decodes images: it ends with the training process, and says nothing itself."""
-    for name in ("SIGINT", "SIGHUP"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
 
 
 def check_batch(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from stylegan2.errors import InputError
+from stylegan2.registry import check_choices
 
 LoggerName = Literal["wandb", "tensorboard"]
 
@@ -67,7 +68,17 @@ class RunOptions:
     """How many devices, or which. auto: all GPUs, or one CPU process; under torchrun or srun, one for each of the
     processes that they started."""
 
+    threads: int | None = None
+    """Number of CPU threads of training on a CPU. null: OMP_NUM_THREADS if it is set, else the number that is fastest
+    now, which is chosen by timing. Sums in another order round differently, so only a fixed number gives the same
+    weights bit for bit."""
+
     def __post_init__(self) -> None:
+        check_choices(self)
+        if self.threads is not None and self.threads < 1:
+            raise InputError(
+                f"Expected threads of 1 or more, found {self.threads}. Leave it out to choose by timing."
+            )
         for name in ("kimg", "log_kimg", "batch", "batch_per_device"):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:

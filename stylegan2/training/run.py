@@ -6,6 +6,7 @@ import logging
 import shlex
 import shutil
 import sys
+import textwrap
 import warnings
 from contextlib import suppress
 from pathlib import Path
@@ -20,9 +21,10 @@ from stylegan2.errors import InputError
 from stylegan2.files import remove_leftovers, write_text
 from stylegan2.formats import native
 from stylegan2.metrics.options import MetricOptions
+from stylegan2.threads import ThreadTuner, candidates
 
 from . import checkpoint, cost
-from .callbacks import LossLogger, Progress
+from .callbacks import LossLogger, Progress, TuneThreads
 from .data import TrainingData, check_batch
 from .evaluation import Evaluation
 from .folder import LAST
@@ -79,6 +81,7 @@ def train(
     # long, and it changes nothing that a checkpoint holds.
     callbacks = [
         checkpoint.CheckpointState(),
+        TuneThreads(_thread_tuner(options.threads)),
         LossLogger(options.log_kimg),
         Progress(options.kimg),
         cost.MeasuredDuration(options.kimg),
@@ -123,12 +126,20 @@ def train(
     if stop.failure and not stop.signal:
         raise InputError(
             f"Training stopped at {model.images / 1000:.1f} kimg, since its images can no longer be read: "
-            f"{stop.failure} It is saved in {folder / LAST}. {MEMORY}"
+            f"{stop.failure} The state is saved in {folder / LAST}, from which --ckpt_path last continues."
         )
     if trainer.is_global_zero:
         with suppress(OSError):  # the terminal has closed
             print(_closing(model, dataset, folder, samples.path(model), stop.signal), flush=True)
     return 128 + stop.signal if stop.signal else 0
+
+
+def _thread_tuner(threads: int | None) -> ThreadTuner | None:
+    """Use the number of threads that the user wants. If that is open, return a tuner that chooses it."""
+    if threads is not None:
+        torch.set_num_threads(threads)
+        return None
+    return ThreadTuner(candidates())
 
 
 def _quiet() -> None:
@@ -185,10 +196,12 @@ def _summary(model: StyleGAN2, dataset: ImageDataset, folder: Path, trainer: pl.
     g = model.generator
     r1 = model.regularizers.get("r1")
     gamma = f"gamma {r1.gamma:.4g}, " if r1 is not None and r1.every else ""
+    classes = f"{dataset.class_table}\n" if dataset.class_table else ""
     where = f"{trainer.world_size} × {trainer.strategy.root_device.type}"
     return (
         f"Data       {dataset.num_images:,} images from {dataset.options.path}, "
         f"{g.resolution}×{g.resolution}, {g.img_channels} channels, {g.num_classes or 'no'} classes\n"
+        f"{textwrap.indent(classes, ' ' * 11)}"
         f"Networks   G {millions[0]:.2f} M and D {millions[1]:.2f} M parameters, on {where}\n"
         f"Training   batch {model.batch}, {gamma}learning rate {model.learning_rate:g}\n"
         f"Run        {folder}"

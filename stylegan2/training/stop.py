@@ -55,8 +55,6 @@ class Stop(pl.Callback):
             return
         taken = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
         before = {number: signal.signal(number, self._handle) for number in taken}
-        if hasattr(signal, "SIGCHLD"):
-            before[signal.SIGCHLD] = signal.getsignal(signal.SIGCHLD)
         try:
             yield
         finally:
@@ -88,9 +86,6 @@ class Stop(pl.Callback):
         trainer._signal_connector.register_signal_handlers = lambda: None
 
     def on_train_start(self, trainer: pl.Trainer, module: StyleGAN2) -> None:
-        if threading.current_thread() is threading.main_thread() and hasattr(signal, "SIGCHLD"):
-            # The data loader's handler raises in the middle of an iteration when one of its processes dies.
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         self._agree(trainer, module)
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: StyleGAN2, *_: object) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
+from stylegan2.data.names import to_bytes
 from stylegan2.errors import InputError
 from stylegan2.registry import Registry
 
@@ -20,7 +21,10 @@ class Source(Protocol):
 
     names: Sequence[str]
     """Names of all files, with "/" between folders. They may include files that are not images, such as
-    dataset.json with the labels. The data set keeps their order, which must be the same in every run."""
+    dataset.json with the labels. The data set keeps their order, which must be the same in every run.
+
+    A source may also have two dicts from names to reasons. `left_out` holds what it does not offer, and
+    `unreadable` the folders that it cannot read."""
 
     def __init__(self, path: str): ...
 
@@ -46,7 +50,7 @@ def open_source(path: str | Path) -> Source:
     Raises:
         InputError: No source takes the path, or the source is damaged.
     """
-    path = os.path.expanduser(path)
+    path = os.fsdecode(to_bytes(os.path.expanduser(path)))  # so that a locale without ü opens für.zip
     for name in sorted(sources, key=lambda name: name in GENERAL):
         if sources[name].takes(path):
             return sources[name](path)
@@ -56,8 +60,3 @@ def open_source(path: str | Path) -> Source:
             f"is {Path.cwd()}."
         )
     raise InputError(f"Expected a folder or a zip of images, found the file {path}. Give its folder instead.")
-
-
-def visible(name: str) -> bool:
-    """Return whether a file or folder is neither hidden nor an entry that macOS adds to its zips."""
-    return not name.startswith(".") and name != "__MACOSX"

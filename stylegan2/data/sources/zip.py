@@ -7,35 +7,44 @@ import threading
 import zipfile
 from pathlib import Path
 
-from stylegan2.data.sources import sources, visible
+from stylegan2.data.checking import reason
+from stylegan2.data.names import plain, visible
+from stylegan2.data.sources import sources
 from stylegan2.errors import InputError
 
 
 @sources.register("zip")
 class Zip:
-    """The files of a zip, or of a folder in it such as photos.zip/cats.
+    r"""The files of a zip, or of a folder in it such as photos.zip/cats.
 
-    A file's name is its path in the zip. If one top folder holds everything, its name is left out. Each
-    process opens the zip again, because forked processes would share one file position.
+    A file's name is its path in the zip. If one top folder holds everything, its name is left out. Zips from
+    Windows may have \ instead of /, and others ./ in front of names. Each process opens the zip again, because
+    forked processes would share one file position.
+
+    Raises:
+        InputError: The zip cannot be read.
     """
 
     def __init__(self, path: str):
         self.path, inside = _split(path)
         self._lock, self._pid, self._file = threading.Lock(), None, None
         try:
-            names = [name for name in self._open().namelist() if not name.endswith("/")]
-        except (zipfile.BadZipFile, OSError) as error:
+            infos = self._open().infolist()
+        except Exception as error:  # zipfile raises half a dozen kinds for damaged files
             raise InputError(
-                f"Expected an intact zip, found that {self.path} cannot be read ({error}). Copy it again, or "
-                "create it again."
+                f"Expected an intact zip, found that {self.path} cannot be read ({reason(error)}). Copy it "
+                "again, or create it again."
             ) from error
-        names = [name for name in names if all(map(visible, name.split("/")))]
-        self._top = _single_top(names)
+        stored = {
+            plain(_name(info)): info.filename for info in infos if not info.filename.endswith(("/", "\\"))
+        }
+        names = [name for name in stored if all(map(visible, name.split("/")))]
+        top = _single_top(names)
         if inside:
             full = any(name.startswith(f"{inside}/") for name in names)
-            self._top = f"{inside}/" if full else f"{self._top}{inside}/"
-            names = [name for name in names if name.startswith(self._top)]
-        self.names = sorted({name[len(self._top) :] for name in names})  # a zip can hold a name twice
+            top = f"{inside}/" if full else f"{top}{inside}/"
+        self._stored = {name[len(top) :]: stored[name] for name in names if name.startswith(top)}
+        self.names = sorted(self._stored)
 
     @staticmethod
     def takes(path: str) -> bool:
@@ -44,7 +53,7 @@ class Zip:
 
     def read(self, name: str) -> bytes:
         with self._lock:
-            return self._open().read(self._top + name)
+            return self._open().read(self._stored[name])
 
     def _open(self) -> zipfile.ZipFile:
         if self._pid != os.getpid():
@@ -56,6 +65,14 @@ class Zip:
 
     def __setstate__(self, state: dict) -> None:
         self.__dict__.update(state, _lock=threading.Lock())
+
+
+def _name(info: zipfile.ZipInfo) -> str:
+    """Many programs write names as UTF-8 without saying so, and zipfile takes those for code page 437."""
+    try:
+        return info.filename if info.flag_bits & 0x800 else info.filename.encode("cp437").decode("utf-8")
+    except UnicodeError:
+        return info.filename
 
 
 def _split(path: str) -> tuple[Path, str]:
