@@ -105,7 +105,7 @@ class TuneThreads(pl.Callback):
         if losses == self._fewest_losses:
             self.tuner.record(time.perf_counter() - self._start)
 
-    def teardown(self, *_: object) -> None:
+    def teardown(self, trainer: pl.Trainer, module: StyleGAN2, stage: str) -> None:
         if self.tuner is not None:
             self.tuner.restore()
 
