@@ -1,4 +1,4 @@
-"""Atomic replacement of files, and tables as text."""
+"""Atomic replacement of files, and data as YAML and as tables."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+import yaml
 
 LEFTOVER = re.compile(r"\..+\.\d+\.\d+\.tmp")
 """Temporary names that `replacing` uses. They contain the file's name and the ids of process and thread."""
@@ -54,6 +56,23 @@ def write_text(path: str | Path, text: str) -> None:
     """Write a UTF-8 text file atomically. A file of that name is replaced."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+class _Quoting(yaml.SafeDumper):
+    """Puts text in quotes that some reader of YAML takes for a number: PyYAML itself does not know 1e3."""
+
+
+_Quoting.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?[\d_.]+[eE][-+]?\d+$"), list("-+.0123456789")
+)
+
+
+def yaml_text(data: object) -> str:
+    """Nested dictionaries and lists of plain data as YAML, in their own order, with all text staying text."""
+    text: str = yaml.dump(
+        data, Dumper=_Quoting, default_flow_style=False, allow_unicode=True, sort_keys=False
+    )
+    return text
 
 
 def safe_name(text: str, at_most: int = 80) -> str:

@@ -25,7 +25,14 @@ def grid(images: Tensor, columns: int) -> Image.Image:
 
     Unused cells of the last row are white.
     """
-    return sheet(map(to_picture, images), columns, -(-len(images) // columns))
+    from torchvision.utils import make_grid  # importing torchvision takes as long as importing torch
+
+    images = to_uint8(images) if images.is_floating_point() else images
+    count, channels, height, width = images.shape
+    rows = -(-count // columns)
+    white = images.new_full((rows * columns - count, channels, height, width), 255)
+    laid_out = make_grid([*images, *white], nrow=columns, padding=0)
+    return to_picture(laid_out[:channels])  # make_grid repeats a gray channel three times
 
 
 def sheet(pictures: Iterable[Image.Image], columns: int, rows: int) -> Image.Image:

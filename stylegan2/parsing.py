@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import codecs
 import difflib
+import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +17,7 @@ import yaml
 from jsonargparse import ActionConfigFile, ArgumentParser, Namespace  # type: ignore[attr-defined]
 
 from stylegan2.errors import InputError
+from stylegan2.files import yaml_text
 
 MOST_VALUES = 10_000
 """A few lines of YAML can stand for billions of values, which would fill the memory."""
@@ -66,9 +68,13 @@ class Parser(ArgumentParser):
                 print(
                     f"# These values follow from resolution and batch, where they are null: {', '.join(derived)}."
                 )
-            print(self.dump(config, skip_unset=False), end="")
+            print(self.as_yaml(config), end="")
             self.exit()
         return config
+
+    def as_yaml(self, config: Namespace) -> str:
+        """Parsed options as YAML that this parser reads back as the same options."""
+        return yaml_text(json.loads(self.dump(config, format="json", skip_unset=False)))
 
     def _explain(self, args: Sequence[str]) -> NoReturn:
         """Print the help, with what the configuration files give as defaults."""

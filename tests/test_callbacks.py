@@ -3,8 +3,10 @@
 from types import SimpleNamespace
 
 import torch
+from training_cases import fit, make_model
 
-from stylegan2.training.callbacks import LossLogger
+from stylegan2.threads import ThreadTuner
+from stylegan2.training.callbacks import LossLogger, TuneThreads
 from stylegan2.training.loggers import CSVLogger, read_csv
 
 
@@ -30,3 +32,14 @@ def test_a_row_holds_means_of_what_was_computed_since_the_last(tmp_path):
     rows = read_csv(tmp_path / "metrics.csv")
     assert [float(row["loss_d"]) for row in rows] == [3.5, 11.5, 19.5]
     assert [row["r1"] for row in rows] == ["11.5", "", "26"]
+
+
+def test_threads_are_chosen_by_iterations_without_penalties_and_restored():
+    used, seen = [], []
+    tuner = ThreadTuner([3, 2, 1], used.append)
+    record = tuner.record
+    tuner.record = lambda seconds: (seen.append(seconds), record(seconds))
+    fit(make_model(), 20, TuneThreads(tuner))  # R1 comes every third iteration, path length every second
+    plain = [k for k in range(1, 20) if k % 2 and k % 3]
+    assert len(seen) == 1 + len(plain)  # and the first iteration, before any other was known
+    assert used[:2] == [2, 1] and used[-1] == 3

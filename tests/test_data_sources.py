@@ -16,7 +16,7 @@ from stylegan2.data import ImageData
 from stylegan2.data.sources import open_source, sources
 from stylegan2.data.sources.folder import Folder
 from stylegan2.errors import InputError
-from stylegan2.tools.train import _run_name
+from stylegan2.tools.train import default_name
 
 
 @pytest.fixture
@@ -122,7 +122,7 @@ def test_a_run_is_named_after_the_folder_that_the_path_means(tmp_path, monkeypat
     folder = tmp_path / "holiday v1.5/pictures"
     folder.mkdir(parents=True)
     monkeypatch.chdir(folder)
-    assert _run_name(path) == name
+    assert default_name(path) == name
 
 
 @pytest.mark.parametrize("rename", [lambda name: name.replace("/", "\\"), lambda name: f"./{name}"])

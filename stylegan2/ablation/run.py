@@ -28,7 +28,8 @@ from stylegan2.data import ImageDataset, to_float
 from stylegan2.data.checking import usable_cpus
 from stylegan2.errors import InputError
 from stylegan2.formats import native
-from stylegan2.training.options import LAST, RunOptions
+from stylegan2.training.folder import LAST
+from stylegan2.training.options import RunOptions
 
 if TYPE_CHECKING:
     from stylegan2.training.module import StyleGAN2
@@ -93,7 +94,7 @@ def _train(study: Study, run: Run) -> tuple[Signal, int]:
     if (folder / LAST).is_file() and native.read(folder / LAST)[native.KEY]["images"] >= study.kimg * 1000:
         return signal, 0
     config.ckpt_path = None  # so that the config.yaml of the run repeats it from the start
-    text = parser.dump(config, skip_unset=False)
+    text = parser.as_yaml(config)
     return signal, train(model, dataset, options, folder, text, parsed.metrics)
 
 

@@ -23,7 +23,7 @@ from stylegan2.ablation.plan import Variant, leaves
 from stylegan2.cli import train_parser
 from stylegan2.errors import InputError
 from stylegan2.files import write_text
-from stylegan2.training.options import LAST
+from stylegan2.training.folder import LAST
 
 CYCLE = 16
 """Smallest length of a run in iterations: R1's default interval, in which every lazy penalty is evaluated."""

@@ -1,8 +1,7 @@
-"""Lightning callbacks of a run: progress bar, logging and stopping."""
+"""Lightning callbacks of a run: progress bar and logging."""
 
 from __future__ import annotations
 
-import signal
 import time
 from collections import defaultdict
 from typing import Any
@@ -14,7 +13,6 @@ from tqdm import tqdm
 
 from stylegan2.threads import ThreadTuner
 
-from . import distributed
 from .cost import images_per_second
 from .loggers import CSVLogger
 from .module import StyleGAN2
@@ -107,7 +105,7 @@ class TuneThreads(pl.Callback):
         if losses == self._fewest_losses:
             self.tuner.record(time.perf_counter() - self._start)
 
-    def teardown(self, *_: object) -> None:
+    def teardown(self, trainer: pl.Trainer, module: StyleGAN2, stage: str) -> None:
         if self.tuner is not None:
             self.tuner.restore()
 
@@ -159,40 +157,6 @@ class LossLogger(pl.Callback):
                 logger.log_metrics(head | values, step=module.images)
             self._values.clear()
             self._start_clock(module)
-
-
-class Stop(pl.Callback):
-    """Ends training between two iterations, after `kimg` thousand images or at Ctrl-C or SIGTERM.
-
-    A second signal ends the process immediately.
-    """
-
-    def __init__(self, kimg: float):
-        self.images, self.signal = kimg * 1000, 0
-        self._handlers = {}
-
-    def on_train_start(self, trainer: pl.Trainer, module: StyleGAN2) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._handlers[number] = signal.signal(number, self._handle)
-
-    def _handle(self, number: int, frame) -> None:
-        self.signal = number
-        self._restore()
-        tqdm.write(
-            "\nStopping after this iteration and saving. Send the signal again to stop without saving."
-        )
-
-    def _restore(self) -> None:
-        while self._handlers:
-            signal.signal(*self._handlers.popitem())
-
-    def on_train_batch_end(self, trainer: pl.Trainer, module: StyleGAN2, *_) -> None:
-        interrupted = distributed.any_process(bool(self.signal), module.device)
-        if interrupted or module.images >= self.images:
-            trainer.should_stop = True
-
-    def teardown(self, trainer: pl.Trainer, module: StyleGAN2, stage: str) -> None:
-        self._restore()
 
 
 def kimg_name(module: StyleGAN2) -> str:

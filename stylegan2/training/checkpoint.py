@@ -66,7 +66,7 @@ class CheckpointState(pl.Callback):
             "class_names": module.class_names,
             "data": trainer.datamodule.identity,
             "seed": trainer.datamodule.seed,
-            "random": distributed.gather(_random_state(module.device)),
+            "random": distributed.gather(self._random or _random_state(module.device)),
         }
 
     def on_load_checkpoint(self, trainer: pl.Trainer, module: StyleGAN2, checkpoint: dict[str, Any]) -> None:

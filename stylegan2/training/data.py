@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import cached_property
 from typing import Any
 
 import pytorch_lightning as pl
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from stylegan2.data import ImageDataset
@@ -16,6 +18,9 @@ from stylegan2.errors import InputError
 
 class TrainingData(pl.LightningDataModule):
     """Batches of images in the order of one seed, starting at the training module's image counter.
+
+    Batches end when images can no longer be read, for example because the system has killed a process that decodes
+    them, or when `stop_waiting` is called. No exception is raised, so that training ends and saves as usual.
 
     Args:
         dataset: Images and labels.
@@ -26,6 +31,10 @@ class TrainingData(pl.LightningDataModule):
     def __init__(self, dataset: ImageDataset, batch: int, seed: int):
         super().__init__()
         self.dataset, self.batch, self.seed = dataset, batch, seed
+        self.failure = ""
+        """Why no more batches come."""
+        self._is_waiting = False
+        self._batches: Iterator[tuple[Tensor, Tensor]] | None = None
 
     @cached_property
     def identity(self) -> dict[str, Any]:
@@ -43,7 +52,10 @@ class TrainingData(pl.LightningDataModule):
             digest.update(data.labels([row]).numpy().tobytes())
         return {"path": data.options.path, "images": data.num_images, "digest": digest.hexdigest()}
 
-    def train_dataloader(self) -> DataLoader:
+    def train_dataloader(self) -> Batches:
+        return Batches(self)
+
+    def _loader(self) -> DataLoader:
         world = self.trainer.world_size
         return self.dataset.loader(
             self.batch // world,
@@ -53,8 +65,49 @@ class TrainingData(pl.LightningDataModule):
             start=self.trainer.lightning_module.images,
         )
 
+    def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Images uint8 (n, C, R, R) and labels (n, num_classes), of this process's share of a batch."""
+        self._batches = iter(self._loader())
+        while True:
+            try:
+                self._is_waiting = True
+                batch = next(self._batches)
+                self._is_waiting = False
+            except _StopWaiting:
+                return
+            except Exception as error:  # whatever it is, training must be saved
+                self._is_waiting = False
+                self.failure = str(error).strip() or type(error).__name__
+                return
+            yield batch
 
-def check_batch(batch: int, batch_per_device: int | None, processes: int, group: int | None) -> None:
+    def stop_waiting(self) -> None:
+        """End the batches if training waits for one. For the handler of a signal."""
+        if self._is_waiting:
+            self._is_waiting = False
+            raise _StopWaiting
+
+    def teardown(self, stage: str) -> None:
+        self._batches = None  # ends the processes that decode images
+
+
+class Batches:
+    """What Lightning takes for a data loader. The processes that decode images start when it is iterated over."""
+
+    def __init__(self, data: TrainingData):
+        self.data = data
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        return self.data.batches()
+
+
+class _StopWaiting(Exception):
+    """Training ends, and needs no more images."""
+
+
+def check_batch(
+    batch: int, batch_per_device: int | None, processes: int, group: int | None, images: int | None = None
+) -> None:
     """Check that a batch divides evenly into processes, micro-batches and minibatch-stddev groups.
 
     Args:
@@ -62,20 +115,45 @@ def check_batch(batch: int, batch_per_device: int | None, processes: int, group:
         batch_per_device: Images per micro-batch. None: one micro-batch per process.
         processes: Number of processes.
         group: Samples per group of the minibatch stddev. None: no groups, or one group of all samples.
+        images: Number of images in the data set, which a batch cannot exceed. None: not known.
 
     Raises:
-        InputError: It does not. The message says what to change.
+        InputError: It does not. The message names the nearest batch that does.
     """
+    if _divides(batch, batch_per_device, processes, group):
+        return
+    unit, over = processes * (batch_per_device or 1), f"{processes} process{'es' if processes > 1 else ''}"
+    if batch % unit:
+        micro = (
+            f" with micro-batches of {batch_per_device} images (batch_per_device)" if batch_per_device else ""
+        )
+        problem = f"Expected a batch that is a multiple of {unit}, for {over}{micro}, found {batch}."
+    else:
+        problem = (
+            f"Expected micro-batches of at most {group} images or a multiple of {group}, the group of the minibatch "
+            f"stddev (model.discriminator.minibatch_group), found {batch_per_device or batch // processes} images: "
+            f"batch {batch}, for {over}."
+        )
+    raise InputError(f"{problem} {_advice(batch, batch_per_device, processes, group, images)}")
+
+
+def _divides(batch: int, batch_per_device: int | None, processes: int, group: int | None) -> bool:
     size = batch_per_device or batch // processes
-    if batch < 1 or size < 1 or batch % (processes * size):
-        raise InputError(
-            f"Expected a batch that {processes} process{'es' if processes > 1 else ''} can split evenly into "
-            f"micro-batches of {size} images (batch_per_device), found batch {batch}. Set batch to a multiple of "
-            f"{processes * max(size, 1)}."
-        )
-    if group is not None and size > group and size % group:
-        raise InputError(
-            f"Expected micro-batches that divide into minibatch-stddev groups of {group} images, found "
-            f"micro-batches of {size}. Set batch_per_device to a multiple of {group}, or "
-            f"model.discriminator.minibatch_group to a divisor of {size}."
-        )
+    if not size or batch % (processes * size):
+        return False
+    return group is None or size <= group or size % group == 0
+
+
+def _advice(
+    batch: int, batch_per_device: int | None, processes: int, group: int | None, images: int | None
+) -> str:
+    """The nearest batch that divides, with the same micro-batches if possible, and otherwise with smaller ones."""
+    most = images or 2 * batch + processes * (batch_per_device or group or 1)
+    sizes = range(batch_per_device, 0, -1) if batch_per_device else [None]
+    for size in sizes:
+        fitting = [b for b in range(1, most + 1) if _divides(b, size, processes, group)]
+        if fitting:
+            nearest = min(fitting, key=lambda b: abs(b - batch))
+            smaller = f" and --batch_per_device {size}" if size != batch_per_device else ""
+            return f"Set --batch {nearest}{smaller}."
+    return f"Set --devices to {images} or fewer."

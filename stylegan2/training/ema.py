@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import nn
+
+from stylegan2.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +24,12 @@ class EMA:
 
     rampup: float | None = 0.05
     """Upper limit of the half-life, as a share of the images seen so far. null: no limit."""
+
+    def __post_init__(self) -> None:
+        for name in ("half_life_kimg", "rampup"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < math.inf:
+                raise InputError(f"Expected model.ema.{name} of 0 or more, found {value}.")
 
     def half_life_at(self, batch: int) -> float:
         """Half-life in thousands of images for batches of this size, before any ramp-up."""

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import importlib.util
+import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +16,10 @@ from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 
 from stylegan2.errors import InputError
-from stylegan2.files import replacing
+from stylegan2.files import replacing, write_text
 
+from .folder import LAST
+from .launch import is_first_process
 from .options import LoggerName
 
 
@@ -76,23 +81,62 @@ def read_csv(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def make_loggers(names: list[LoggerName], folder: Path) -> list[Logger]:
-    """The CSV logger and the named loggers. All write below the run's folder.
+def require_loggers(names: Sequence[LoggerName]) -> None:
+    """Find out, before anything is written, whether loggers can be had. Asks for wandb's key at a terminal.
 
     Raises:
-        InputError: A logger's package is not installed.
+        InputError: A logger's package is not installed, or wandb has no key and nobody to ask for it.
+    """
+    if "tensorboard" in names and not importlib.util.find_spec("tensorboard"):
+        raise InputError(
+            "loggers names tensorboard, but the package is not installed. "
+            'Install it: pip install "stylegan2[tensorboard]"'
+        )
+    if "wandb" in names and is_first_process():
+        import wandb  # takes a second
+
+        with _wandb_errors():
+            wandb.login()
+
+
+def make_loggers(names: Sequence[LoggerName], folder: Path) -> list[Logger]:
+    """The CSV logger and those named, writing below the run's folder. A run that goes on keeps its wandb run.
+
+    Raises:
+        InputError: wandb cannot start.
     """
     loggers: list[Logger] = [CSVLogger(folder / "metrics.csv")]
-    if "wandb" in names:
-        loggers.append(WandbLogger(project="stylegan2", name=folder.name, save_dir=str(folder)))
+    if "wandb" in names and is_first_process():
+        logger = WandbLogger(
+            project="stylegan2", name=folder.name, save_dir=str(folder), id=_wandb_id(folder)
+        )
+        with _wandb_errors():
+            _ = logger.experiment  # starts it
+        loggers.append(logger)
     if "tensorboard" in names:
-        if not importlib.util.find_spec("tensorboard"):
-            raise InputError(
-                "--loggers tensorboard needs the package tensorboard, which is not installed. "
-                'Install it: pip install "stylegan2[tensorboard]"'
-            )
         loggers.append(TensorBoardLogger(str(folder), name="tensorboard", version=""))
     return loggers
+
+
+def _wandb_id(folder: Path) -> str:
+    """The wandb run of a folder, remembered there; a new one where no training has been saved yet."""
+    file = folder / "wandb_id.txt"
+    if not (file.is_file() and (folder / LAST).is_file()):
+        write_text(file, secrets.token_hex(4))
+    return file.read_text(encoding="utf-8").strip()
+
+
+@contextmanager
+def _wandb_errors() -> Iterator[None]:
+    import wandb
+
+    try:
+        yield
+    except wandb.errors.Error as error:
+        raise InputError(
+            f"loggers names wandb, which cannot start: {error} Run `wandb login`, set WANDB_API_KEY, or set "
+            "WANDB_MODE=offline, which needs neither account nor network."
+        ) from error
 
 
 def log_image(loggers: list[Logger], name: str, image: Image.Image, step: int) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
 from stylegan2.errors import InputError
@@ -22,7 +22,8 @@ class RunOptions:
     """
 
     name: str | None = None
-    """Folder of this run, below `runs`. null: the name of the data, with a number if that folder exists."""
+    """Folder of this run below `runs`, such as demo or photos/second. null: the name of the data, with a number if
+    that folder exists."""
 
     runs: str = "runs"
     """Folder that holds the folders of all runs."""
@@ -57,13 +58,15 @@ class RunOptions:
     """Loggers besides metrics.csv: wandb, tensorboard. With WANDB_MODE=offline wandb needs no account."""
 
     ckpt_path: str | None = None
-    """Checkpoint to resume from. "last" is the newest checkpoint of this run. null: train from the start."""
+    """Checkpoint to resume from. "last" is the newest checkpoint of this run. null: train from the start. A run that
+    is resumed without --config takes its own config.yaml."""
 
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     """Hardware to train on. auto: the GPU if there is one, else the CPU."""
 
     devices: int | list[int] | Literal["auto"] = "auto"
-    """Number of devices, or a list of their indices. auto: all GPUs, or one CPU process."""
+    """How many devices, or which. auto: all GPUs, or one CPU process; under torchrun or srun, one for each of the
+    processes that they started."""
 
     threads: int | None = None
     """Number of CPU threads of training on a CPU. null: OMP_NUM_THREADS if it is set, else the number that is fastest
@@ -76,60 +79,33 @@ class RunOptions:
             raise InputError(
                 f"Expected threads of 1 or more, found {self.threads}. Leave it out to choose by timing."
             )
-        for name in ("kimg", "log_kimg", "batch"):
-            if getattr(self, name) <= 0:
+        for name in ("kimg", "log_kimg", "batch", "batch_per_device"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                raise InputError(f"Expected {name} above 0, found {value}. Set a positive number.")
+        for name in ("snapshot_kimg", "sample_kimg"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise InputError(f"Expected {name} of 0 or more, found {getattr(self, name)}.")
+        if not 0 <= self.seed < 2**63:
+            raise InputError(
+                f"Expected a seed from 0 to 2^63 - 1, found {self.seed}. Set one of at most 18 digits."
+            )
+        if self.devices != "auto":
+            numbers = [self.devices - 1] if isinstance(self.devices, int) else self.devices
+            if not numbers or min(numbers) < 0 or len(set(numbers)) < len(numbers):
                 raise InputError(
-                    f"Expected {name} above 0, found {getattr(self, name)}. Set a positive number."
+                    "Expected devices as their number, 1 or more, or as a list of different ones from 0 on, found "
+                    f"{self.devices}. Set auto for all that the machine has."
                 )
-        for name in ("snapshot_kimg", "sample_kimg", "seed"):
-            if getattr(self, name) < 0:
+        if self.name is not None:
+            outside = os.path.normpath(self.name).split(os.sep)[0] in ("", ".", "..")
+            if outside or any(ord(letter) < 32 for letter in self.name):
                 raise InputError(
-                    f"Expected {name} of 0 or more, found {getattr(self, name)}. Set a number that is not negative."
+                    f"Expected the name of a folder below {self.runs}, found {self.name!r}. Set another name; "
+                    "--runs sets where all runs lie."
                 )
         if self.keep is not None and self.keep < 1:
             raise InputError(
                 f"Expected keep of 1 or more, found {self.keep}. Set null to keep all numbered checkpoints, or "
                 "snapshot_kimg to 0 to write none."
             )
-
-
-RUN_FOLDER = "STYLEGAN2_RUN_FOLDER"
-"""Environment variable that tells the processes started by training which folder the first one chose."""
-
-LAST = Path("checkpoints") / "last.ckpt"
-
-
-def run_folder(options: RunOptions, default: str) -> Path:
-    """The folder of a run.
-
-    A run with a name uses the folder of that name. Without a name, a new run takes the first free folder of
-    `default`, `default`-2, `default`-3 and so on, and a resumed run takes the last of them that exists.
-
-    Raises:
-        InputError: A new run would overwrite an old one, or there is no run to resume.
-    """
-    if os.environ.get(RUN_FOLDER):
-        return Path(os.environ[RUN_FOLDER])
-    runs, resumes = Path(options.runs), options.ckpt_path == "last"
-    if options.name is None:
-        names = [default, *(f"{default}-{i}" for i in range(2, 10000))]
-        free = next(i for i, name in enumerate(names) if not (runs / name).exists())
-        folder = runs / names[max(free - 1, 0) if resumes else free]
-    else:
-        folder = runs / options.name
-    if resumes and not (folder / LAST).is_file():
-        raise InputError(
-            f"--ckpt_path last expects {folder / LAST}, but there is no such file. Give the run's --name or the "
-            "path of a checkpoint, or leave --ckpt_path out to train from the start."
-        )
-    if not resumes and folder.exists() and any(folder.iterdir()):
-        raise InputError(
-            f"Expected a new or empty folder, but {folder} already holds a run. Resume it with --ckpt_path last, "
-            "or choose another --name."
-        )
-    return folder
-
-
-def is_first_process() -> bool:
-    """Whether this is the process that the user started, and not one that training started."""
-    return int(os.environ.get("LOCAL_RANK", 0)) == 0 and int(os.environ.get("NODE_RANK", 0)) == 0

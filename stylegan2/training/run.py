@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import logging
-import os
 import shlex
 import shutil
 import sys
 import textwrap
 import warnings
+from contextlib import suppress
 from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.loggers import Logger
+from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from stylegan2.data import ImageDataset
@@ -24,15 +24,18 @@ from stylegan2.metrics.options import MetricOptions
 from stylegan2.threads import ThreadTuner, candidates
 
 from . import checkpoint, cost
-from .callbacks import LossLogger, Progress, Stop, TuneThreads
+from .callbacks import LossLogger, Progress, TuneThreads
 from .data import TrainingData, check_batch
 from .evaluation import Evaluation
+from .folder import LAST
+from .launch import this_launch
 from .loggers import make_loggers
 from .module import Diverged, StyleGAN2
-from .options import LAST, RUN_FOLDER, RunOptions, is_first_process
+from .options import RunOptions
 from .samples import Samples
 from .snapshots import Snapshots
-from .strategy import LeanDDP
+from .stop import Stop
+from .strategy import LeanDDP, cluster_environment
 
 
 def train(
@@ -49,15 +52,17 @@ def train(
         model: Networks, losses and optimizer settings.
         dataset: Images and labels.
         options: The options of the run.
-        folder: The folder to write to.
+        folder: The folder to write to, which no other process writes to (`folder.held_folder`).
         config: The merged configuration, as YAML text. It is written to config.yaml.
         metrics: The metrics that are measured during training.
 
     Returns:
-        The exit status: 0 for a finished run, 1 for a diverged run, 128 + signal for an interrupted run.
+        The exit status: 0 for a finished run, 1 for a diverged run, 128 + signal for an interrupted run. It is 0 in
+        processes that the first one started, because Lightning kills the first one when one of them fails.
 
     Raises:
-        InputError: The model, the options and the checkpoint do not fit together. Nothing has been written.
+        InputError: The model, the options and the checkpoint do not fit together, and nothing has been written; or
+            images can no longer be read, and the state is saved.
     """
     resumed = folder / LAST if options.ckpt_path == "last" else options.ckpt_path
     done = 0.0
@@ -68,7 +73,8 @@ def train(
                 f"Expected --kimg above the {done:g} kimg of {resumed}, found {options.kimg:g}. Set a larger "
                 "--kimg to continue."
             )
-    stop = Stop(options.kimg)
+    data = TrainingData(dataset, model.batch, options.seed)
+    stop = Stop(options.kimg, data)
     samples = Samples(folder / "samples", options.sample_kimg, dataset, options.seed)
     # Lightning calls the callbacks in this order. Snapshots come after the callbacks that log and draw, so
     # that a checkpoint is written when their work for the iteration is done. Evaluation comes last: it takes
@@ -87,31 +93,44 @@ def train(
         Evaluation(metrics, dataset),
     ]
     _quiet()
-    trainer = make_trainer(options, make_loggers(options.loggers, folder), callbacks)
+    trainer = make_trainer(options, folder, callbacks)
     group = model.discriminator.minibatch_group if model.config.scalings.minibatch_stddev else None
-    check_batch(model.batch, model.batch_per_device, trainer.world_size, group)
+    check_batch(model.batch, model.batch_per_device, trainer.world_size, group, dataset.num_images)
+    trainer.loggers = make_loggers(options.loggers, folder)
 
-    for part in ("checkpoints", "samples"):
-        (folder / part).mkdir(parents=True, exist_ok=True)
-    os.environ[RUN_FOLDER] = str(folder)
-    if is_first_process():
+    launch = this_launch()
+    if launch.rank == 0:
+        for part in ("checkpoints", "samples"):
+            (folder / part).mkdir(parents=True, exist_ok=True)
         remove_leftovers(folder)
         write_text(folder / "config.yaml", config)
         print(_summary(model, dataset, folder, trainer))
         print(cost.describe(model, options, trainer.strategy.root_device, folder, done), flush=True)
-    torch.manual_seed(options.seed + 1000 * int(os.environ.get("LOCAL_RANK", 0)))
+    torch.manual_seed(options.seed + 1000 * launch.rank)
+    diverged = None
     try:
-        trainer.fit(
-            model, TrainingData(dataset, model.batch, options.seed), ckpt_path=resumed, weights_only=True
-        )
+        with stop.signals():
+            trainer.fit(model, data, ckpt_path=resumed, weights_only=True)
+            trainer.strategy.barrier()  # whoever started the processes may kill all once one has ended
     except Diverged as error:
-        kept = f"The last good checkpoint is {folder / LAST}." if (folder / LAST).exists() else ""
-        print(f"\nStopped at {error}\n{kept}", file=sys.stderr)
-        return 1
+        diverged = error
     finally:
-        os.environ.pop(RUN_FOLDER, None)
+        data.teardown("fit")
+    if launch.rank > 0 and launch.by == "the program":
+        return 0
+    if diverged:
+        if trainer.is_global_zero:
+            kept = f"The last good checkpoint is {folder / LAST}." if (folder / LAST).exists() else ""
+            print(f"\nStopped at {diverged}\n{kept}", file=sys.stderr)
+        return 1
+    if stop.failure and not stop.signal:
+        raise InputError(
+            f"Training stopped at {model.images / 1000:.1f} kimg, since its images can no longer be read: "
+            f"{stop.failure} The state is saved in {folder / LAST}, from which --ckpt_path last continues."
+        )
     if trainer.is_global_zero:
-        print(_closing(model, dataset, folder, samples.path(model), stop.signal), flush=True)
+        with suppress(OSError):  # the terminal has closed
+            print(_closing(model, dataset, folder, samples.path(model), stop.signal), flush=True)
     return 128 + stop.signal if stop.signal else 0
 
 
@@ -131,31 +150,41 @@ def _quiet() -> None:
         warnings.filterwarnings("ignore", message=about)
 
 
-def make_trainer(options: RunOptions, loggers: list[Logger], callbacks: list[pl.Callback]) -> pl.Trainer:
-    """A Lightning trainer without its own progress bar and checkpoints, which our callbacks replace.
+def make_trainer(options: RunOptions, folder: Path, callbacks: list[pl.Callback]) -> pl.Trainer:
+    """A Lightning trainer without its own progress bar, loggers and checkpoints.
 
     Raises:
-        InputError: The accelerator or the devices are not available.
+        InputError: The accelerator or the devices are not available, or torchrun or srun started another number of
+            processes.
     """
-    devices = options.devices
+    launch, devices = this_launch(), options.devices
     if devices == "auto":
         gpus = torch.cuda.device_count() if options.accelerator != "cpu" else 0
-        devices = max(gpus, 1)
-    several = devices not in (1, -1) and not (isinstance(devices, list) and len(devices) == 1)
+        devices = max(gpus, 1) if launch.by == "the program" else launch.per_machine
+    rank_zero_only.rank = launch.rank  # which Lightning otherwise guesses from more variables than it uses
+    processes = len(devices) if isinstance(devices, list) else devices
+    if launch.by != "the program" and processes != launch.per_machine:
+        raise InputError(
+            f"devices is {options.devices}, but {launch.by} started {launch.per_machine} processes on each machine. "
+            "Leave --devices out."
+        )
     try:
         return pl.Trainer(
             accelerator=options.accelerator,
             devices=devices,
-            strategy=LeanDDP() if several or int(os.environ.get("SLURM_NTASKS", 1)) > 1 else "auto",
+            num_nodes=launch.machines,
+            strategy=LeanDDP() if processes * launch.machines > 1 else "auto",
+            plugins=cluster_environment(launch),
+            default_root_dir=folder,  # elsewhere Lightning would find, and load, checkpoints of other jobs
             max_epochs=-1,
-            logger=loggers,
+            logger=False,
             callbacks=callbacks,
             enable_progress_bar=False,
             enable_checkpointing=False,
             enable_model_summary=False,
             use_distributed_sampler=False,
         )
-    except (MisconfigurationException, ValueError, RuntimeError) as error:
+    except (MisconfigurationException, ValueError, RuntimeError, TypeError) as error:
         raise InputError(
             f"--accelerator {options.accelerator} with --devices {options.devices} is not available on this "
             f"machine: {error}. Try --accelerator auto --devices auto."

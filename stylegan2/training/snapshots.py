@@ -8,7 +8,6 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from stylegan2.errors import InputError
 from stylegan2.formats.tensors import NUMBERED
 
 from . import checkpoint
@@ -63,11 +62,6 @@ class Snapshots(pl.Callback):
 
     def on_train_end(self, trainer: pl.Trainer, module: StyleGAN2) -> None:
         self._write(trainer, module)
-
-    def on_exception(self, trainer: pl.Trainer, module: StyleGAN2, exception: BaseException) -> None:
-        # The data have failed between two iterations. Other processes can still be in the middle of theirs.
-        if isinstance(exception, InputError) and self._has_last and trainer.world_size == 1:
-            self._write(trainer, module)
 
     def _write(self, trainer: pl.Trainer, module: StyleGAN2, also: Path | None = None) -> None:
         module.check_finite()

@@ -10,6 +10,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
+from stylegan2.errors import InputError
 from stylegan2.training import distributed
 
 from . import Regularizer, Training, regularizers
@@ -40,6 +41,14 @@ class PathLength(Regularizer):
 
     normalize_by_image_size: bool = True
     """Divide y ~ N(0, 1) by √(H·W), so that the length does not grow with the resolution (SG2's code)."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.weight < math.inf or not 0 < self.decay <= 1 or self.batch_shrink < 1:
+            raise InputError(
+                "Expected path_length.weight of 0 or more, decay above 0 and up to 1, and batch_shrink of 1 or more, "
+                f"found {self.weight}, {self.decay} and {self.batch_shrink}."
+            )
 
     def __call__(
         self,

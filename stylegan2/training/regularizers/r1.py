@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
+
+from stylegan2.errors import InputError
 
 from . import Regularizer, Training, regularizers
 
@@ -24,6 +27,11 @@ class R1(Regularizer):
 
     every: int = 16
     """Iterations between two evaluations (lazy regularization, SG2 app. B). 0: never."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.gamma is not None and not 0 <= self.gamma < math.inf:
+            raise InputError(f"Expected a gamma of 0 or more, found {self.gamma}.")
 
     def __call__(self, score: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
         """The penalty, a scalar.
