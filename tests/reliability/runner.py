@@ -22,6 +22,12 @@ from tqdm import tqdm
 EXECUTED = "executed"
 """A file of this name in the folder of a case is what hostile code would write."""
 
+EIGHTH_OF_MEMORY = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 8 >> 20
+"""An eighth of this machine's memory in MB, which a single file may take."""
+
+HEADROOM = 6000
+"""Megabytes beyond what a case may take, from which on it gets no more."""
+
 Try = Callable[[Path, Random], str]
 """Tries one case in an empty folder, which is the current one. It returns how the product dealt with it, such as
 "refused", and raises if the product did not hold."""
@@ -133,8 +139,8 @@ def _child(family: Family, number: int, folder: Path, sender: Connection) -> Non
     output = os.open(os.devnull, os.O_WRONLY)
     os.dup2(output, 1), os.dup2(output, 2)
     before = _peak()
-    if family.in_process:  # beyond which Python raises MemoryError
-        limit = _address_space() + (kind.megabytes + 1500 << 20)
+    if family.in_process:
+        limit = _address_space() + (kind.megabytes + HEADROOM << 20)
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     try:
         result = True, kind.attempt(folder, Random(f"{family.name} {number}"))

@@ -17,7 +17,7 @@ import torch
 from stylegan2.tools.pack import pack
 
 from . import samples
-from .runner import EXECUTED, Family
+from .runner import EIGHTH_OF_MEMORY, EXECUTED, Family
 
 family = Family(
     name="zips",
@@ -160,10 +160,10 @@ def stated_size(folder: Path, random: Random) -> str:
     )
 
 
-@family.kind("a bomb")
+@family.kind("a bomb", megabytes=EIGHTH_OF_MEMORY)
 def bomb(folder: Path, random: Random) -> str:
     """An image file of zeros: a megabyte of them, compressed once and repeated."""
-    megabytes = random.choice([1000, 3000])
+    megabytes = random.choice([1000, 4095])
     compressor = zlib.compressobj(9, zlib.DEFLATED, -15)
     first = compressor.compress(bytes(1 << 20)) + compressor.flush(zlib.Z_FULL_FLUSH)
     stream = first * megabytes + zlib.compressobj(9, zlib.DEFLATED, -15).flush()
