@@ -45,7 +45,10 @@ def main(args: list[str] | None = None) -> int:
         family = load(name)
         count = family.count if options.count is None else options.count
         tallies = run(family, range(options.seed, options.seed + count))
-        print(f"\n{name}: a case holds if {family.holds}.\n\n{table(family, tallies, options.markdown)}\n")
+        again = f"python -m tests.reliability {name} --seed {options.seed} --count {count}"
+        holds = f"A case holds if {family.holds}."
+        head = f"## {name}\n\n{holds}\n\n```\n{again}\n```\n" if options.markdown else f"\n{name}: {holds}\n"
+        print(f"{head}\n{table(family, tallies, options.markdown)}\n")
         for kind, tally in tallies.items():
             for number, why in tally.failures.items():
                 failed = True

@@ -18,7 +18,7 @@ family = Family(
     tried="a hostile configuration",
     holds="train, ablate and probe refuse it with a message before anything is written, and no module or class "
     "that it names is imported",
-    count=200,
+    count=150,
     prepare=samples.prepare,
 )
 

@@ -16,7 +16,7 @@ family = Family(
     name="cuts",
     tried="a file cut at any length",
     holds="the file is refused with a message, or its pixels are all there and are read as they were",
-    count=300,
+    count=130,
     prepare=samples.prepare,
 )
 

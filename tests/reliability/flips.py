@@ -17,7 +17,7 @@ family = Family(
     tried="a file with spoilt bytes",
     holds="the file is refused with a message, or what is loaded is equal to what was written (for images "
     "without checksums: it has the right shape)",
-    count=400,
+    count=170,
     prepare=samples.prepare,
 )
 

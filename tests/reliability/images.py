@@ -21,7 +21,7 @@ family = Family(
     tried="an image file",
     holds="training gets its colors in the right places, with 1, 3 and 4 channels (an image of more than 16 bits "
     "per channel may be refused with a message)",
-    count=200,
+    count=94,
     prepare=samples.prepare,
 )
 

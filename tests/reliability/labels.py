@@ -14,7 +14,7 @@ family = Family(
     name="labels",
     tried="a wrong dataset.json",
     holds="it is refused with a message",
-    count=100,
+    count=70,
     prepare=samples.prepare,
     seconds=30,
 )

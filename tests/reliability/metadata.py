@@ -23,7 +23,7 @@ family = Family(
     tried="a sound image with metadata",
     holds="training gets the right colors, turned and colored as sound metadata says and as if broken metadata "
     "were not there",
-    count=150,
+    count=102,
     prepare=samples.prepare,
 )
 

@@ -17,9 +17,9 @@ from .runner import EIGHTH_OF_MEMORY, Family
 family = Family(
     name="sources",
     tried="an odd folder",
-    holds="every real image is found once and nothing else is read, or the folder is refused with a message; at "
-    "most 500 MB of memory and 30 s are taken",
-    count=150,
+    holds="every real image is found once and nothing else is read, or the folder is refused with a message; little "
+    "memory and time are taken",
+    count=120,
     prepare=samples.prepare,
     seconds=30,
 )

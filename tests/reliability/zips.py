@@ -23,8 +23,8 @@ family = Family(
     name="zips",
     tried="a hostile zip",
     holds="it is refused with a message, or the sound images in it are read as they are; nothing is written "
-    "outside, at most 500 MB of memory and 60 s are taken",
-    count=150,
+    "outside, and little memory and time are taken",
+    count=140,
     prepare=samples.prepare,
 )
 
@@ -148,16 +148,16 @@ def duplicates(folder: Path, random: Random) -> str:
 
 @family.kind("a name that is a file and a folder")
 def file_and_folder(folder: Path, random: Random) -> str:
-    return names(folder, random, ["a.png/0.png", "a.png", "a.png/", "A/0.PNG", "a//0.png", "a/./0.png"])
+    return names(
+        folder, random, ["c.png/0.png", "c.png", "c.png/", "C/0.PNG", "c/0.png", "c//0.png", "c/./0.png"]
+    )
 
 
 @family.kind("a huge stated size")
 def stated_size(folder: Path, random: Random) -> str:
     data = samples.zip_of(SOUND | {"evil.png": BLUE})
     local, central = random.choice([(22, 24), (18, 20)])  # of the content, or as compressed
-    return read(
-        folder, patched(data, "evil.png", local, central, "I", random.choice([2**32 - 2, 2**31, 10**9]))
-    )
+    return read(folder, patched(data, "evil.png", local, central, "I", random.choice([2**32 - 2, 2**31])))
 
 
 @family.kind("a bomb", megabytes=EIGHTH_OF_MEMORY)
@@ -170,7 +170,7 @@ def bomb(folder: Path, random: Random) -> str:
     data = samples.zip_of(SOUND | {"evil.png": stream})
     for local, central, format, value in (
         (8, 10, "H", zipfile.ZIP_DEFLATED),
-        (22, 24, "I", megabytes << 20),
+        (22, 24, "I", random.choice([megabytes << 20, 1000])),
         (14, 16, "I", 0),
     ):
         data = patched(data, "evil.png", local, central, format, value)
