@@ -56,7 +56,7 @@ def not_json(folder: Path, random: Random) -> str:
         random.randbytes(500),
     ]
     texts += [
-        sound.encode("utf-16-be"),
+        sound.encode("cp037"),
         sound.encode() + b"}",
         sound.replace('"', "'").encode(),
         b"\x80\x04" + sound.encode(),
