@@ -296,7 +296,7 @@ def test_a_lost_data_worker_ends_the_run_with_a_message_and_saves(capsys):
     assert train("--name", "x", "--data.workers", 2, *ENDLESS) == 2
     thread.join()
     error = capsys.readouterr().err
-    assert "images can no longer be read" in error and "--data.workers" in error and "last.ckpt" in error
+    assert "images can no longer be read" in error and "data.workers" in error and "last.ckpt" in error
     assert images("runs/x") > 0
 
 
