@@ -193,8 +193,10 @@ def test_one_wandb_run_across_resumes(monkeypatch):
     monkeypatch.setenv("WANDB_SILENT", "true")
     assert train("--name", "x", "--loggers", "[wandb]") == 0
     assert train("--name", "x", "--ckpt_path", "last", "--kimg", 0.024, "--loggers", "[wandb]") == 0
-    runs = {path.name.split("-")[-1] for path in Path("runs/x/wandb").glob("offline-run-*")}
-    assert runs == {Path("runs/x/wandb_id.txt").read_text()}
+    assert train("--name", "y", "--loggers", "[wandb]") == 0
+    numbers = [path.name.split("-")[-1] for path in Path("runs").glob("*/wandb/offline-run-*")]
+    x, y = (Path(f"runs/{name}/wandb_id.txt").read_text() for name in "xy")
+    assert sorted(numbers) == sorted([x, x, y])
 
 
 @pytest.mark.parametrize(
