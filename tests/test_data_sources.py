@@ -262,6 +262,35 @@ def test_a_name_that_a_zip_holds_twice_is_one_image(two_classes):
     assert torch.equal(dataset[3][0], dataset[0][0])  # the later content is the valid one
 
 
+@pytest.mark.parametrize("stated", [None, 3000])
+def test_a_zip_gives_no_more_than_it_states_and_the_memory_allows(two_classes, monkeypatch, stated):
+    path = zipped(two_classes)
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("cats/bomb.png", bytes(5000))
+        where = file.getinfo("cats/bomb.png").header_offset
+    if stated:
+        data = path.read_bytes()
+        entry = data.rfind(b"PK\1\2", 0, data.rfind(b"cats/bomb.png"))
+        for offset in (where + 22, entry + 24):
+            data = data[:offset] + stated.to_bytes(4, "little") + data[offset + 4 :]
+        path.write_bytes(data)
+    monkeypatch.setattr("stylegan2.data.checking.usable_memory", lambda: 8 * 4000)
+    with pytest.raises(Exception, match="CRC" if stated else "more than an eighth of the memory"):
+        open_source(path).read("cats/bomb.png")
+
+
+def test_a_file_larger_than_the_memory_allows_is_not_read(tmp_path):
+    with open(tmp_path / "huge.png", "wb") as file:
+        file.truncate(1 << 43)
+    with pytest.raises(ValueError, match="more than an eighth of the memory"):
+        open_source(tmp_path).read("huge.png")
+
+
+def test_a_path_that_cannot_be_looked_at_is_refused(tmp_path):
+    with pytest.raises(InputError, match="found nothing at"):
+        open_source(tmp_path / ("x" * 300) / "photos")  # as for a folder that may not be entered
+
+
 def test_a_source_of_the_users_own_is_read_like_a_folder(two_classes, tmp_path):
     @sources.register("database")
     class Database:

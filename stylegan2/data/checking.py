@@ -67,3 +67,14 @@ def usable_memory() -> int:
         with suppress(OSError, ValueError):  # there is no such file, or it says "max"
             sizes.append(int(Path(limit).read_text(encoding="ascii")))
     return min(sizes, default=8 * 10**9)
+
+
+def require_room(size: int) -> None:
+    """Refuse to read a file into memory whose size, in bytes, is more than an eighth of the memory.
+
+    Raises:
+        ValueError: The file is that large.
+    """
+    limit = usable_memory() // 8
+    if size > limit:
+        raise ValueError(f"{size:,} bytes are more than an eighth of the memory, {limit:,}")

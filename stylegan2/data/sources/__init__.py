@@ -54,7 +54,7 @@ def open_source(path: str | Path) -> Source:
     for name in sorted(sources, key=lambda name: name in GENERAL):
         if sources[name].takes(path):
             return sources[name](path)
-    if not Path(path).exists():
+    if not os.path.exists(path):  # unlike Path.exists, which raises if a folder around may not be entered
         raise InputError(
             f"Expected a folder or zip of images, found nothing at {path}. Check the path. The current folder "
             f"is {Path.cwd()}."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 
-from stylegan2.data.checking import reason
+from stylegan2.data.checking import reason, require_room
 from stylegan2.data.names import from_bytes, to_bytes, visible
 from stylegan2.data.sources import sources
 from stylegan2.errors import InputError
@@ -44,8 +44,10 @@ class Folder:
 
     def read(self, name: str) -> bytes:
         path = os.path.join(self.root, to_bytes(name))
-        if not stat.S_ISREG(os.stat(path).st_mode):
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):
             raise OSError("this is a pipe or a device, not a file")
+        require_room(status.st_size)
         with open(path, "rb") as file:
             return file.read()
 

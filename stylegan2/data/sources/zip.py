@@ -7,7 +7,7 @@ import threading
 import zipfile
 from pathlib import Path
 
-from stylegan2.data.checking import reason
+from stylegan2.data.checking import reason, require_room
 from stylegan2.data.names import plain, visible
 from stylegan2.data.sources import sources
 from stylegan2.errors import InputError
@@ -49,11 +49,14 @@ class Zip:
     @staticmethod
     def takes(path: str) -> bool:
         archive, _ = _split(path)
-        return archive.is_file() and (archive.suffix.lower() == ".zip" or zipfile.is_zipfile(archive))
+        return os.path.isfile(archive) and (archive.suffix.lower() == ".zip" or zipfile.is_zipfile(archive))
 
     def read(self, name: str) -> bytes:
         with self._lock:
-            return self._open().read(self._stored[name])
+            info = self._open().getinfo(self._stored[name])
+            require_room(info.file_size)
+            with self._open().open(info) as file:
+                return file.read(info.file_size)  # a file may expand to more than it says
 
     def _open(self) -> zipfile.ZipFile:
         if self._pid != os.getpid():
@@ -78,7 +81,7 @@ def _name(info: zipfile.ZipInfo) -> str:
 def _split(path: str) -> tuple[Path, str]:
     """Split "photos.zip/cats" into photos.zip and "cats". The second part of any other path is empty."""
     whole = Path(path)
-    if not whole.exists():
+    if not os.path.exists(whole):
         for archive in whole.parents:
             if archive.suffix.lower() == ".zip":
                 return archive, whole.relative_to(archive).as_posix()
