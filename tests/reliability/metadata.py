@@ -134,11 +134,11 @@ def spoilt(folder: Path, random: Random) -> str:
 
 @family.kind("EXIF of an unusual type")
 def unusual(folder: Path, random: Random) -> str:
-    kind = random.choice([1, 2, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13])
-    data = segment(
-        jpeg(random), 0xE1, exif(6, kind=kind, order=random.choice("<>"), count=random.choice([1, 9]))
-    )
-    return check(folder / "image.jpg", data, COLORS, upright(COLORS, 6), tolerance=LOSSY)
+    """With several values, they are read from elsewhere in the EXIF data."""
+    kind, count = random.choice([1, 2, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13]), random.choice([1, 9])
+    data = segment(jpeg(random), 0xE1, exif(6, kind=kind, order=random.choice("<>"), count=count))
+    every = [upright(COLORS, number) for number in ([1, 6] if count == 1 else FIRST_ROW_AND_COLUMN)]
+    return check(folder / "image.jpg", data, *every, tolerance=LOSSY)
 
 
 @family.kind("EXIF twice")
