@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,12 @@ import torch
 
 # A fixed number of threads, since sums in another order round differently and many tests compare bits.
 os.environ.setdefault("OMP_NUM_THREADS", str(torch.get_num_threads()))
+
+# A shell or nohup may have these signals ignored for a job in the background. Tests send them.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 GOLDEN = Path(__file__).parent / "golden"
 TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-4}

@@ -39,7 +39,7 @@ def test_threads_are_chosen_by_iterations_without_penalties_and_restored():
     tuner = ThreadTuner([3, 2, 1], used.append)
     record = tuner.record
     tuner.record = lambda seconds: (seen.append(seconds), record(seconds))
-    fit(make_model(), 20, TuneThreads(tuner))  # R1 comes every third iteration, path length every second
-    plain = [k for k in range(1, 20) if k % 2 and k % 3]
+    fit(make_model(), 40, TuneThreads(tuner))  # R1 comes every third iteration, path length every second
+    plain = [k for k in range(1, 40) if k % 2 and k % 3]
     assert len(seen) == 1 + len(plain)  # and the first iteration, before any other was known
-    assert used[:2] == [2, 1] and used[-1] == 3
+    assert used[:2] == [2, 1] and used[-1] == 3  # each number has its turn, and the first is back at the end

@@ -193,8 +193,10 @@ def test_one_wandb_run_across_resumes(monkeypatch):
     monkeypatch.setenv("WANDB_SILENT", "true")
     assert train("--name", "x", "--loggers", "[wandb]") == 0
     assert train("--name", "x", "--ckpt_path", "last", "--kimg", 0.024, "--loggers", "[wandb]") == 0
-    runs = {path.name.split("-")[-1] for path in Path("runs/x/wandb").glob("offline-run-*")}
-    assert runs == {Path("runs/x/wandb_id.txt").read_text()}
+    assert train("--name", "y", "--loggers", "[wandb]") == 0
+    numbers = [path.name.split("-")[-1] for path in Path("runs").glob("*/wandb/offline-run-*")]
+    x, y = (Path(f"runs/{name}/wandb_id.txt").read_text() for name in "xy")
+    assert sorted(numbers) == sorted([x, x, y])
 
 
 @pytest.mark.parametrize(
@@ -289,14 +291,16 @@ def test_an_ignored_signal_stays_ignored():
 
 
 def test_a_lost_data_worker_ends_the_run_with_a_message_and_saves(capsys):
+    others = set(multiprocessing.active_children())  # of tests before this one
+
     def kill_one():
-        os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
+        os.kill((set(multiprocessing.active_children()) - others).pop().pid, signal.SIGKILL)
 
     thread = when_it_trains("runs/x", kill_one)
     assert train("--name", "x", "--data.workers", 2, *ENDLESS) == 2
     thread.join()
     error = capsys.readouterr().err
-    assert "images can no longer be read" in error and "--data.workers" in error and "last.ckpt" in error
+    assert "images can no longer be read" in error and "data.workers" in error and "last.ckpt" in error
     assert images("runs/x") > 0
 
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 import socket
 from dataclasses import dataclass
-from typing import Literal
 
 
 @dataclass(frozen=True)
 class Launch:
     """How many processes were started for a run, and which of them this one is."""
 
-    by: Literal["the program", "torchrun", "srun"] = "the program"
-    """The program starts one process for each of --devices. The others have started all of them already."""
+    by: str = "the program"
+    """The program starts one process for each of --devices. torchrun and srun have started all of them already."""
 
     rank: int = 0
     """Number of this process among those of all machines."""

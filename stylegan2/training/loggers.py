@@ -22,6 +22,9 @@ from .folder import LAST
 from .launch import is_first_process
 from .options import LoggerName
 
+WANDB_ID = "wandb_id.txt"
+"""File in the folder of a run that holds the id of its wandb run."""
+
 
 class CSVLogger(Logger):
     """Appends one row of numbers per call to a CSV file, and keeps the rows that are already there.
@@ -118,12 +121,22 @@ def make_loggers(names: Sequence[LoggerName], folder: Path) -> list[Logger]:
     return loggers
 
 
+def finish_loggers(loggers: Sequence[Logger], folder: Path) -> None:
+    """End the wandb run, so that another training in this process starts its own. The run of a sweep continues."""
+    for logger in loggers:
+        if isinstance(logger, WandbLogger) and logger.experiment.id == _read(folder / WANDB_ID):
+            logger.experiment.finish()
+
+
 def _wandb_id(folder: Path) -> str:
     """The wandb run of a folder, remembered there; a new one where no training has been saved yet."""
-    file = folder / "wandb_id.txt"
-    if not (file.is_file() and (folder / LAST).is_file()):
-        write_text(file, secrets.token_hex(4))
-    return file.read_text(encoding="utf-8").strip()
+    if not ((folder / WANDB_ID).is_file() and (folder / LAST).is_file()):
+        write_text(folder / WANDB_ID, secrets.token_hex(4))
+    return _read(folder / WANDB_ID)
+
+
+def _read(path: Path) -> str:
+    return path.read_text(encoding="utf-8").strip()
 
 
 @contextmanager

@@ -29,7 +29,7 @@ from .data import TrainingData, check_batch
 from .evaluation import Evaluation
 from .folder import LAST
 from .launch import this_launch
-from .loggers import make_loggers
+from .loggers import finish_loggers, make_loggers
 from .module import Diverged, StyleGAN2
 from .options import RunOptions
 from .samples import Samples
@@ -116,6 +116,7 @@ def train(
         diverged = error
     finally:
         data.teardown("fit")
+        finish_loggers(trainer.loggers, folder)
     if launch.rank > 0 and launch.by == "the program":
         return 0
     if diverged:
