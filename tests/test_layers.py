@@ -233,3 +233,12 @@ def test_wrong_latents_and_labels_are_refused(z, c, words):
     mapping = MappingNetwork(8, 6, 4, num_classes=3, layers=2, scalings=Scalings())
     with pytest.raises(ValueError, match=words):
         mapping(torch.zeros(z), None if c is None else torch.zeros(c))
+
+
+def test_styles_or_kernels_of_zero_give_zero_in_float16():
+    """The definition divides by √(0 + 1e-8), so the factors that keep float16 in range must not give 0/0."""
+    x, weight, styles = torch.randn(2, 3, 8, 8).half(), torch.randn(4, 3, 3, 3), torch.randn(2, 3)
+    weight[1], styles[0] = 0, 0
+    y = modulated_conv2d(x, weight, styles, padding=1)
+    assert torch.isfinite(y).all()
+    assert not y[0].any() and not y[1, 1].any() and y[1, 0].any()

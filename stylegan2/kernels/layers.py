@@ -48,7 +48,7 @@ def modulated_conv2d(
         if x.dtype == torch.float16:
             # Demodulation cancels any factor on weights or styles. These factors keep float16 in range.
             weight = cached(_normalized, weight)
-            styles = styles / styles.abs().amax(dim=1, keepdim=True)
+            styles = styles / _at_least_tiny(styles.abs().amax(dim=1, keepdim=True))
         scale = _demodulation(weight, styles)
     # Modulating the kernel of a single sample is less work if the kernel is much smaller than the features.
     if x.shape[0] == 1 and 4 * weight.numel() < x.numel():
@@ -68,9 +68,15 @@ def _demodulation(weight: Tensor, styles: Tensor) -> Tensor:
     return torch.rsqrt(styles.square() @ cached(_power, weight) + 1e-8)
 
 
+def _at_least_tiny(largest: Tensor) -> Tensor:
+    """Largest absolute values to divide by. They are 0 where all values are, and 0/0 would be NaN."""
+    return largest.clamp_min(torch.finfo(largest.dtype).tiny)
+
+
 def _normalized(weight: Tensor) -> Tensor:
     """Scale each (I, k, k) kernel so that its largest absolute value is 1/√(I·k²)."""
-    return weight / (weight.abs().amax(dim=(1, 2, 3), keepdim=True) * weight[0].numel() ** 0.5)
+    largest = _at_least_tiny(weight.abs().amax(dim=(1, 2, 3), keepdim=True))
+    return weight / (largest * weight[0].numel() ** 0.5)
 
 
 def _power(weight: Tensor) -> Tensor:

@@ -186,7 +186,7 @@ def _one_digit(x: float) -> float:
 
 
 def checkpoint_bytes(model: StyleGAN2) -> int:
-    """The size of a checkpoint: the weights, those of the running average, and Adam's two moments of each."""
+    """The size of a checkpoint: the weights, those of the generator EMA, and Adam's two moments of each."""
     state = sum(tensor.nbytes for tensor in model.state_dict().values())
     trained = (model.generator, model.discriminator)
     return state + 2 * sum(p.nbytes for network in trained for p in network.parameters())
