@@ -59,9 +59,14 @@ def test_a_dead_worker_ends_the_iteration_between_two_batches(two_classes):
 
 
 def test_workers_live_through_a_signal_to_the_whole_group(two_classes):
+    """Also through one that comes before a worker has set its handlers."""
     before = set(children())
-    batches = iter(images_of(two_classes, cache_gb=0, workers=2).loader(2, seed=0))
+    loader = images_of(two_classes, cache_gb=0, workers=2).loader(2, seed=0)
+    set_up = loader.worker_init_fn
+    loader.worker_init_fn = lambda worker: (time.sleep(worker), set_up(worker))  # worker 1 starts late
+    batches = iter(loader)
     next(batches)
+    assert not signal.pthread_sigmask(signal.SIG_BLOCK, []) & loader_module.GROUP_SIGNALS
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         for pid in set(children()) - before:
             os.kill(pid, number)

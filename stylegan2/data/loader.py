@@ -22,6 +22,9 @@ from stylegan2.errors import InputError
 PREFETCH = 4
 """Batches that each worker is ahead."""
 
+GROUP_SIGNALS = {getattr(signal, name) for name in ("SIGINT", "SIGHUP", "SIGTERM") if hasattr(signal, name)}
+"""Signals that a terminal or a scheduler sends to a whole group of processes."""
+
 FORK = sys.platform == "linux"
 """Whether workers are forked. Python 3.14 would not do so by itself, and the shared memory needs it."""
 
@@ -71,7 +74,7 @@ class Loader(DataLoader):
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         try:
-            with _own_signals():
+            with _own_signals(), _signals_held_back():
                 batches = super().__iter__()
         except OSError as error:
             raise InputError(f"The workers cannot be started ({error}). Set data.workers 0.") from error
@@ -140,6 +143,21 @@ def _outlive(worker: int) -> None:
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda number, frame: signal.signal(number, signal.SIG_DFL))
+    if hasattr(signal, "pthread_sigmask"):  # what came since the worker was started is delivered now
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, GROUP_SIGNALS)
+
+
+@contextlib.contextmanager
+def _signals_held_back() -> Iterator[None]:
+    """Hold signals to the whole group back while workers start. A worker lets them through in `_outlive`."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, GROUP_SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import multiprocessing
 import os
 import resource
@@ -109,6 +110,7 @@ def run(family: Family, numbers: Iterable[int], progress: bool = True) -> dict[s
 
 def attempt(family: Family, number: int) -> tuple[bool, str]:
     """Try one case. Returns whether it held, and how or why not."""
+    _return_freed_memory()
     fork = multiprocessing.get_context("fork")
     receiver, sender = fork.Pipe(duplex=False)
     with tempfile.TemporaryDirectory(prefix="reliability é ", ignore_cleanup_errors=True) as folder:
@@ -152,6 +154,12 @@ def _child(family: Family, number: int, folder: Path, sender: Connection) -> Non
         text = f"{type(error).__name__}: {error}"[:600]
         result = False, f"{text} ({Path(where.filename).name}:{where.lineno})"
     sender.send(result)
+
+
+def _return_freed_memory() -> None:
+    """Give freed memory back to the system, or a case could use it without holding more than before."""
+    if hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
+        libc.malloc_trim(0)
 
 
 def _peak() -> int:
