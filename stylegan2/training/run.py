@@ -23,7 +23,7 @@ from stylegan2.formats import native
 from stylegan2.metrics.options import MetricOptions
 from stylegan2.threads import ThreadTuner, candidates
 
-from . import checkpoint, cost
+from . import checkpoint, cost, transfer
 from .callbacks import LossLogger, Progress, TuneThreads
 from .data import TrainingData, check_batch
 from .evaluation import Evaluation
@@ -73,6 +73,14 @@ def train(
                 f"Expected --kimg above the {done:g} kimg of {resumed}, found {options.kimg:g}. Set a larger "
                 "--kimg to continue."
             )
+    transferred = ""
+    if options.init_from:
+        if resumed is None:
+            transferred = f"\nFrom       {options.init_from}\n" + textwrap.indent(
+                transfer.initialize(model, options.init_from, folder if this_launch().rank == 0 else None),
+                " " * 11,
+            )
+        transfer.freeze(model.discriminator, options.freeze_d)
     data = TrainingData(dataset, model.batch, options.seed)
     stop = Stop(options.kimg, data)
     samples = Samples(folder / "samples", options.sample_kimg, dataset, options.seed)
@@ -104,7 +112,7 @@ def train(
             (folder / part).mkdir(parents=True, exist_ok=True)
         remove_leftovers(folder)
         write_text(folder / "config.yaml", config)
-        print(_summary(model, dataset, folder, trainer))
+        print(_summary(model, dataset, folder, trainer) + transferred)
         print(cost.describe(model, options, trainer.strategy.root_device, folder, done), flush=True)
     torch.manual_seed(options.seed + 1000 * launch.rank)
     diverged = None
