@@ -67,7 +67,7 @@ def test_workers_live_through_a_signal_to_the_whole_group(two_classes):
     batches = iter(loader)
     next(batches)
     assert not signal.pthread_sigmask(signal.SIG_BLOCK, []) & loader_module.GROUP_SIGNALS
-    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGTERM):
         for pid in set(children()) - before:
             os.kill(pid, number)
     assert len(list(itertools.islice(batches, 30))) == 30

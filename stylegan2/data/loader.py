@@ -22,7 +22,10 @@ from stylegan2.errors import InputError
 PREFETCH = 4
 """Batches that each worker is ahead."""
 
-GROUP_SIGNALS = {getattr(signal, name) for name in ("SIGINT", "SIGHUP", "SIGTERM") if hasattr(signal, name)}
+SURVIVED = [getattr(signal, name) for name in ("SIGINT", "SIGHUP", "SIGUSR1") if hasattr(signal, name)]
+"""Signals that workers ignore, since the main process acts on them."""
+
+GROUP_SIGNALS = {*SURVIVED, signal.SIGTERM}
 """Signals that a terminal or a scheduler sends to a whole group of processes."""
 
 FORK = sys.platform == "linux"
@@ -139,9 +142,8 @@ def _outlive(worker: int) -> None:
 
     A second SIGTERM ends it. Workers also end by themselves once the main process is gone.
     """
-    for name in ("SIGINT", "SIGHUP"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    for number in SURVIVED:
+        signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda number, frame: signal.signal(number, signal.SIG_DFL))
     if hasattr(signal, "pthread_sigmask"):  # what came since the worker was started is delivered now
         signal.pthread_sigmask(signal.SIG_UNBLOCK, GROUP_SIGNALS)

@@ -32,10 +32,17 @@ class CheckpointFiles(CheckpointIO):
     Lightning's default writes to the system's temporary folder first, and neither flushes nor verifies.
     """
 
+    failure: str | None = None
+    """Why the latest checkpoint could not be written. The first process alone writes, and then tells the others."""
+
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
     ) -> None:
-        write_tensors(checkpoint, path)
+        self.failure = None
+        try:
+            write_tensors(checkpoint, path)
+        except InputError as error:  # the other processes wait for this one
+            self.failure = str(error)
 
     def load_checkpoint(
         self, path: str | Path, map_location: Any = None, weights_only: bool | None = None
@@ -126,7 +133,7 @@ def save(trainer: pl.Trainer, path: Path, also: Path | None = None) -> None:
 
     Raises:
         Diverged: A weight, a buffer or a number of an optimizer's state is not finite. Nothing is written.
-        InputError: The file cannot be written.
+        InputError: A file cannot be written, for example because the disk is full. The old one stays.
     """
     module = trainer.lightning_module
     optimizers = [optimizer.state_dict() for optimizer in trainer.optimizers]
@@ -135,9 +142,15 @@ def save(trainer: pl.Trainer, path: Path, also: Path | None = None) -> None:
         last = max(module.iteration - 1, 0), max(module.images - module.batch, 0)
         raise Diverged(*last, bad or ["a number in another process"])
     trainer.save_checkpoint(path)
-    if also is not None and trainer.is_global_zero:
-        with replacing(also) as copy:
-            shutil.copyfile(path, copy)
+    failure = distributed.gather(trainer.strategy.checkpoint_io.failure)[0]
+    if failure is None and also is not None and trainer.is_global_zero:
+        try:
+            with replacing(also) as copy:
+                shutil.copyfile(path, copy)
+        except OSError as error:
+            failure = f"Expected to write the copy {also}, found {error.strerror}. {path} is written."
+    if failure := distributed.gather(failure)[0]:
+        raise InputError(failure)
 
 
 def not_finite(tree: object) -> list[str]:

@@ -120,7 +120,7 @@ def check_batch(
     Raises:
         InputError: It does not. The message names the nearest batch that does.
     """
-    if _divides(batch, batch_per_device, processes, group):
+    if divides(batch, batch_per_device, processes, group):
         return
     unit, over = processes * (batch_per_device or 1), f"{processes} process{'es' if processes > 1 else ''}"
     if batch % unit:
@@ -137,7 +137,8 @@ def check_batch(
     raise InputError(f"{problem} {_advice(batch, batch_per_device, processes, group, images)}")
 
 
-def _divides(batch: int, batch_per_device: int | None, processes: int, group: int | None) -> bool:
+def divides(batch: int, batch_per_device: int | None, processes: int, group: int | None) -> bool:
+    """Whether a batch divides evenly, see `check_batch`."""
     size = batch_per_device or batch // processes
     if not size or batch % (processes * size):
         return False
@@ -151,7 +152,7 @@ def _advice(
     most = images or 2 * batch + processes * (batch_per_device or group or 1)
     sizes = range(batch_per_device, 0, -1) if batch_per_device else [None]
     for size in sizes:
-        fitting = [b for b in range(1, most + 1) if _divides(b, size, processes, group)]
+        fitting = [b for b in range(1, most + 1) if divides(b, size, processes, group)]
         if fitting:
             nearest = min(fitting, key=lambda b: abs(b - batch))
             smaller = f" and --batch_per_device {size}" if size != batch_per_device else ""

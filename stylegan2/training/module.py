@@ -22,6 +22,7 @@ from . import distributed
 from .config import TrainingConfig
 from .draws import Draws
 from .losses import losses
+from .memory import is_out_of_memory, too_large
 from .regularizers import Regularizer, name_of
 
 MicroBatch = tuple[Tensor, Tensor]
@@ -125,8 +126,20 @@ class StyleGAN2(pl.LightningModule):
         return [(n, r) for n, r in self.regularizers.items() if r.network == network and r.every > 0]
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int = 0) -> None:
-        """One iteration on a batch from the data loader."""
-        self.iterate(*batch, *self.optimizers())
+        """One iteration on a batch from the data loader.
+
+        Raises:
+            InputError: Memory is short. The message names the micro-batch that fits.
+        """
+        enough = True
+        try:
+            self.iterate(*batch, *self.optimizers())
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            enough = False
+        if not enough:  # not in the except clause, where the error keeps the tensors of the iteration alive
+            raise too_large(self, *self._as_float(*batch))
 
     def iterate(
         self,
@@ -146,8 +159,7 @@ class StyleGAN2(pl.LightningModule):
         Raises:
             Diverged: A loss is NaN or infinite.
         """
-        reals = reals if reals.is_floating_point() else to_float(reals)
-        reals, labels = reals.to(self.device, self.dtype), labels.to(self.device, self.dtype)
+        reals, labels = self._as_float(reals, labels)
         size = self.batch_per_device or len(reals)
         micro_batches = list(zip(reals.split(size), labels.split(size)))
         self.losses = {}  # otherwise a penalty would stay here in iterations that do not evaluate it
@@ -159,6 +171,10 @@ class StyleGAN2(pl.LightningModule):
             self._descend("loss_d", opt_d, self.discriminator_loss, micro_batches)
             self._regularize("discriminator", opt_d, micro_batches)
         self._advance()
+
+    def _as_float(self, reals: Tensor, labels: Tensor) -> MicroBatch:
+        reals = reals if reals.is_floating_point() else to_float(reals)
+        return reals.to(self.device, self.dtype), labels.to(self.device, self.dtype)
 
     def generator_loss(self, real: Tensor, c: Tensor) -> Tensor:
         """G's loss, a scalar, on generated images with labels c (n, num_classes); `real` is (n, C, R, R)."""

@@ -15,6 +15,7 @@ from stylegan2.images import grid, save_png
 from .callbacks import kimg_name, passed
 from .loggers import log_image
 from .module import StyleGAN2
+from .unwritten import going_on
 
 MANY, TALL = 16 * 12, 4096
 """Most images of a grid, and most pixels from top to bottom where it needs many rows to show every class."""
@@ -50,11 +51,13 @@ class Samples(pl.Callback):
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: StyleGAN2, *_) -> None:
         if trainer.is_global_zero and passed(module, self.every):
-            self._write(trainer, module)
+            with going_on():
+                self._write(trainer, module)
 
     def on_train_end(self, trainer: pl.Trainer, module: StyleGAN2) -> None:
         if trainer.is_global_zero:
-            self._write(trainer, module)
+            with going_on():  # the last checkpoint is written after this
+                self._write(trainer, module)
 
     def path(self, module: StyleGAN2) -> Path:
         return self.folder / f"{kimg_name(module)}.png"
