@@ -10,10 +10,13 @@ from typing import Any
 
 import pytorch_lightning as pl
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from stylegan2.data import ImageDataset
+from stylegan2.data.loader import Loader
 from stylegan2.errors import InputError
+
+from . import distributed
+from .module import StyleGAN2
 
 
 class TrainingData(pl.LightningDataModule):
@@ -24,13 +27,13 @@ class TrainingData(pl.LightningDataModule):
 
     Args:
         dataset: Images and labels.
-        batch: Images per iteration, over all processes.
+        module: The training module. It gives the batch, over all processes.
         seed: Seed of the order.
     """
 
-    def __init__(self, dataset: ImageDataset, batch: int, seed: int):
+    def __init__(self, dataset: ImageDataset, module: StyleGAN2, seed: int):
         super().__init__()
-        self.dataset, self.batch, self.seed = dataset, batch, seed
+        self.dataset, self.module, self.seed = dataset, module, seed
         self.failure = ""
         """Why no more batches come."""
         self._is_waiting = False
@@ -55,14 +58,14 @@ class TrainingData(pl.LightningDataModule):
     def train_dataloader(self) -> Batches:
         return Batches(self)
 
-    def _loader(self) -> DataLoader:
-        world = self.trainer.world_size
+    def _loader(self) -> Loader:
+        world = distributed.world_size()
         return self.dataset.loader(
-            self.batch // world,
+            self.module.batch // world,
             seed=self.seed,
-            rank=self.trainer.global_rank,
+            rank=distributed.rank(),
             world_size=world,
-            start=self.trainer.lightning_module.images,
+            start=self.module.images,
         )
 
     def batches(self) -> Iterator[tuple[Tensor, Tensor]]:

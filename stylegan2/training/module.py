@@ -147,7 +147,8 @@ class StyleGAN2(pl.LightningModule):
             Diverged: A loss is NaN or infinite.
         """
         reals = reals if reals.is_floating_point() else to_float(reals)
-        reals, labels = reals.to(self.device, self.dtype), labels.to(self.device, self.dtype)
+        weight = next(self.parameters())
+        reals, labels = reals.to(weight), labels.to(weight)
         size = self.batch_per_device or len(reals)
         micro_batches = list(zip(reals.split(size), labels.split(size)))
         self.losses = {}  # otherwise a penalty would stay here in iterations that do not evaluate it
