@@ -165,11 +165,15 @@ def build_model(
 
     options = vars(config.model).copy()
     channels, resolution, _ = dataset.shape
-    from_data = {"resolution": resolution, "num_classes": dataset.num_classes, "img_channels": channels}
     configs: dict[str, Any] = {}
     for name, kind in (("generator", GeneratorConfig), ("discriminator", DiscriminatorConfig)):
         try:
-            configs[name] = kind(**from_data, **vars(options.pop(name)))
+            configs[name] = kind(
+                resolution=resolution,
+                num_classes=dataset.num_classes,
+                img_channels=channels,
+                **vars(options.pop(name)),
+            )
         except ValueError as error:
             raise InputError(f"model.{name}: {error}") from error
     penalties = tuple(kind(**vars(options.pop(name))) for name, kind in regularizers.items())

@@ -52,7 +52,7 @@ class Schedule:
     """Snapshots on their own, with a checkpoint of one byte."""
 
     def __init__(self, folder, monkeypatch, **options):
-        def save(trainer, path, also=None):
+        def save(trainer, module, path, also=None):
             for each in (path, also) if also else (path,):
                 each.write_bytes(b"x")
 

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import PurePosixPath
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -28,7 +29,7 @@ MAY_BE_LOST = {"refuse": 0.01, "skip": 0.5}
 """The share of images that may become unreadable during training, by `DataOptions.unreadable`. One always may."""
 
 
-class ImageDataset(Dataset):
+class ImageDataset(Dataset[tuple[Tensor, Tensor]]):
     """The images and labels that `options` describe. `ImageData.open` makes a data set and checks it.
 
     Item i is (image, label): uint8 (C, R, R) in 0..255, and float32 (num_classes,). The label is a one-hot
@@ -89,12 +90,12 @@ class ImageDataset(Dataset):
         if not isinstance(index, Sequence):
             images, labels = self[[int(index)]]
             return images[0], labels[0]
-        index = torch.tensor(index)
-        if len(index) and not (index.min() >= 0 and index.max() < len(self)):
-            raise IndexError(f"expected indices in 0..{len(self) - 1}, got {index.tolist()}")
-        images, rows = self._images(index % self.num_images)
+        wanted = torch.tensor(index)
+        if len(wanted) and not (wanted.min() >= 0 and wanted.max() < len(self)):
+            raise IndexError(f"expected indices in 0..{len(self) - 1}, got {wanted.tolist()}")
+        images, rows = self._images(wanted % self.num_images)
         if self.options.mirror:
-            flipped = index >= self.num_images
+            flipped = wanted >= self.num_images
             images[flipped] = images[flipped].flip(-1)
         return images, self.labels(rows)
 
@@ -223,7 +224,7 @@ class ImageDataset(Dataset):
         if self._cache is not None:
             self._cache.keep(rows)
 
-    def __getstate__(self) -> dict:
+    def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_cache": None}  # a pickled copy decodes images itself
 
 

@@ -124,7 +124,7 @@ def _open(data: bytes) -> Image.Image:
 def _upright(pixels: Image.Image, file: Image.Image) -> Image.Image:
     """Turn the pixels upright as the EXIF data of their file says. Broken EXIF data is ignored."""
     try:
-        turn = TURNS.get(file.getexif().get(0x0112))
+        turn = TURNS.get(file.getexif().get(0x0112, 1))
     except Exception:  # PIL raises half a dozen kinds for broken EXIF or XMP
         turn = None
     return pixels if turn is None else pixels.transpose(turn)
@@ -133,7 +133,7 @@ def _upright(pixels: Image.Image, file: Image.Image) -> Image.Image:
 def _with_alpha(image: Image.Image, data: bytes) -> Image.Image:
     """Convert an image to 8 bits per channel, and to LA or RGBA if it may have transparent pixels."""
     key = image.info.get("transparency")
-    if image.mode == "F" or (image.mode == "I" and image.getextrema()[1] > 65535):
+    if image.mode == "F" or (image.mode == "I" and np.asarray(image).max() > 65535):
         raise ValueError("32 bits per channel are too many, convert the image to 8 or 16")
     if image.mode.startswith("I"):  # 16-bit gray, whose values PIL's own conversion would clip at 255
         values = np.clip(np.asarray(image, dtype=np.int64), 0, 65535)

@@ -32,7 +32,7 @@ FORK = sys.platform == "linux"
 """Whether workers are forked. Python 3.14 would not do so by itself, and the shared memory needs it."""
 
 
-class Loader(DataLoader):
+class Loader:
     """Batches (images, labels) of the indices that a sampler yields, in its order.
 
     A worker that dies ends the iteration within seconds, between two batches.
@@ -51,8 +51,8 @@ class Loader(DataLoader):
 
     def __init__(
         self,
-        dataset: Dataset,
-        sampler: Sampler,
+        dataset: Dataset[tuple[Tensor, Tensor]],
+        sampler: Sampler[list[int]],
         batch: int,
         shape: Sequence[int],
         num_classes: int,
@@ -66,7 +66,7 @@ class Loader(DataLoader):
             options = {"persistent_workers": True, "prefetch_factor": PREFETCH, "worker_init_fn": _outlive}
         if self.slots:
             options |= {"multiprocessing_context": "fork", "collate_fn": self.slots.put}
-        super().__init__(
+        self.batches: DataLoader[Any] = DataLoader(
             dataset,
             sampler=sampler,
             batch_size=None,  # the sampler's lists reach the data set whole: faster than item by item
@@ -78,7 +78,7 @@ class Loader(DataLoader):
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         try:
             with _own_signals(), _signals_held_back():
-                batches = super().__iter__()
+                batches = iter(self.batches)
         except OSError as error:
             raise InputError(f"The workers cannot be started ({error}). Set data.workers 0.") from error
         while True:
@@ -113,7 +113,8 @@ class Slots:
 
     def put(self, batch: tuple[Tensor, Tensor]) -> tuple[int, int]:
         """In a worker: store a batch. Returns its place."""
-        place = get_worker_info().id, self._next
+        worker = get_worker_info()
+        place = worker.id if worker else 0, self._next
         self._next = (self._next + 1) % (PREFETCH + 1)
         self.images[place], self.labels[place] = batch
         return place

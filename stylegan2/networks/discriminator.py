@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from functools import reduce
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from stylegan2.ops import downsample2d, outside_autocast, setup_filter
@@ -34,6 +36,8 @@ class DiscriminatorBlock(nn.Module):
         scalings: Scalings of the discriminator.
     """
 
+    filter: Tensor
+
     def __init__(self, plan: Block, out_channels: int, config: DiscriminatorConfig, scalings: Scalings):
         super().__init__()
         channels, self.architecture = plan.channels, config.architecture
@@ -51,12 +55,9 @@ class DiscriminatorBlock(nn.Module):
             self.skip = EqualizedConv2d(channels, out_channels, 1, bias=False, down=2, **common)
 
     def forward(self, x: Tensor | None, img: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        dtype = self.dtype or self.conv0.weight.dtype
-        if self.fromrgb is not None:
-            y = self.fromrgb(img.to(dtype))
-            x = y if x is None else x.to(dtype) + y
+        x = _entering(x, img, self.fromrgb, self.dtype or self.conv0.weight.dtype)
+        if img is not None:
             img = downsample2d(img, self.filter) if self.architecture == "skip" else None
-        x = x.to(dtype)
         if self.skip is None:
             return self.conv1(self.conv0(x)), img
         # The sum of two branches has twice the variance. A residual gain of 1/√2 keeps it (SG2 §4.1).
@@ -92,15 +93,21 @@ class DiscriminatorEpilogue(nn.Module):
 
     @outside_autocast
     def forward(self, x: Tensor | None, img: Tensor | None) -> Tensor:
-        dtype = self.conv.weight.dtype
-        if self.fromrgb is not None:
-            y = self.fromrgb(img.to(dtype))
-            x = y if x is None else x.to(dtype) + y
-        x = x.to(dtype)
+        x = _entering(x, img, self.fromrgb, self.conv.weight.dtype)
         if self.stddev_channels:
             x = minibatch_stddev(x, self.group, self.stddev_channels)
         # This flattens in (C, H, W) order for any memory format, which is the order of the stored weights.
         return self.out(self.fc(self.conv(x).flatten(1)))
+
+
+def _entering(
+    x: Tensor | None, img: Tensor | None, fromrgb: EqualizedConv2d | None, dtype: torch.dtype
+) -> Tensor:
+    """Return the features that enter a block: those of the block before, those of the image, or their sum."""
+    features = [] if x is None else [x.to(dtype)]
+    if fromrgb is not None and img is not None:
+        features.append(fromrgb(img.to(dtype)))
+    return reduce(torch.add, features)
 
 
 class Discriminator(nn.Module):

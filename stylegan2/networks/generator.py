@@ -33,6 +33,8 @@ class SynthesisBlock(nn.Module):
         scalings: Scalings of the generator.
     """
 
+    filter: Tensor
+
     def __init__(self, plan: Block, in_channels: int, config: GeneratorConfig, scalings: Scalings):
         super().__init__()
         r, channels, w_dim = plan.resolution, plan.channels, config.w_dim
@@ -44,10 +46,9 @@ class SynthesisBlock(nn.Module):
         }
         self.dtype, self.upsample_gain = plan.dtype, scalings.upsample_gain
         self.residual_gain = scalings.residual_gain
-        self.is_first = in_channels == 0
-        self.num_conv = 1 if self.is_first else 2
+        is_first = in_channels == 0
         self.register_buffer("filter", setup_filter(config.taps, separable=True), persistent=False)
-        if self.is_first:
+        if is_first:
             self.const = nn.Parameter(torch.empty(channels, r, r))
             draw(self, const=1.0)
         else:
@@ -56,7 +57,7 @@ class SynthesisBlock(nn.Module):
         self.torgb = self.skip = None
         if r == config.resolution or config.architecture == "skip":
             self.torgb = ToRGBLayer(channels, config.img_channels, w_dim, scalings=scalings, clamp=plan.clamp)
-        if config.architecture == "resnet" and not self.is_first:
+        if config.architecture == "resnet" and not is_first:
             self.skip = EqualizedConv2d(
                 in_channels, channels, 1, scalings=scalings, bias=False, up=2, taps=config.taps
             )
@@ -66,7 +67,7 @@ class SynthesisBlock(nn.Module):
     ) -> tuple[Tensor, Tensor | None]:
         w = iter(ws.unbind(dim=1))
         dtype = self.dtype or self.conv1.weight.dtype
-        if self.is_first:
+        if x is None:
             x = self.const.to(dtype).expand(ws.shape[0], -1, -1, -1)
             x = self.conv1(x, next(w), noise)
         elif self.skip is None:
@@ -115,12 +116,10 @@ class SynthesisNetwork(nn.Module):
             raise ValueError(f"expected ws of shape (N, {self.num_ws}, w_dim), got {tuple(ws.shape)}")
         if noise not in get_args(Noise):
             raise ValueError(f"noise must be random, const or none, got {noise!r}")
-        x = img = None
-        row = 0
-        for r in self.resolutions:
-            block = getattr(self, f"b{r}")
-            x, img = block(x, img, ws[:, row : row + block.num_conv + 1], noise)
-            row += block.num_conv
+        first, *others = [getattr(self, f"b{r}") for r in self.resolutions]
+        x, img = first(None, None, ws[:, :2], noise)
+        for i, block in enumerate(others):
+            x, img = block(x, img, ws[:, 2 * i + 1 : 2 * i + 4], noise)
         return img
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import shutil
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -93,7 +94,7 @@ def training_flops(
 @torch.no_grad()
 def convolution_speed(device: torch.device, seconds: float = 0.1) -> float:
     """Floating-point operations per second of a 3×3 convolution of 64 channels at 32×32, measured now."""
-    wait = torch.cuda.synchronize if device.type == "cuda" else lambda: None
+    wait: Callable[[], object] = torch.cuda.synchronize if device.type == "cuda" else lambda: None
     x, weight = torch.ones(4, 64, 32, 32, device=device), torch.ones(64, 64, 3, 3, device=device)
     flops = 2 * weight.numel() * x[:, 0].numel()
     best, end = math.inf, time.perf_counter() + seconds
@@ -122,7 +123,7 @@ def time_on_cpu(model: StyleGAN2, kimg: float, speed: float) -> str:
     if total < LONG:
         return text
     resolution = min(g.resolution, 64)
-    size = {"channel_base": 32 * resolution, "channel_max": 64}
+    size: dict[str, Any] = {"channel_base": 32 * resolution, "channel_max": 64}
     small = [replace(config, resolution=resolution, **size) for config in (g, d)]
     small_per_kimg = 1000 * training_flops(small[0], small[1], regularizers) / speed
     fits = min(_one_digit(DAY / 2 / small_per_kimg), kimg)

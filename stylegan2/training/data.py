@@ -6,14 +6,19 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from stylegan2.data import ImageDataset
+from stylegan2.data.loader import Loader
 from stylegan2.errors import InputError
+
+if TYPE_CHECKING:
+    from .module import StyleGAN2
+
+from . import distributed
 
 
 class TrainingData(pl.LightningDataModule):
@@ -24,13 +29,13 @@ class TrainingData(pl.LightningDataModule):
 
     Args:
         dataset: Images and labels.
-        batch: Images per iteration, over all processes.
+        module: The training module. It gives the batch, over all processes.
         seed: Seed of the order.
     """
 
-    def __init__(self, dataset: ImageDataset, batch: int, seed: int):
+    def __init__(self, dataset: ImageDataset, module: StyleGAN2, seed: int):
         super().__init__()
-        self.dataset, self.batch, self.seed = dataset, batch, seed
+        self.dataset, self.module, self.seed = dataset, module, seed
         self.failure = ""
         """Why no more batches come."""
         self._is_waiting = False
@@ -55,14 +60,14 @@ class TrainingData(pl.LightningDataModule):
     def train_dataloader(self) -> Batches:
         return Batches(self)
 
-    def _loader(self) -> DataLoader:
-        world = self.trainer.world_size
+    def _loader(self) -> Loader:
+        world = distributed.world_size()
         return self.dataset.loader(
-            self.batch // world,
+            self.module.batch // world,
             seed=self.seed,
-            rank=self.trainer.global_rank,
+            rank=distributed.rank(),
             world_size=world,
-            start=self.trainer.lightning_module.images,
+            start=self.module.images,
         )
 
     def batches(self) -> Iterator[tuple[Tensor, Tensor]]:

@@ -174,7 +174,8 @@ class StyleGAN2(pl.LightningModule):
 
     def _as_float(self, reals: Tensor, labels: Tensor) -> MicroBatch:
         reals = reals if reals.is_floating_point() else to_float(reals)
-        return reals.to(self.device, self.dtype), labels.to(self.device, self.dtype)
+        weight = next(self.parameters())
+        return reals.to(weight), labels.to(weight)
 
     def generator_loss(self, real: Tensor, c: Tensor) -> Tensor:
         """G's loss, a scalar, on generated images with labels c (n, num_classes); `real` is (n, C, R, R)."""

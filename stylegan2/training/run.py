@@ -32,6 +32,7 @@ from .launch import this_launch
 from .loggers import finish_loggers, make_loggers
 from .module import Diverged, StyleGAN2
 from .options import RunOptions
+from .regularizers.r1 import R1
 from .samples import Samples
 from .snapshots import Snapshots
 from .stop import Stop
@@ -81,14 +82,14 @@ def train(
                 " " * 11,
             )
         transfer.freeze(model.discriminator, options.freeze_d)
-    data = TrainingData(dataset, model.batch, options.seed)
+    data = TrainingData(dataset, model, options.seed)
     stop = Stop(options.kimg, data)
     samples = Samples(folder / "samples", options.sample_kimg, dataset, options.seed)
     # Lightning calls the callbacks in this order. Snapshots come after the callbacks that log and draw, so
     # that a checkpoint is written when their work for the iteration is done. Evaluation comes last: it takes
     # long, and it changes nothing that a checkpoint holds.
     callbacks = [
-        checkpoint.CheckpointState(),
+        checkpoint.CheckpointState(data),
         TuneThreads(_thread_tuner(options.threads)),
         LossLogger(options.log_kimg),
         Progress(options.kimg),
@@ -166,11 +167,12 @@ def make_trainer(options: RunOptions, folder: Path, callbacks: list[pl.Callback]
         InputError: The accelerator or the devices are not available, or torchrun or srun started another number of
             processes.
     """
-    launch, devices = this_launch(), options.devices
-    if devices == "auto":
-        gpus = torch.cuda.device_count() if options.accelerator != "cpu" else 0
-        devices = max(gpus, 1) if launch.by == "the program" else launch.per_machine
-    rank_zero_only.rank = launch.rank  # which Lightning otherwise guesses from more variables than it uses
+    launch = this_launch()
+    gpus = torch.cuda.device_count() if options.accelerator != "cpu" else 0
+    auto = max(gpus, 1) if launch.by == "the program" else launch.per_machine
+    devices = auto if options.devices == "auto" else options.devices
+    # Lightning would guess the rank from more variables than it uses.
+    rank_zero_only.rank = launch.rank  # type: ignore[attr-defined]
     processes = len(devices) if isinstance(devices, list) else devices
     if launch.by != "the program" and processes != launch.per_machine:
         raise InputError(
@@ -204,7 +206,7 @@ def _summary(model: StyleGAN2, dataset: ImageDataset, folder: Path, trainer: pl.
     millions = [sum(p.numel() for p in n.parameters()) / 1e6 for n in (model.generator, model.discriminator)]
     g = model.generator
     r1 = model.regularizers.get("r1")
-    gamma = f"gamma {r1.gamma:.4g}, " if r1 is not None and r1.every else ""
+    gamma = f"gamma {r1.gamma:.4g}, " if isinstance(r1, R1) and r1.every else ""
     classes = f"{dataset.class_table}\n" if dataset.class_table else ""
     where = f"{trainer.world_size} × {trainer.strategy.root_device.type}"
     return (
@@ -243,7 +245,7 @@ def _command(name: str) -> str:
     if script.name != "train.py":
         return f"stylegan2 {name}"
     here = Path(sys.executable)
-    python = here.relative_to(Path.cwd()) if here.is_relative_to(Path.cwd()) else here
+    python = str(here.relative_to(Path.cwd()) if here.is_relative_to(Path.cwd()) else here)
     if shutil.which("python") == sys.executable:
         python = "python"
-    return f"{shlex.quote(str(python))} {shlex.quote(str(script.with_name(f'{name}.py')))}"
+    return f"{shlex.quote(python)} {shlex.quote(str(script.with_name(f'{name}.py')))}"

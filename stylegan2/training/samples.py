@@ -49,7 +49,7 @@ class Samples(pl.Callback):
         if module.images == 0:
             self._write(trainer, module)
 
-    def on_train_batch_end(self, trainer: pl.Trainer, module: StyleGAN2, *_) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, module: StyleGAN2, *_: object) -> None:
         if trainer.is_global_zero and passed(module, self.every):
             with going_on():
                 self._write(trainer, module)

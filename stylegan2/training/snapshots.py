@@ -68,7 +68,7 @@ class Snapshots(pl.Callback):
 
     def _write(self, trainer: pl.Trainer, module: StyleGAN2, also: Path | None = None) -> None:
         module.check_finite()
-        checkpoint.save(trainer, self.last, also)
+        checkpoint.save(trainer, module, self.last, also)
         self._has_last = True
 
     def _remove_old(self) -> None:

@@ -85,7 +85,7 @@ class Stop(pl.Callback):
         self._trainer = trainer
         # Lightning's own handlers end training without saving, send messages between processes in the middle of
         # others, and let SLURM start a job again from checkpoints of their own.
-        trainer._signal_connector.register_signal_handlers = lambda: None
+        trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
 
     def on_train_start(self, trainer: pl.Trainer, module: StyleGAN2) -> None:
         self._agree(trainer, module)
