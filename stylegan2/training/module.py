@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import pytorch_lightning as pl
@@ -94,6 +94,7 @@ class StyleGAN2(pl.LightningModule):
         self.iteration = self.images = 0
         self.losses: dict[str, Tensor] = {}
         """Losses and penalties of the latest iteration: scalars, averaged over micro-batches and processes."""
+        self._compiled = False
         self._unchecked: list[tuple[int, int, dict[str, Tensor]]] = []
 
     @property
@@ -192,7 +193,15 @@ class StyleGAN2(pl.LightningModule):
 
     def penalty(self, name: str, real: Tensor, c: Tensor) -> Tensor:
         """The penalty of a regularizer, a scalar, without the factor of lazy regularization."""
-        return self.regularizers[name].penalty(self, real, c)
+        # Compiled networks have no second derivatives, which R1 and path length need.
+        with torch.compiler.set_stance("force_eager") if self._compiled else nullcontext():
+            return self.regularizers[name].penalty(self, real, c)
+
+    def compile_networks(self) -> None:
+        """Let `torch.compile` make the adversarial losses faster. The penalties are computed as before."""
+        self._compiled = True
+        self.generator.synthesis.compile()
+        self.discriminator.compile()
 
     def fake(self, c: Tensor) -> Tensor:
         """Generated images (n, C, R, R) of new latents with labels c (n, num_classes), with style mixing."""

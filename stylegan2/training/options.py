@@ -82,6 +82,15 @@ class RunOptions:
     now, which is chosen by timing. Sums in another order round differently, so only a fixed number gives the same
     weights bit for bit."""
 
+    compile: bool = False
+    """Compile the networks for the adversarial losses by torch.compile. Its start takes minutes, and a compiler is
+    needed. R1 and path length, which need second derivatives, are computed as without it. Results are equal up to
+    rounding, but noise is drawn from another stream."""
+
+    tf32: bool = False
+    """Let GPUs round the inputs of float32 convolutions and products to TF32, with 10 bits of mantissa. It is faster,
+    and deviates from the official code."""
+
     def __post_init__(self) -> None:
         check_choices(self)
         if self.threads is not None and self.threads < 1:

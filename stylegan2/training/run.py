@@ -8,7 +8,8 @@ import shutil
 import sys
 import textwrap
 import warnings
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -82,6 +83,8 @@ def train(
                 " " * 11,
             )
         transfer.freeze(model.discriminator, options.freeze_d)
+    if options.compile:
+        model.compile_networks()
     data = TrainingData(dataset, model, options.seed)
     stop = Stop(options.kimg, data)
     samples = Samples(folder / "samples", options.sample_kimg, dataset, options.seed)
@@ -118,7 +121,7 @@ def train(
     torch.manual_seed(options.seed + 1000 * launch.rank)
     diverged = None
     try:
-        with stop.signals():
+        with stop.signals(), _tf32(options.tf32):
             trainer.fit(model, data, ckpt_path=resumed, weights_only=True)
             trainer.strategy.barrier()  # whoever started the processes may kill all once one has ended
     except Diverged as error:
@@ -150,6 +153,20 @@ def _thread_tuner(threads: int | None) -> ThreadTuner | None:
         torch.set_num_threads(threads)
         return None
     return ThreadTuner(candidates())
+
+
+@contextmanager
+def _tf32(allowed: bool) -> Iterator[None]:
+    """Let GPUs compute in TF32 or not, until the block ends. PyTorch's default differs between its libraries."""
+    libraries = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = [library.allow_tf32 for library in libraries]
+    for library in libraries:
+        library.allow_tf32 = allowed
+    try:
+        yield
+    finally:
+        for library, value in zip(libraries, before):
+            library.allow_tf32 = value
 
 
 def _quiet() -> None:
