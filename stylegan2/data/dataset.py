@@ -24,6 +24,7 @@ from stylegan2.data.sampler import InfiniteSampler
 from stylegan2.data.sources import Source, open_source
 from stylegan2.errors import InputError
 from stylegan2.files import printable
+from stylegan2.sizes import pair
 
 MAY_BE_LOST = {"refuse": 0.01, "skip": 0.5}
 """The share of images that may become unreadable during training, by `DataOptions.unreadable`. One always may."""
@@ -32,7 +33,7 @@ MAY_BE_LOST = {"refuse": 0.01, "skip": 0.5}
 class ImageDataset(Dataset[tuple[Tensor, Tensor]]):
     """The images and labels that `options` describe. `ImageData.open` makes a data set and checks it.
 
-    Item i is (image, label): uint8 (C, R, R) in 0..255, and float32 (num_classes,). The label is a one-hot
+    Item i is (image, label): uint8 (C, H, W) in 0..255, and float32 (num_classes,). The label is a one-hot
     vector, a vector from dataset.json, or a vector of width 0. A list of N indices gives a batch with a
     leading dimension N. With `mirror`, item i + num_images is item i flipped horizontally. The next readable
     image, with its label, replaces one that has become unreadable since the check.
@@ -43,7 +44,7 @@ class ImageDataset(Dataset[tuple[Tensor, Tensor]]):
 
     def __init__(self, options: DataOptions):
         self.options = options
-        self.shape = (options.channels, options.resolution, options.resolution)
+        self.shape = (options.channels, *pair(options.resolution))
         self.source = open_source(options.path)
         self.names = _images(self.source, options.path)
         self._labels = read_labels(options.classes, self.source, self.names, options.path)
@@ -104,7 +105,7 @@ class ImageDataset(Dataset[tuple[Tensor, Tensor]]):
         return self._labels[torch.as_tensor(index) % self.num_images]
 
     def read(self, row: int) -> Tensor:
-        """Decode one image into uint8 (C, R, R).
+        """Decode one image into uint8 (C, H, W).
 
         Raises:
             InputError: It is unreadable.
@@ -151,7 +152,13 @@ class ImageDataset(Dataset[tuple[Tensor, Tensor]]):
 
     def _decode(self, data: bytes) -> Tensor:
         return torch.from_numpy(
-            decode(data, self.options.resolution, self.options.channels, self.options.max_pixels)
+            decode(
+                data,
+                self.options.resolution,
+                self.options.channels,
+                self.options.max_pixels,
+                self.options.crop,
+            )
         )
 
     def scan(self, progress: bool = True) -> None:

@@ -27,11 +27,11 @@ class DiscriminatorBlock(nn.Module):
 
     The first block of the network gets None for x, and blocks that do not use the image get None for img.
 
-    Shape: x (N, I, R, R), img (N, C, R, R) -> x (N, O, R/2, R/2), img (N, C, R/2, R/2).
+    Shape: x (N, I, H, W), img (N, C, H, W) -> x (N, O, H/2, W/2), img (N, C, H/2, W/2).
 
     Args:
-        plan: Settings of the block of this resolution R.
-        out_channels: O, the feature maps at R/2.
+        plan: Settings of the block, such as its size (H, W).
+        out_channels: O, the feature maps at half the size.
         config: Configuration of the discriminator.
         scalings: Scalings of the discriminator.
     """
@@ -66,9 +66,9 @@ class DiscriminatorBlock(nn.Module):
 
 
 class DiscriminatorEpilogue(nn.Module):
-    """The last block, at 4×4: minibatch stddev, a 3×3 convolution and two fully connected layers (PGGAN §3).
+    """The last block, at the lowest resolution: minibatch stddev, a 3×3 convolution and two linear layers (PGGAN §3).
 
-    Shape: (N, C, 4, 4) -> (N, out_features).
+    Shape: (N, C, H, W) -> (N, out_features).
     """
 
     def __init__(self, plan: Block, out_features: int, config: DiscriminatorConfig, scalings: Scalings):
@@ -88,7 +88,7 @@ class DiscriminatorEpilogue(nn.Module):
             normalization=config.normalization,
             **active,
         )
-        self.fc = EqualizedLinear(channels * 16, channels, **active)
+        self.fc = EqualizedLinear(channels * math.prod(plan.size), channels, **active)
         self.out = EqualizedLinear(channels, out_features, scalings=scalings)
 
     @outside_autocast
@@ -111,15 +111,15 @@ def _entering(
 
 
 class Discriminator(nn.Module):
-    """StyleGAN2's discriminator: images (N, img_channels, R, R), labels (N, num_classes) -> logits (N, 1).
+    """StyleGAN2's discriminator: images (N, img_channels, H, W), labels (N, num_classes) -> logits (N, 1).
 
     If there are labels, the logit is a projection, ⟨features, mapping(c)⟩ / √map_dim (ADA's code, following
     Miyato and Koyama 2018).
 
     Args:
-        config: The configuration, or only the resolution R.
+        config: The configuration, or only the size of the images: their side, or (H, W).
         scalings: Gains and normalizations.
-        **options: Other fields of `DiscriminatorConfig` by name, if `config` is a resolution.
+        **options: Other fields of `DiscriminatorConfig` by name, if `config` is a size.
 
     Raises:
         ValueError: The configuration is invalid.
@@ -127,14 +127,15 @@ class Discriminator(nn.Module):
 
     def __init__(
         self,
-        config: DiscriminatorConfig | int,
+        config: DiscriminatorConfig | int | tuple[int, int],
         scalings: Scalings = Scalings(),  # noqa: B008 (frozen)
         **options: Any,
     ):
         super().__init__()
         self.config = config = DiscriminatorConfig.of(config, options)
         self.scalings = scalings
-        self.resolution, self.num_classes = config.resolution, config.num_classes
+        self.resolution, self.image_size = config.resolution, config.image_size
+        self.num_classes = config.num_classes
         self.img_channels, self.minibatch_group = config.img_channels, config.minibatch_group
         last, *blocks = config.blocks(scalings)
         self.resolutions = [plan.resolution for plan in reversed(blocks)]
@@ -164,9 +165,9 @@ class Discriminator(nn.Module):
             ValueError: The images have another shape, labels are missing, or the minibatch stddev cannot
                 split the batch into groups.
         """
-        channels, r = self.img_channels, self.resolution
-        if tuple(img.shape[1:]) != (channels, r, r):
-            raise ValueError(f"expected images of shape (N, {channels}, {r}, {r}), got {tuple(img.shape)}")
+        expected = (self.img_channels, *self.image_size)
+        if tuple(img.shape[1:]) != expected:
+            raise ValueError(f"expected images of shape (N, {str(expected)[1:]}, got {tuple(img.shape)}")
         x = None
         for r in self.resolutions:
             x, img = getattr(self, f"b{r}")(x, img)

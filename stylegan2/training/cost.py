@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from stylegan2.networks.config import NetworkConfig
 from stylegan2.networks.scalings import Scalings
+from stylegan2.sizes import text as size_text
 
 from .module import StyleGAN2
 from .options import RunOptions
@@ -68,7 +69,7 @@ def convolution_flops(config: NetworkConfig) -> float:
     for block in config.blocks(Scalings()):
         r, channels = block.resolution, block.channels
         other = config.channels_at(r // 2) / 4 if r > 4 else 0
-        total += 2 * 9 * r**2 * channels * (channels + other)
+        total += 2 * 9 * math.prod(block.size) * channels * (channels + other)
     return total
 
 
@@ -125,6 +126,7 @@ def time_on_cpu(model: StyleGAN2, kimg: float, speed: float) -> str:
     resolution = min(g.resolution, 64)
     size: dict[str, Any] = {"channel_base": 32 * resolution, "channel_max": 64}
     small = [replace(config, resolution=resolution, **size) for config in (g, d)]
+    h, w = small[0].image_size
     small_per_kimg = 1000 * training_flops(small[0], small[1], regularizers) / speed
     fits = min(_one_digit(DAY / 2 / small_per_kimg), kimg)
     networks = " ".join(
@@ -133,9 +135,9 @@ def time_on_cpu(model: StyleGAN2, kimg: float, speed: float) -> str:
     return (
         f"{text}.\n"
         f"           A day is enough for {DAY / seconds_per_kimg:.2g} kimg. Train this configuration on a GPU.\n"
-        f"           On this CPU small networks at {resolution}×{resolution} fit: {fits:g} kimg take roughly "
+        f"           On this CPU small networks at {size_text(small[0].image_size)} fit: {fits:g} kimg take roughly "
         f"{duration(fits * small_per_kimg)} with\n"
-        f"           --data.resolution {resolution} --kimg {fits:g} {networks}"
+        f"           --data.resolution {resolution if h == w else f'{h},{w}'} --kimg {fits:g} {networks}"
     )
 
 

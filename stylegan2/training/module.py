@@ -17,6 +17,7 @@ from stylegan2.data import to_float
 from stylegan2.formats import native
 from stylegan2.networks.discriminator import Discriminator
 from stylegan2.networks.generator import Generator
+from stylegan2.sizes import side
 
 from . import distributed
 from .config import TrainingConfig
@@ -26,7 +27,7 @@ from .memory import is_out_of_memory, too_large
 from .regularizers import Regularizer, name_of
 
 MicroBatch = tuple[Tensor, Tensor]
-"""Real images (n, C, R, R) in [-1, 1] and labels (n, num_classes)."""
+"""Real images (n, C, H, W) in [-1, 1] and labels (n, num_classes)."""
 
 CHECK_EVERY = 16
 """Iterations between two checks of the losses on a GPU. Each check waits for the GPU."""
@@ -84,11 +85,11 @@ class StyleGAN2(pl.LightningModule):
         self.loss = losses[config.loss]
         self.regularizers: dict[str, Regularizer] = {}
         for regularizer in config.regularizers:
-            self.regularizers[name_of(regularizer)] = regularizer.resolved(generator.resolution, batch)
+            self.regularizers[name_of(regularizer)] = regularizer.resolved(side(generator.image_size), batch)
             for buffer in regularizer.state:
                 self.register_buffer(buffer, torch.zeros([]))
         self.batch, self.batch_per_device = batch, batch_per_device
-        self.learning_rate = config.learning_rate_at(generator.resolution)
+        self.learning_rate = config.learning_rate_at(side(generator.image_size))
         self.draws = Draws()
         self.class_names: list[str] = []
         self.iteration = self.images = 0
@@ -152,7 +153,7 @@ class StyleGAN2(pl.LightningModule):
         """Run one iteration: G and its penalties that are due, D and its penalties that are due, then the EMA.
 
         Args:
-            reals: (n, C, R, R) with n = batch / processes, either uint8 or floating point in [-1, 1].
+            reals: (n, C, H, W) with n = batch / processes, either uint8 or floating point in [-1, 1].
             labels: (n, num_classes). Generated images get the labels of the real images.
             opt_g: Optimizer of G.
             opt_d: Optimizer of D.
@@ -179,14 +180,14 @@ class StyleGAN2(pl.LightningModule):
         return reals.to(weight), labels.to(weight)
 
     def generator_loss(self, real: Tensor, c: Tensor) -> Tensor:
-        """G's loss, a scalar, on generated images with labels c (n, num_classes); `real` is (n, C, R, R)."""
+        """G's loss, a scalar, on generated images with labels c (n, num_classes); `real` is (n, C, H, W)."""
         fake_logits = self.score(self.fake(c), c)
         return self.loss.generator(
             fake_logits, self.score(real, c) if self.loss.generator_sees_reals else None
         )
 
     def discriminator_loss(self, real: Tensor, c: Tensor) -> Tensor:
-        """D's loss, a scalar, on real images (n, C, R, R) and generated images, both with labels c."""
+        """D's loss, a scalar, on real images (n, C, H, W) and generated images, both with labels c."""
         with torch.no_grad():
             fake = self.fake(c)
         return self.loss.discriminator(self.score(fake, c), self.score(real, c))
@@ -204,7 +205,7 @@ class StyleGAN2(pl.LightningModule):
         self.discriminator.compile()
 
     def fake(self, c: Tensor) -> Tensor:
-        """Generated images (n, C, R, R) of new latents with labels c (n, num_classes), with style mixing."""
+        """Generated images (n, C, H, W) of new latents with labels c (n, num_classes), with style mixing."""
         return self.generator.synthesis(self.ws(c))
 
     def ws(self, c: Tensor) -> Tensor:

@@ -22,6 +22,7 @@ from stylegan2.errors import InputError
 from stylegan2.files import remove_leftovers, write_text
 from stylegan2.formats import native
 from stylegan2.metrics.options import MetricOptions
+from stylegan2.sizes import text
 from stylegan2.threads import ThreadTuner, candidates
 
 from . import checkpoint, cost, transfer
@@ -158,15 +159,13 @@ def _thread_tuner(threads: int | None) -> ThreadTuner | None:
 @contextmanager
 def _tf32(allowed: bool) -> Iterator[None]:
     """Let GPUs compute in TF32 or not, until the block ends. PyTorch's default differs between its libraries."""
-    libraries = torch.backends.cuda.matmul, torch.backends.cudnn
-    before = [library.allow_tf32 for library in libraries]
-    for library in libraries:
-        library.allow_tf32 = allowed
+    products, convolutions = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = products.allow_tf32, convolutions.allow_tf32
+    products.allow_tf32 = convolutions.allow_tf32 = allowed
     try:
         yield
     finally:
-        for library, value in zip(libraries, before):
-            library.allow_tf32 = value
+        products.allow_tf32, convolutions.allow_tf32 = before
 
 
 def _quiet() -> None:
@@ -228,7 +227,7 @@ def _summary(model: StyleGAN2, dataset: ImageDataset, folder: Path, trainer: pl.
     where = f"{trainer.world_size} × {trainer.strategy.root_device.type}"
     return (
         f"Data       {dataset.num_images:,} images from {dataset.options.path}, "
-        f"{g.resolution}×{g.resolution}, {g.img_channels} channels, {g.num_classes or 'no'} classes\n"
+        f"{text(g.image_size)}, {g.img_channels} channels, {g.num_classes or 'no'} classes\n"
         f"{textwrap.indent(classes, ' ' * 11)}"
         f"Networks   G {millions[0]:.2f} M and D {millions[1]:.2f} M parameters, on {where}\n"
         f"Training   batch {model.batch}, {gamma}learning rate {model.learning_rate:g}\n"
