@@ -28,15 +28,15 @@ class DataOptions:
     """Size to which images are resized: the side of a square, a power of two from 4 to 1024, or [height, width], both
     2 to 8 times the same power of two, such as [192, 320]."""
 
-    crop: Literal["center", "pad"] = "center"
-    """How an image gets the aspect ratio of `resolution`. "center" cuts off what is too much on two sides. "pad"
-    keeps all of it and adds margins: white, or transparent with 4 channels."""
-
     channels: Literal[1, 3, 4] = 3
     """Channels of the images: 1 (gray), 3 (RGB) or 4 (RGBA)."""
 
     classes: Literal["none", "folders", "labels"] = "none"
     """Labels of the images. "folders" makes a class of each top-level folder. "labels" reads dataset.json."""
+
+    crop: Literal["center", "pad"] = "center"
+    """How an image gets the aspect ratio of `resolution`. "center" cuts off what is too much on two sides. "pad"
+    keeps all of it and adds margins: white, or transparent with 4 channels."""
 
     mirror: bool = False
     """Whether to train on the horizontally flipped images too."""
