@@ -2,6 +2,8 @@
 
 import io
 import os
+import signal
+import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -11,7 +13,9 @@ import torch
 from image_sets import RED, images_of, make_damaged, make_two_classes, noise, save, write_labels
 from PIL import Image
 
+from stylegan2.data.decoding import decode
 from stylegan2.errors import InputError
+from stylegan2.tools import pack as tools_pack
 from stylegan2.tools.pack import pack
 
 
@@ -76,3 +80,72 @@ def test_a_failed_pack_leaves_nothing_and_keeps_the_old(damaged, tmp_path):
     for bad in (out, tmp_path, tmp_path / "absent/out.zip"):
         with pytest.raises(InputError, match="name of a zip to write"):
             pack(str(out), str(bad), 8)
+    with pytest.raises(InputError, match="name of a page to write"):
+        pack(str(damaged), str(out), 8, report=str(tmp_path / "absent/page.html"))
+    with pytest.raises(InputError, match="both as out and as report"):
+        pack(str(damaged), str(tmp_path / "a.zip"), 8, report=str(tmp_path / "a.zip"))
+
+
+def decoded(monkeypatch) -> list[bytes]:
+    """The files that pack decodes from now on."""
+    files = []
+    monkeypatch.setattr(tools_pack, "decode", lambda data, *rest: files.append(data) or decode(data, *rest))
+    return files
+
+
+def test_what_was_refused_goes_on_without_decoding_again(damaged, tmp_path, monkeypatch, capsys):
+    out = tmp_path / "out.zip"
+    with pytest.raises(InputError, match="out.zip.partial, from which pack goes on"):
+        pack(str(damaged), str(out), 8)
+    assert "3a.png" in Path(f"{out}.html").read_text(encoding="utf-8")
+    files = decoded(monkeypatch)
+    with pytest.warns(UserWarning, match="3 of 8"):
+        pack(str(damaged), str(out), 8, unreadable="skip", report=str(tmp_path / "page.html"))
+    assert files == [] and images_of(out, 8).num_images == 5
+    assert "8 of 8 images are done already." in capsys.readouterr().out
+    assert (tmp_path / "page.html").exists() and not list(tmp_path.glob("*.partial*"))
+
+
+def test_after_a_change_the_images_before_it_stay(damaged, tmp_path, monkeypatch):
+    with pytest.raises(InputError):
+        pack(str(damaged), str(tmp_path / "out.zip"), 8)
+    noise(damaged / "2a.png", 20)  # repaired
+    (damaged / "0a.jpg").unlink()
+    (damaged / "3a.png").unlink()
+    names = images_of(damaged, 8).names
+    files = decoded(monkeypatch)
+    pack(str(damaged), str(tmp_path / "out.zip"), 8)
+    assert len(names) == 6 and len(files) == 5  # only 0.png comes before 0a.jpg
+    pack(str(damaged), str(tmp_path / "again.zip"), 8)
+    assert (tmp_path / "out.zip").read_bytes() == (tmp_path / "again.zip").read_bytes()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+@pytest.mark.parametrize("sent", ["SIGINT", "SIGKILL"])
+def test_an_interrupted_pack_goes_on_and_gives_the_same_bytes(tmp_path, monkeypatch, sent):
+    for k in range(60):
+        noise(tmp_path / f"set/{k % 2}/{k}.png", 64, k)
+    source, out, whole = str(tmp_path / "set"), tmp_path / "out.zip", tmp_path / "whole.zip"
+    # The process sends itself the signal while it converts the 41st image.
+    code = f"""
+import os, signal, sys
+from stylegan2 import __main__
+from stylegan2.data import decoding
+from stylegan2.tools import pack
+def decode(data, *rest, count=[]):
+    count.append(1)
+    if len(count) == 41:
+        os.kill(os.getpid(), signal.{sent})
+    return decoding.decode(data, *rest)
+pack.decode = decode
+sys.exit(__main__.main({["pack", "--source", source, "--out", str(out), "--resolution", "16"]!r}))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == (130 if sent == "SIGINT" else -signal.SIGKILL), done.stderr
+    assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr
+    assert not out.exists() and Path(f"{out}.partial").stat().st_size > 20_000
+    files = decoded(monkeypatch)
+    pack(source, str(out), 16)
+    assert 18 <= len(files) <= 40  # at most those that were under way are decoded again
+    pack(source, str(whole), 16)
+    assert out.read_bytes() == whole.read_bytes()

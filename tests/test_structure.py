@@ -16,7 +16,7 @@ ROWS = [
     ["kernels"],  # registers itself: nothing below but the package itself and what measures it imports it
     ["networks", "data", "metrics"],
     ["images"],
-    ["augment", "formats"],
+    ["augment", "formats", "survey"],
     ["training"],
     ["benchmark", "cli"],
     ["probing"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import PurePosixPath
 from typing import Any
@@ -175,9 +175,19 @@ class ImageDataset(Dataset[tuple[Tensor, Tensor]]):
             if self._cache is not None:
                 self._cache.put(row, image)
 
-        path = self.options.path
         self._tell_left_out()
-        problems = find_problems(look_at, self.num_images, f"Reading {path}", progress)
+        self.drop(find_problems(look_at, self.num_images, f"Reading {self.options.path}", progress))
+
+    def drop(self, problems: Mapping[int, str]) -> None:
+        """Continue without unreadable images, as `options.unreadable` says.
+
+        Args:
+            problems: Their rows, and why they cannot be read.
+
+        Raises:
+            InputError: Some files or folders are unreadable and `unreadable` is "refuse", or all files are.
+        """
+        path = self.options.path
         closed = getattr(self.source, "unreadable", {})
         if not problems and not closed:
             return

@@ -102,9 +102,9 @@ def decode(
 def _decode(
     data: bytes, size: tuple[int, int], channels: int, max_pixels: int | None, crop: str
 ) -> np.ndarray:
-    with _open(data) as image:
+    with open_image(data) as image:
         if image.format == "PNG":
-            _open(data).verify()  # the checksums of all chunks, which reading the pixels passes over
+            open_image(data).verify()  # the checksums of all chunks, which reading the pixels passes over
         pixels = image.width * image.height
         limit = max_pixels or usable_memory() // 2 // BYTES_PER_PIXEL
         if pixels > limit:
@@ -138,7 +138,7 @@ def _padded(image: Image.Image, size: tuple[int, int]) -> Image.Image:
     return paper
 
 
-def _open(data: bytes) -> Image.Image:
+def open_image(data: bytes) -> Image.Image:
     """Open an image of any size. PIL's own limit applies to the whole process, so it is lifted only briefly."""
     with _pixel_limit:
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
@@ -185,7 +185,7 @@ def _png_key(data: bytes, image: Image.Image, key: int | tuple[int, int, int]) -
     bits = data[24]
     if isinstance(key, int):
         return np.asarray(image.convert("L")) == min(key, 2**bits - 1) * 255 // (2**bits - 1)
-    with _open(data) as low:  # decoded once more for the lower eight bits
+    with open_image(data) as low:  # decoded once more for the lower eight bits
         low.tile = [(*tuple(low.tile[0])[:3], "RGB;16L")]
         low.load()
         values = np.asarray(image).astype(np.uint16) << 8 | np.asarray(low)

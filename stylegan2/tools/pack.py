@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import io
 import json
-import zipfile
+from contextlib import suppress
+from dataclasses import astuple
 from multiprocessing.pool import ThreadPool
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import Any, Literal
 
+import numpy as np
+from PIL import Image
 from tqdm import tqdm
 
 from stylegan2.data import ImageData, ImageDataset
+from stylegan2.data.checking import reason, usable_cpus
+from stylegan2.data.decoding import decode
 from stylegan2.data.names import to_bytes
+from stylegan2.data.partial_zip import PartialZip, paths
 from stylegan2.errors import InputError
-from stylegan2.files import replacing
-from stylegan2.images import to_picture
+from stylegan2.files import printable
+from stylegan2.sizes import pair
+from stylegan2.survey import Facts, Survey, examine
+from stylegan2.survey.page import write_page
+
+FORMAT = 1
+"""Version of the partial zip's contents. Raise it when pack converts images in another way."""
 
 
 def pack(
@@ -27,11 +38,13 @@ def pack(
     crop: Literal["center", "pad"] = "center",
     unreadable: Literal["refuse", "skip"] = "refuse",
     max_pixels: int | None = None,
+    report: str | None = None,
 ) -> None:
     """Write a folder or zip of images as a zip of PNGs, converted exactly as training would convert them.
 
     The zip keeps the folders. With `classes`, it also holds a dataset.json with the labels. An existing `out` is
-    replaced when the new zip is complete.
+    replaced when the new zip is complete. If pack is interrupted, the same command goes on where it stopped. A page
+    shows what was found: modes, sizes, classes, duplicates, odd and unreadable files.
 
     Args:
         source: Folder or zip of images. "demo" stands for the set that comes with the package.
@@ -40,46 +53,127 @@ def pack(
         channels: 1 for gray images, 3 for RGB, 4 for RGBA.
         classes: "folders" makes a class of each top-level folder, "labels" reads the source's dataset.json.
         crop: "center" cuts off what is too much on two sides, "pad" adds margins.
-        unreadable: With unreadable files, "refuse" stops and "skip" continues without them.
+        unreadable: With unreadable files, "refuse" writes no zip and "skip" continues without them.
         max_pixels: The largest image that is read. By default it is limited by half of the memory.
+        report: HTML page to write about the images. null: the zip's name with .html behind it.
 
     Raises:
         InputError: `source` is not a usable data set, `out` is the source, or `out` cannot be written.
     """
     target, origin = Path(out).expanduser(), Path(source).expanduser()
-    if target.is_dir() or not target.parent.is_dir() or target.resolve() == origin.resolve():
-        raise InputError(
-            f"Expected the name of a zip to write, in an existing folder and not the source itself, found {out}. "
-            "Choose another file."
+    page = Path(report).expanduser() if report else target.with_name(f"{target.name}.html")
+    for file, what in ((target, "a zip"), (page, "a page")):
+        if file.is_dir() or not file.parent.is_dir() or file.resolve() == origin.resolve():
+            raise InputError(
+                f"Expected the name of {what} to write, in an existing folder and not the source itself, found "
+                f"{file}. Choose another file."
+            )
+    if target.resolve() == page.resolve():
+        raise InputError(f"Expected two files, found {out} both as out and as report. Choose another report.")
+    dataset = ImageDataset(
+        ImageData(
+            source,
+            resolution,
+            channels=channels,
+            crop=crop,
+            classes=classes,
+            unreadable=unreadable,
+            max_pixels=max_pixels,
+            cache_gb=0,
         )
-    data = ImageData(
-        source,
-        resolution,
-        channels=channels,
-        crop=crop,
-        classes=classes,
-        unreadable=unreadable,
-        max_pixels=max_pixels,
-        cache_gb=0,
     )
-    dataset = data.open()
+    if unreadable == "refuse":
+        dataset.drop({})  # folders that cannot be read are known already
     names = _png_names(dataset.names)
-    with replacing(target) as temporary, zipfile.ZipFile(temporary, "w") as packed, ThreadPool() as pool:
-        pngs = pool.imap(lambda row: _png(dataset, row), range(len(names)))
-        for name, png in zip(names, tqdm(pngs, f"Writing {out}", len(names), unit="image"), strict=True):
-            packed.writestr(name, png)
-        if classes != "none":
-            labels = dataset.labels(range(len(names)))
-            values = labels.argmax(1) if dataset.class_names else labels
-            pairs = list(zip(names, values.tolist(), strict=True))
-            packed.writestr("dataset.json", json.dumps({"labels": pairs}))
+
+    def is_valid(row: int, note: Any) -> bool:
+        return row < len(names) and note[:2] == [dataset.names[row], _stamp(dataset, dataset.names[row])]
+
+    with PartialZip.open(target, _identity(dataset), is_valid) as partial:
+        _convert(dataset, names, partial)
+        survey = Survey(dataset, [_outcome(note) for note in partial.notes])
+        for title, text in survey.lines(resolution):
+            print(f"{title:<11}{printable(text)}")
+        write_page(page, survey, resolution)
+        print(f"{'Report':<11}{page}", flush=True)
+        kept = [row for row, one in enumerate(survey.outcomes) if isinstance(one, Facts)]
+        problems = {row: one for row, one in enumerate(survey.outcomes) if isinstance(one, str)}
+        try:
+            dataset.drop(problems)
+        except InputError as error:
+            raise InputError(
+                f"{error}\nThe images that are done stay in {paths(target)[0]}, from which pack goes on."
+            ) from error
+        labels = {} if classes == "none" else {"dataset.json": _labels(dataset, [names[row] for row in kept])}
+        partial.finish(labels)
 
 
-def _png(dataset: ImageDataset, row: int) -> bytes:
-    """An image of the data set, encoded as a PNG file."""
+def _convert(dataset: ImageDataset, names: list[str], partial: PartialZip) -> None:
+    """Convert the images that are not done yet, on all cores, and record each."""
+
+    def work(row: int) -> tuple[list[Any], bytes]:
+        name = dataset.names[row]
+        stamp = _stamp(dataset, name)
+        try:
+            facts, png = _png(dataset, name)
+        except Exception as error:  # PIL and zipfile raise a dozen kinds for damaged files
+            return [name, stamp, reason(error)], b""
+        return [name, stamp, list(astuple(facts))], png
+
+    done, total = len(partial.notes), len(names)
+    if done:
+        print(f"{done:,} of {total:,} images are done already.", flush=True)
+    with ThreadPool(usable_cpus()) as pool:
+        results = pool.imap(work, range(done, total))
+        bar = tqdm(results, f"Writing {partial.target}", total, initial=done, unit="image")
+        for row, (note, png) in enumerate(bar, done):
+            partial.add(note, names[row] if png else "", png)
+
+
+def _stamp(dataset: ImageDataset, name: str) -> str:
+    """A text that changes when a file is replaced, or an empty one."""
+    with suppress(Exception):  # the file is gone, or its source has no stamps
+        return dataset.source.stamp(name)  # type: ignore[attr-defined]
+    return ""
+
+
+def _png(dataset: ImageDataset, name: str) -> tuple[Facts, bytes]:
+    """The facts about an image of the data set, and the image encoded as a PNG file."""
+    options, data = dataset.options, dataset.source.read(name)
+    pixels = decode(data, options.resolution, options.channels, options.max_pixels, options.crop)
+    array = np.ascontiguousarray(pixels.transpose(1, 2, 0))
     buffer = io.BytesIO()
-    to_picture(dataset.read(row)).save(buffer, "PNG", optimize=True)
-    return buffer.getvalue()
+    Image.fromarray(array[:, :, 0] if options.channels == 1 else array).save(buffer, "PNG")
+    return examine(name, data, pixels), buffer.getvalue()
+
+
+def _outcome(note: Any) -> Facts | str:
+    """The facts that a step has recorded, or why the file cannot be read."""
+    what = note[2]
+    if isinstance(what, str):
+        return what
+    return Facts(**dict(zip(Facts.__dataclass_fields__, [*what[:-1], tuple(what[-1])])))
+
+
+def _identity(dataset: ImageDataset) -> dict[str, Any]:
+    """What the images in the zip follow from, besides their files."""
+    o = dataset.options
+    return {
+        "format": FORMAT,
+        "pillow": Image.__version__,
+        "path": o.path,
+        "size": list(pair(o.resolution)),
+        "channels": o.channels,
+        "crop": o.crop,
+        "max_pixels": o.max_pixels,
+    }
+
+
+def _labels(dataset: ImageDataset, names: list[str]) -> bytes:
+    """A dataset.json for images under these names."""
+    labels = dataset.labels(range(len(names)))
+    values = labels.argmax(1) if dataset.class_names else labels
+    return json.dumps({"labels": list(zip(names, values.tolist(), strict=True))}).encode()
 
 
 def _png_names(names: list[str]) -> list[str]:

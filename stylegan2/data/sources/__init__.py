@@ -27,7 +27,8 @@ class Source(Protocol):
         dataset.json with the labels. The data set keeps their order, which must be the same in every run.
 
         A source may also have two dicts from names to reasons. `left_out` holds what it does not offer, and
-        `unreadable` the folders that it cannot read."""
+        `unreadable` the folders that it cannot read. A list `hidden` may name what is no data. A method
+        `stamp(name)` may return a text that changes with a file; `pack` then sees that one was replaced."""
         ...
 
     @staticmethod

@@ -26,6 +26,7 @@ class Folder:
         self.root = os.fsencode(path)
         self.left_out: dict[str, str] = {}
         self.unreadable: dict[str, str] = {}
+        self.hidden: list[str] = []
         self.names = sorted(map(from_bytes, self._find()))
         if "" in self.unreadable:
             raise InputError(
@@ -50,6 +51,11 @@ class Folder:
         require_room(status.st_size)
         with open(path, "rb") as file:
             return file.read()
+
+    def stamp(self, name: str) -> str:
+        """The size and the time of a file."""
+        status = os.stat(os.path.join(self.root, to_bytes(name)))
+        return f"{status.st_size} {status.st_mtime_ns}"
 
     def _find(self) -> list[bytes]:
         """Paths of all files. What is reached without links comes first, and then each link in order."""
@@ -90,11 +96,14 @@ class Folder:
         """Visible names in a folder with what they are: file, folder, link, or link to folder."""
         try:
             with os.scandir(os.path.join(self.root, below)) as entries:
-                kinds = [(entry.name, _kind(entry)) for entry in entries if visible(from_bytes(entry.name))]
+                every = [(entry.name, _kind(entry)) for entry in entries]
         except OSError as error:
             self.unreadable[from_bytes(below)] = reason(error)
             return []
-        kinds.sort()
+        kinds = sorted((name, kind) for name, kind in every if visible(from_bytes(name)))
+        self.hidden += [
+            from_bytes(os.path.join(below, name)) for name, _ in every if not visible(from_bytes(name))
+        ]
         if (b"config.yaml", "file") in kinds and (b"checkpoints", "folder") in kinds:
             self.left_out[from_bytes(below)] = "the folder of a training run"
             return []

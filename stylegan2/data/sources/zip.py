@@ -41,6 +41,7 @@ class Zip:
             plain(_name(info)): info.filename for info in infos if not info.filename.endswith(("/", "\\"))
         }
         names = [name for name in stored if all(map(visible, name.split("/")))]
+        self.hidden = sorted(stored.keys() - set(names))
         top = _single_top(names)
         if inside:
             full = any(name.startswith(f"{inside}/") for name in names)
@@ -59,6 +60,12 @@ class Zip:
             require_room(info.file_size)
             with self._open().open(info) as file:
                 return file.read(info.file_size)  # a file may expand to more than it says
+
+    def stamp(self, name: str) -> str:
+        """The size and the checksum of a file."""
+        with self._lock:
+            info = self._open().getinfo(self._stored[name])
+        return f"{info.file_size} {info.CRC}"
 
     def _open(self) -> zipfile.ZipFile:
         if self._file is None or self._pid != os.getpid():
