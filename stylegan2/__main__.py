@@ -16,7 +16,8 @@ from .console import accept_any_character, exit_status
 COMMANDS = {
     "train": ("tools.train", "train_command", "train on a folder or zip of images"),
     "generate": ("tools.generate", "generate", "generate images from a checkpoint"),
-    "pack": ("tools.pack", "pack", "convert a folder of images to a zip at one resolution"),
+    "advise": ("tools.advise", "advise_command", "look at images and this machine, and suggest how to train"),
+    "pack": ("tools.pack", "pack", "convert a folder of images to a zip at one resolution, and report on it"),
     "probe": ("tools.probe", "probe_command", "measure every layer and report what is wrong"),
     "ablate": ("tools.ablate", "ablate_command", "measure the effect of each scaling by training without it"),
     "doctor": ("tools.doctor", "doctor", "check this machine, and whether the kernels are correct and fast"),

@@ -19,7 +19,7 @@ ROWS = [
     ["augment", "formats", "survey"],
     ["training"],
     ["benchmark", "cli"],
-    ["probing"],
+    ["advice", "probing"],
     ["ablation"],
     ["tools"],
     ["__main__", "__init__"],

@@ -160,7 +160,9 @@ def test_what_is_passed_over_is_counted_by_reason(tmp_path, kind):
     )
     assert list(found.unreadable) == ["cats/broken.png"] and len(found.facts) == 6
     lines = dict(found.lines(16))
-    assert lines["Unreadable"].startswith("1: ") and lines["Passed over"].startswith("5: 2 ")
+    assert lines["Unreadable"] == "1: 1 cannot identify image file"
+    assert lines["Modes"] == "6 RGB"
+    assert lines["Passed over"].startswith("5: 2 ")
     assert lines["At 16×16"].startswith("6 would be enlarged")
 
 

@@ -200,7 +200,7 @@ class ImageDataset(Dataset[tuple[Tensor, Tensor]]):
             advice = "Replace or remove them, or set unreadable=skip."
             raise InputError(f"Expected readable images, found that {found}\n{advice}")
         warnings.warn(f"Unreadable images are skipped. {found}")
-        self._keep([row for row in range(self.num_images) if row not in problems])
+        self.keep([row for row in range(self.num_images) if row not in problems])
 
     def _tell_left_out(self) -> None:
         """Warn of files that are not used: files of other types, and what the source has left out."""
@@ -234,7 +234,8 @@ class ImageDataset(Dataset[tuple[Tensor, Tensor]]):
         )
         return Loader(self, sampler, batch, self.shape, self.num_classes, workers)
 
-    def _keep(self, rows: Sequence[int]) -> None:
+    def keep(self, rows: Sequence[int]) -> None:
+        """Continue with these rows alone, given in ascending order."""
         self.names = [self.names[row] for row in rows]
         self._labels = self._labels.keep(rows)
         self._lost = self._lost[: len(rows)]

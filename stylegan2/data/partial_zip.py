@@ -125,7 +125,9 @@ def _recorded(
 ) -> tuple[list[zipfile.ZipInfo], list[Any]]:
     """Entries and notes of the steps that are whole. Both files are cut off behind them."""
     head = json.dumps(identity, sort_keys=True).encode() + b"\n"
-    entries, notes, end = [], [], 0
+    entries: list[zipfile.ZipInfo] = []
+    notes: list[Any] = []
+    end = 0
     kept = len(head) if journal.readline() == head else 0
     if not kept:
         journal.seek(0)
@@ -140,7 +142,7 @@ def _recorded(
             if not is_valid(len(notes), step["note"]):
                 break
             if step["entry"]:
-                entries.append(_entry(file, *step["entry"], step["end"]))
+                entries.append(_entry(file, step["entry"], step["end"]))
         except (ValueError, KeyError, TypeError, OSError):  # a line or a file that is not whole
             break
         notes.append(step["note"])
@@ -152,8 +154,9 @@ def _recorded(
     return entries, notes
 
 
-def _entry(file: IO[bytes], name: str, offset: int, size: int, crc: int, end: int) -> zipfile.ZipInfo:
+def _entry(file: IO[bytes], recorded: list[Any], end: int) -> zipfile.ZipInfo:
     """An entry of a zip whose content ends at `end`. Raises ValueError if it is not whole."""
+    name, offset, size, crc = recorded
     file.seek(end - size)
     data = file.read(size)
     if len(data) < size or zlib.crc32(data) != crc:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -189,9 +190,8 @@ class Survey:
 
 def without_numbers(why: str) -> str:
     """A reason without the numbers and addresses in it."""
-    words = why.replace("<", " ").replace(">", " ").split()
-    kept = [word for word in words if not any(c.isdigit() for c in word) and "_io." not in word]
-    return " ".join(kept) or why
+    words = re.sub(r"<.*?>|\S*\d\S*", " ", why).split()
+    return " ".join(words) or why
 
 
 def _counts(counter: Counter[str], limit: int = 8) -> str:
