@@ -28,8 +28,8 @@ HELP, PRINT = {"-h", "--help"}, "--print_config"
 class Parser(ArgumentParser):
     """Options that are explained by the docstrings of the fields that they set.
 
-    Beside what jsonargparse does, a list may be written as `wandb` or `0,2` instead of `[wandb]` and `[0,2]`, and
-    a switch without its `true`. `--help` and `--print_config` show what the configuration files give.
+    Beside what jsonargparse does, a list may be written as `wandb`, `0,2` or `a b` instead of in brackets, and a
+    switch without its `true`. `--help` and `--print_config` show what the configuration files give.
     """
 
     foreign: Mapping[str, Sequence[str]] = {}
@@ -112,6 +112,7 @@ class Parser(ArgumentParser):
             if hasattr(action, "_typehint")
         }
         written: list[str] = []
+        args = _gathered(args, {name for name, hint in hints.items() if _is_list(hint)})
         for before, arg, after in zip(["", *args], args, [*args[1:], "--"]):
             name, equals, value = arg.partition("=")
             if equals and name in hints:
@@ -271,6 +272,27 @@ def _alternatives(hint: Any) -> list[Any]:
 
 def _accepts_null(hint: Any) -> bool:
     return any(h in (None, type(None), Any) for h in _alternatives(hint))
+
+
+def _is_list(hint: Any) -> bool:
+    return all(get_origin(h) is list for h in _alternatives(hint) if h not in (None, type(None)))
+
+
+def _gathered(args: Sequence[str], lists: set[str]) -> list[str]:
+    """The arguments, with several words behind an option of a list, such as files that a shell found, made one."""
+    gathered: list[str] = []
+    words = iter([*args, "--"])
+    for word in words:
+        gathered.append(word)
+        if word in lists:
+            several = []
+            for word in words:
+                if word.startswith("--"):
+                    break
+                several.append(word)
+            gathered += several if len(several) < 2 else [json.dumps(several)]
+            gathered.append(word)
+    return gathered[:-1]
 
 
 def _bracketed(value: str, hint: Any) -> str:

@@ -25,6 +25,9 @@ LOCK = ".lock"
 WRITTEN = {
     "config.yaml",
     "metrics.csv",
+    "figures.csv",
+    "evaluation.csv",
+    "evaluation.png",
     "samples",
     "checkpoints",
     "wandb",
