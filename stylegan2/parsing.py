@@ -281,18 +281,16 @@ def _is_list(hint: Any) -> bool:
 def _gathered(args: Sequence[str], lists: set[str]) -> list[str]:
     """The arguments, with several words behind an option of a list, such as files that a shell found, made one."""
     gathered: list[str] = []
-    words = iter([*args, "--"])
-    for word in words:
-        gathered.append(word)
-        if word in lists:
-            several = []
-            for word in words:
-                if word.startswith("--"):
-                    break
-                several.append(word)
-            gathered += several if len(several) < 2 else [json.dumps(several)]
-            gathered.append(word)
-    return gathered[:-1]
+    start = 0
+    while start < len(args):
+        gathered.append(args[start])
+        start += 1
+        if gathered[-1] in lists:
+            end = next((i for i in range(start, len(args)) if args[i].startswith("--")), len(args))
+            several = args[start:end]
+            gathered += several if len(several) < 2 else [json.dumps(list(several))]
+            start = end
+    return gathered
 
 
 def _bracketed(value: str, hint: Any) -> str:

@@ -20,6 +20,8 @@ from stylegan2.ablation import plan, run
 from stylegan2.ablation.study import CYCLE, Study, load_study, longest_runs, parse_duration, training_seconds
 from stylegan2.cli import build_data, build_model, select, train_parser, with_default_config
 from stylegan2.errors import InputError
+from stylegan2.metrics import metrics
+from stylegan2.metrics.comparison import FeatureMetric
 from stylegan2.parsing import Parser
 from stylegan2.registry import check_choices
 from stylegan2.training.options import RunOptions
@@ -53,7 +55,7 @@ class AblationOptions:
     """Time for all runs, such as 2h. The speed is measured, and kimg follows from it. null: --kimg is used."""
 
     metric: str = "random_frechet"
-    """Quality distance: a registered metric that is positive, and lower for better images."""
+    """Quality distance: a registered metric on images that is positive, and lower for better ones."""
 
     images: int = 2000
     """Number of generated images for the quality distance."""
@@ -82,6 +84,11 @@ class AblationOptions:
                 )
         if self.images < 2:
             raise InputError(f"Expected --images of 2 or more, found {self.images}. Try 2000.")
+        if isinstance(metrics[self.metric], FeatureMetric):
+            raise InputError(
+                f"Expected --metric of a metric on images, such as random_frechet, found {self.metric}, which needs a "
+                "feature network. --metrics.names measures it beside the quality distance."
+            )
         if (self.field is None) != (self.values is None) or (self.field and self.fields):
             raise InputError(
                 "Expected either --fields, or both --field and --values, found "
@@ -118,8 +125,8 @@ def ablate_command(args: list[str], prog: str = "stylegan2 ablate") -> int:
     if options.report_only:
         return _report(load_study(Path(options.out)))
 
-    metrics = dict.fromkeys([options.metric, *config.metrics.names])
-    config.metrics.names, config.metrics.images = list(metrics), options.images
+    names = dict.fromkeys([options.metric, *config.metrics.names])
+    config.metrics.names, config.metrics.images = list(names), options.images
     parsed = parser.instantiate(config)
     model = _check_base(parsed)
     base = _base(config)

@@ -137,7 +137,8 @@ def checkpoint_files(given: Sequence[str]) -> list[Path]:
         ]
         if not numbered and not (path / LAST).is_file():
             raise InputError(
-                f"Expected the folder of a run, found no checkpoints in {path / LAST.parent}. Give runs/NAME, or files."
+                f"Expected the folder of a run, found no checkpoints in {path / LAST.parent}. Give runs/NAME, or "
+                "files."
             )
         files += [file for _, file in sorted(numbered)] or [path / LAST]
     for file in files:
@@ -156,7 +157,8 @@ def data_arguments(config: Path) -> list[str]:
     """A run's options of the data, as arguments."""
     data = read_yaml(config)[1].get("data") or {}
     names = {f.name for f in fields(ImageData)} - FROM_CHECKPOINT
-    return [f"--data.{name}={json.dumps(value)}" for name, value in data.items() if name in names]
+    texts = {k: v if isinstance(v, str) else json.dumps(v) for k, v in data.items() if k in names}
+    return [f"--data.{name}={text}" for name, text in texts.items()]
 
 
 def check_classes(network: Generator, dataset: ImageDataset, file: Path) -> None:
