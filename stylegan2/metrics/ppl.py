@@ -58,7 +58,7 @@ class LPIPS:
     @torch.no_grad()
     def __call__(self, x: Tensor, y: Tensor) -> Tensor:
         """Distances (N,) of images (N, C, H, W) in 0..255, which are not rounded."""
-        factor = max(x.shape[2] // SIDE, 1)
+        factor = max(min(x.shape[2:]) // SIDE, 1)
         x, y = (F.avg_pool2d(to_rgb(images), factor) for images in (x, y))
         found: Tensor = self.network.to(x.device)(x, y)
         return found.flatten().double()

@@ -86,8 +86,8 @@ class AblationOptions:
             raise InputError(f"Expected --images of 2 or more, found {self.images}. Try 2000.")
         if isinstance(metrics[self.metric], FeatureMetric):
             raise InputError(
-                f"Expected --metric of a metric on images, such as random_frechet, found {self.metric}, which needs a "
-                "feature network. --metrics.names measures it beside the quality distance."
+                f"Expected --metric of a metric on images, such as random_frechet, found {self.metric}, which needs "
+                "a feature network. --metrics.names measures it beside the quality distance."
             )
         if (self.field is None) != (self.values is None) or (self.field and self.fields):
             raise InputError(

@@ -98,14 +98,16 @@ def evaluate_command(args: list[str], prog: str = "stylegan2 evaluate") -> int:
 
     from stylegan2.training.measuring import Measuring
 
-    known: dict[tuple[int, int], Measuring] = {}
+    known: dict[tuple[tuple[int, int], int], Measuring] = {}
     found: list[Figure] = []
     table = out / "evaluation.csv"
     for file in tqdm(files, desc="Evaluating", unit="checkpoint", disable=len(files) == 1):
         network, about = load_generator(file)
-        shape = (network.resolution, network.img_channels)
+        shape = (network.image_size, network.img_channels)
         if shape not in known:
-            data = ImageData(**vars(config.data), resolution=shape[0], channels=shape[1])
+            (height, width), channels = shape
+            size = height if height == width else (height, width)
+            data = ImageData(**vars(config.data), resolution=size, channels=channels)
             known[shape] = Measuring(chosen, data.open(minimum=2))
         check_classes(network, known[shape].dataset, file)
         kimg = about.get("images", 0) / 1000

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import PurePosixPath
 from statistics import fmean, stdev
 from typing import TypeVar
@@ -213,7 +213,8 @@ class Measuring:
         metric, options = self.on_features.get(name), self.options
         column = title = name
         better, features, weights = "lower", "", ""
-        resize = f"Lanczos to {self.dataset.options.resolution}"
+        _, height, width = self.dataset.shape
+        resize = f"Lanczos to {height}" if height == width else f"Lanczos to {height}×{width}"
         if metric is not None and self.extractor is not None:
             network = self._distance if metric.needs == "path" and self._distance else self.extractor
             column, title = metric.column(name, network), metric.full_title(network)
@@ -251,17 +252,17 @@ def full_precision(network: Generator) -> Generator:
 
 @contextmanager
 def undisturbed(network: Generator, device: torch.device) -> Iterator[None]:
-    """Evaluation mode and float32 without TF32 in the block. Mode and random state are restored afterwards."""
-    training = network.training
+    """Evaluation mode and float32 without TF32 in the block. These and the random state are restored afterwards."""
+    training, products, convolutions = network.training, torch.backends.cuda.matmul, torch.backends.cudnn
+    before = products.allow_tf32, convolutions.allow_tf32
     network.eval()
+    products.allow_tf32 = convolutions.allow_tf32 = False
     try:
-        with ExitStack() as stack:
-            stack.enter_context(torch.random.fork_rng(devices=[device] if device.type == "cuda" else []))
-            if device.type == "cuda":
-                stack.enter_context(torch.backends.cudnn.flags(enabled=True, allow_tf32=False))
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             yield
     finally:
         network.train(training)
+        products.allow_tf32, convolutions.allow_tf32 = before
 
 
 def _told(what: str, parts: Iterable[T], count: int) -> Iterator[T]:
