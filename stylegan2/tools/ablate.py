@@ -128,6 +128,7 @@ def ablate_command(args: list[str], prog: str = "stylegan2 ablate") -> int:
     names = dict.fromkeys([options.metric, *config.metrics.names])
     config.metrics.names, config.metrics.images = list(names), options.images
     parsed = parser.instantiate(config)
+    parsed.metrics.load_extractor()
     model = _check_base(parsed)
     base = _base(config)
     variants = (
