@@ -58,20 +58,18 @@ def write_text(path: str | Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-class _Quoting(yaml.SafeDumper):
+class Quoting(yaml.SafeDumper):
     """Puts text in quotes that some reader of YAML takes for a number: PyYAML itself does not know 1e3."""
 
 
-_Quoting.add_implicit_resolver(
+Quoting.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"[-+]?[\d_.]+[eE][-+]?\d+$"), list("-+.0123456789")
 )
 
 
 def yaml_text(data: object) -> str:
     """Nested dictionaries and lists of plain data as YAML, in their own order, with all text staying text."""
-    text: str = yaml.dump(
-        data, Dumper=_Quoting, default_flow_style=False, allow_unicode=True, sort_keys=False
-    )
+    text: str = yaml.dump(data, Dumper=Quoting, default_flow_style=False, allow_unicode=True, sort_keys=False)
     return text
 
 
