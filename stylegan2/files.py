@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import textwrap
 import threading
 import unicodedata
 from collections.abc import Iterator, Sequence
@@ -88,6 +89,17 @@ def safe_name(text: str, at_most: int = 80) -> str:
 def printable(text: str) -> str:
     """A text for a terminal: characters that cannot be printed, such as control characters, are escaped."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def class_table(names: Sequence[str]) -> str:
+    """The numbers and names of classes for a terminal, such as "0 cats, 1 dogs", in lines of 100 characters.
+
+    Names after the first 200 are counted. A class whose name is its number is left out.
+    """
+    named = [f"{k} {printable(name)}" for k, name in enumerate(names) if name != str(k)]
+    more = f", ... and {len(named) - 200} more in this order" if len(named) > 200 else ""
+    text = ", ".join(named[:200]) + more
+    return textwrap.fill(text, 100, break_long_words=False, break_on_hyphens=False)
 
 
 def text_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

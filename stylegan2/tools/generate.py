@@ -17,14 +17,14 @@ from torch import Tensor
 from tqdm import tqdm
 
 from stylegan2.errors import InputError
-from stylegan2.files import printable
+from stylegan2.files import class_table, printable
 from stylegan2.formats import load_generator
 from stylegan2.images import enlarged, save_png, sheet, to_picture
 from stylegan2.kernels import fixed_weights
 from stylegan2.networks.generator import Generator
 from stylegan2.threads import ThreadTuner, candidates
 
-from .labels import class_table, parse_numbers, read_labels
+from .labels import parse_numbers, read_labels
 
 PAGE = 256
 """Most images in one grid."""
@@ -90,8 +90,8 @@ def generate(
     folder = _writable(out)
     on_cpu = next(network.parameters()).device.type == "cpu"
     tuner = ThreadTuner(candidates() if on_cpu else [torch.get_num_threads()])
-    if names:
-        print(class_table(names), flush=True)
+    if table := class_table(names or []):
+        print(f"Classes: {table}", flush=True)
 
     def pictures() -> Iterator[Image.Image]:
         """Write one image after the other, and yield each for the grid that it belongs to."""

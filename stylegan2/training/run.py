@@ -18,7 +18,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from stylegan2.data import ImageDataset
 from stylegan2.errors import InputError
-from stylegan2.files import remove_leftovers, write_text
+from stylegan2.files import class_table, remove_leftovers, write_text
 from stylegan2.formats import native
 from stylegan2.metrics.options import MetricOptions
 from stylegan2.threads import ThreadTuner, candidates
@@ -197,7 +197,7 @@ def _summary(model: StyleGAN2, dataset: ImageDataset, folder: Path, trainer: pl.
     g = model.generator
     r1 = model.regularizers.get("r1")
     gamma = f"gamma {r1.gamma:.4g}, " if r1 is not None and r1.every else ""
-    classes = f"{dataset.class_table}\n" if dataset.class_table else ""
+    classes = f"{table}\n" if (table := class_table(dataset.class_names)) else ""
     where = f"{trainer.world_size} × {trainer.strategy.root_device.type}"
     return (
         f"Data       {dataset.num_images:,} images from {dataset.options.path}, "
