@@ -89,22 +89,13 @@ def _seeded():
     torch.manual_seed(0)
 
 
-TINY = """
-data: {resolution: 8, path: demo/smileys-emotion}
-batch: 8
-kimg: 0.064
-accelerator: cpu
-model:
-  generator: {z_dim: 8, w_dim: 8, mapping_layers: 2, channel_base: 64, channel_max: 8}
-  discriminator: {channel_base: 64, channel_max: 8, mapping_layers: 2}
-"""
-
-
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory) -> list[str]:
     """Arguments of `ablate` that make every run take seconds."""
+    from training_cases import tiny_config  # which imports what most tests do without
+
     path = tmp_path_factory.mktemp("config") / "tiny.yaml"
-    path.write_text(TINY)
+    path.write_text(tiny_config({"path": "demo/smileys-emotion"}, kimg=0.064), encoding="utf-8")
     return ["--config", str(path), "--images", "64"]
 
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 import yaml
 from PIL import Image
+from training_cases import tiny_config
 
 from stylegan2.__main__ import COMMANDS, main, run
 from stylegan2.cli import CONFIGS
@@ -20,18 +21,7 @@ from stylegan2.training.module import StyleGAN2
 
 ROOT = Path(__file__).parent.parent
 pytestmark = pytest.mark.filterwarnings("ignore")
-TINY = """
-data: {resolution: 8}
-kimg: 0.08
-batch: 8
-log_kimg: 0.016
-sample_kimg: 0.032
-snapshot_kimg: 0.032
-accelerator: cpu
-model:
-  generator: {z_dim: 8, w_dim: 8, mapping_layers: 2, channel_base: 64, channel_max: 8}
-  discriminator: {channel_base: 64, channel_max: 8, mapping_layers: 2}
-"""
+TINY = tiny_config(kimg=0.08, log_kimg=0.016, sample_kimg=0.032, snapshot_kimg=0.032)
 
 
 @pytest.fixture

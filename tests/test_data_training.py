@@ -8,20 +8,13 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from image_sets import make_two_classes, noise, zipped
+from training_cases import tiny_config
 
 from stylegan2.__main__ import run
 from stylegan2.training.callbacks import Progress
 
 pytestmark = pytest.mark.filterwarnings("ignore")
-TINY = """
-kimg: 0.8
-batch: 4
-accelerator: cpu
-data: {resolution: 8, cache_gb: 0}
-model:
-  generator: {z_dim: 8, w_dim: 8, mapping_layers: 2, channel_base: 64, channel_max: 8}
-  discriminator: {channel_base: 64, channel_max: 8, mapping_layers: 2}
-"""
+TINY = tiny_config({"cache_gb": 0}, kimg=0.8, batch=4)
 
 
 class Spoiler:

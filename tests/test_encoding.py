@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from training_cases import tiny_config
 
 from stylegan2.console import accept_any_character, exit_status
 
@@ -65,15 +66,7 @@ def start(args, cwd, **environment):
     return done.returncode, done.stdout, done.stderr
 
 
-TINY = """# Größe 8×8, so that the text is no ASCII
-data: {resolution: 8, path: demo/smileys-emotion}
-kimg: 0.016
-batch: 8
-accelerator: cpu
-model:
-  generator: {z_dim: 8, w_dim: 8, mapping_layers: 2, channel_base: 64, channel_max: 8}
-  discriminator: {channel_base: 64, channel_max: 8, mapping_layers: 2}
-"""
+TINY = "# Größe 8×8, so that the text is no ASCII\n" + tiny_config({"path": "demo/smileys-emotion"})
 
 
 def test_a_run_in_the_c_locale(tmp_path):

@@ -9,6 +9,7 @@ import pytest
 import torch
 from image_sets import noise, write_labels
 from PIL import Image
+from training_cases import tiny_config
 
 from stylegan2.__main__ import run
 from stylegan2.errors import InputError
@@ -116,13 +117,9 @@ def test_the_command_that_a_run_with_vectors_prints_at_its_end_works(tmp_path, c
     for k in range(8):
         noise(tmp_path / f"data/{k}.png", 8, k)
     write_labels(tmp_path / "data", [[f"{k}.png", [k / 10, -0.5, 1e-3]] for k in range(8)])
-    (tmp_path / "tiny.yaml").write_text(
-        f"data: {{path: {tmp_path / 'data'}, resolution: 8, classes: labels}}\n"
-        f"runs: {tmp_path / 'runs'}\nname: tiny\nkimg: 0.008\nbatch: 8\naccelerator: cpu\nmodel:\n"
-        "  generator: {z_dim: 8, w_dim: 8, mapping_layers: 2, channel_base: 64, channel_max: 8}\n"
-        "  discriminator: {channel_base: 64, channel_max: 8, mapping_layers: 2}\n",
-        encoding="utf-8",
-    )
+    data = {"path": str(tmp_path / "data"), "classes": "labels"}
+    config = tiny_config(data, runs=str(tmp_path / "runs"), name="tiny", kimg=0.008)
+    (tmp_path / "tiny.yaml").write_text(config, encoding="utf-8")
     assert run("train", ["--config", str(tmp_path / "tiny.yaml")], "train.py") == 0
     (command,) = re.findall(r"^Generate .* generate (.*)$", capsys.readouterr().out, re.M)
     assert run("generate", shlex.split(command), "generate.py") == 0

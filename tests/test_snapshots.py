@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import pytorch_lightning as pl
 import torch
-from training_cases import assert_same_state, fit, make_model
+from training_cases import assert_same_state, fit, make_model, tiny_config
 
 from stylegan2.__main__ import run
 from stylegan2.training import checkpoint
@@ -15,18 +15,9 @@ from stylegan2.training.module import StyleGAN2
 from stylegan2.training.snapshots import Snapshots
 
 pytestmark = pytest.mark.filterwarnings("ignore")
-TINY = """
-data: {resolution: 8, path: demo/smileys-emotion}
-kimg: 0.08
-batch: 8
-log_kimg: 0.024
-sample_kimg: 0
-snapshot_kimg: 0.032
-accelerator: cpu
-model:
-  generator: {z_dim: 8, w_dim: 8, mapping_layers: 2, channel_base: 64, channel_max: 8}
-  discriminator: {channel_base: 64, channel_max: 8, mapping_layers: 2}
-"""
+TINY = tiny_config(
+    {"path": "demo/smileys-emotion"}, kimg=0.08, log_kimg=0.024, sample_kimg=0, snapshot_kimg=0.032
+)
 
 
 @pytest.fixture

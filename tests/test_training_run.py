@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from training_cases import tiny_config
 
 from stylegan2.__main__ import run
 from stylegan2.errors import InputError
@@ -21,18 +22,7 @@ from stylegan2.training.run import make_trainer
 
 ROOT = Path(__file__).parent.parent
 pytestmark = pytest.mark.filterwarnings("ignore")
-TINY = """
-data: {resolution: 8, path: "demo:smileys-emotion"}
-kimg: 0.016
-batch: 8
-log_kimg: 0.008
-sample_kimg: 0
-snapshot_kimg: 0.016
-accelerator: cpu
-model:
-  generator: {z_dim: 8, w_dim: 8, mapping_layers: 2, channel_base: 64, channel_max: 8}
-  discriminator: {channel_base: 64, channel_max: 8, mapping_layers: 2}
-"""
+TINY = tiny_config({"path": "demo:smileys-emotion"}, log_kimg=0.008, sample_kimg=0, snapshot_kimg=0.016)
 ENDLESS = ["--kimg", "1000", "--snapshot_kimg", "0"]
 
 

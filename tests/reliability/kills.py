@@ -19,11 +19,14 @@ from typing import Any
 
 from stylegan2.formats import native
 
+from ..training_cases import tiny_config
 from . import samples
 from .runner import Family
 
 ROOT = Path(__file__).parents[2]
-CONFIG = samples.TINY.replace("kimg: 0.016", "kimg: 0.4").replace("snapshot_kimg: 0", "snapshot_kimg: 0.016")
+CONFIG = tiny_config(
+    {"path": "demo/smileys-emotion"}, kimg=0.4, log_kimg=0.008, sample_kimg=0, snapshot_kimg=0.016
+)
 """Fifty iterations, with a checkpoint after every second one."""
 
 LAST = Path("runs/x/checkpoints/last.ckpt")
