@@ -1,6 +1,11 @@
 """StyleGAN2 in modern PyTorch: train on your own images, understand every constant, trust the numbers."""
 
+# ruff: noqa: E402
 from typing import Any
+
+from .console import hear_interrupts_early
+
+hear_interrupts_early()  # before the imports that take long
 
 from . import kernels as _kernels  # noqa: F401 (the import registers the kernels and compiles nothing)
 from .networks.config import DiscriminatorConfig, GeneratorConfig
