@@ -54,9 +54,13 @@ def remove_leftovers(folder: str | Path) -> None:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write a UTF-8 text file atomically. A file of that name is replaced."""
+    r"""Write a UTF-8 text file atomically. A file of that name is replaced.
+
+    The name of a file may have bytes that are no UTF-8, which Python holds as surrogates. They are written as
+    \udcff, so that every program can read the text. In JSON and `yaml_text` they are escaped in this way already.
+    """
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 class Quoting(yaml.SafeDumper):

@@ -15,7 +15,7 @@ import yaml
 from jsonargparse import ActionConfigFile, ArgumentParser, Namespace  # type: ignore[attr-defined]
 
 from stylegan2.files import Quoting, yaml_text
-from stylegan2.yaml_files import read_yaml
+from stylegan2.yaml_files import read_yaml, restored
 
 HELP, PRINT = {"-h", "--help"}, "--print_config"
 
@@ -209,6 +209,9 @@ class ConfigFile(ActionConfigFile):
         parser._file = path
         try:
             cls.apply_config(parser, config, dest, text)
+            for name in parser.options_of_text() & set(config.keys()):
+                if isinstance(value := config[name], str):
+                    config[name] = restored(value)
         finally:
             parser._file = ""
 

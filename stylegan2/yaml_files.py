@@ -17,6 +17,18 @@ MOST_VALUES = 10_000
 """A few lines of YAML can stand for billions of values, which would fill the memory."""
 
 
+BYTES = range(0xDC80, 0xDD00)
+"""Surrogates, for bytes of file names that are no UTF-8. The parser of options cannot read them."""
+
+STAND_INS = {code: 0xF0000 + code for code in BYTES}
+"""Characters for private use, which it can read."""
+
+
+def restored(text: str) -> str:
+    """A text with surrogates in place of their stand-ins, which `read_yaml` has written."""
+    return text.translate({stand_in: code for code, stand_in in STAND_INS.items()})
+
+
 def read_yaml(path: Path, text_options: Collection[str] = ()) -> tuple[str, dict[str, Any]]:
     """The options in a YAML file, as YAML in ASCII and as Python objects.
 
@@ -24,7 +36,8 @@ def read_yaml(path: Path, text_options: Collection[str] = ()) -> tuple[str, dict
 
     Args:
         path: The file. In the result, letters are written as \\xe4, because the parser of options tries any text
-            as a path, which the system's encoding may lack.
+            as a path, which the system's encoding may lack. Bytes that are no UTF-8 have stand-ins, which
+            `restored` takes back.
         text_options: Options whose values are read as text or null, as on a command line: `name`, `data.path`.
 
     Raises:
@@ -87,7 +100,8 @@ def _as_text(node: yaml.Node, name: str, text_options: Collection[str]) -> yaml.
     """A node, which is the value of the option `name` or holds several options, with what is to be text quoted."""
     if isinstance(node, yaml.ScalarNode):
         is_value = name not in text_options or node.tag == "tag:yaml.org,2002:null"
-        return node if is_value else yaml.ScalarNode("tag:yaml.org,2002:str", node.value, style='"')
+        text = node.value.translate(STAND_INS)
+        return node if is_value else yaml.ScalarNode("tag:yaml.org,2002:str", text, style='"')
     if isinstance(node, yaml.SequenceNode):  # of parts to merge, or a value that is a list
         return yaml.SequenceNode(node.tag, [_as_text(item, name, text_options) for item in node.value])
     pairs = []

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 
 from stylegan2 import files
 from stylegan2.files import (
@@ -15,6 +16,7 @@ from stylegan2.files import (
     safe_name,
     text_table,
     write_text,
+    yaml_text,
 )
 
 
@@ -134,3 +136,11 @@ def test_a_safe_name_can_be_written_where_file_names_are_ascii():
     command = [sys.executable, "-c", code, files.__file__]
     done = subprocess.run(command, env=environment, capture_output=True, check=True)
     assert done.stdout.strip() == b"b'K_se'"
+
+
+def test_bytes_that_are_no_utf8_are_written_readably(tmp_path):
+    name = os.fsdecode(b"photos\xff")
+    write_text(tmp_path / "a.md", f"{name} und größe")
+    assert (tmp_path / "a.md").read_text(encoding="utf-8") == "photos\\udcff und größe"
+    write_text(tmp_path / "a.yaml", yaml_text({"path": name}))
+    assert yaml.safe_load((tmp_path / "a.yaml").read_text(encoding="utf-8")) == {"path": name}

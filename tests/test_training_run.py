@@ -12,11 +12,13 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from image_sets import noise
 from training_cases import tiny_config
 
 from stylegan2.__main__ import run
 from stylegan2.errors import InputError
 from stylegan2.training.data import check_batch
+from stylegan2.training.loggers import read_csv
 from stylegan2.training.options import RunOptions
 from stylegan2.training.run import make_trainer
 
@@ -131,6 +133,23 @@ def test_an_empty_folder_is_not_the_newest_run():
     Path("runs/demo-2").mkdir()
     assert train("--ckpt_path", "last", "--kimg", 0.024) == 0
     assert images("runs/demo") == 24
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no names that are not UTF-8")
+def test_a_run_on_names_that_are_not_utf8_writes_text_and_goes_on(capsys):
+    path = os.fsdecode(b"photos\xfe")
+    for kind in (b"a\xff", b"b"):
+        for k in range(6):
+            noise(Path(path, os.fsdecode(kind), os.fsdecode(b"\xfd%d.png" % k)), 8, k)
+    assert train("--data.path", path, "--data.classes", "folders") == 0
+    assert "0 a\\xff, 1 b" in capsys.readouterr().out
+    for file in Path("runs", path).glob("*.*"):
+        file.read_text(encoding="utf-8")
+    config = Path("runs", path, "config.yaml")
+    assert yaml.safe_load(config.read_text(encoding="utf-8"))["data"]["path"] == path
+    assert train("--ckpt_path", "last", "--kimg", 0.024, config=str(config)) == 0
+    assert images(Path("runs", path)) == 24 and os.listdir("runs") == [path]
+    assert len(read_csv(Path("runs", path, "metrics.csv"))) == 3
 
 
 # ---- refused before anything is written
