@@ -28,7 +28,7 @@ def two_classes(tmp_path) -> Path:
 def test_nested_folders_and_upper_case_extensions_are_found_in_a_fixed_order(tmp_path):
     for name in ("b.PNG", "a/deep/er/x.JPG", "a/y.webp", "c.jpeg", "d.Bmp"):
         save(tmp_path / name)
-    (tmp_path / "notes.txt").write_text("")
+    (tmp_path / "notes.txt").write_text("", encoding="utf-8")
     save(tmp_path / ".hidden/x.png")
     dataset = images_of(tmp_path, 8)
     assert dataset.names == ["a/deep/er/x.JPG", "a/y.webp", "b.PNG", "c.jpeg", "d.Bmp"]
@@ -217,7 +217,7 @@ def test_the_folders_of_runs_are_no_data(tmp_path):
     run = tmp_path / "runs/photos"
     noise(run / "samples/kimg00000.000.png", 8)
     noise(run / "checkpoints/x.png", 8)
-    (run / "config.yaml").write_text("")
+    (run / "config.yaml").write_text("", encoding="utf-8")
     dataset = images_of(tmp_path)
     assert dataset.names == ["photos/0.png"]
     with pytest.warns(UserWarning, match="runs/photos: the folder of a training run"):
@@ -271,7 +271,11 @@ for path in (sys.argv[1], "gr\\xfcn"):
     env = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     env["PYTHONPATH"] = str(Path(__file__).parents[1])
     done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path)], env=env, cwd=tmp_path, capture_output=True, text=True
+        [sys.executable, "-c", code, str(tmp_path)],
+        env=env,
+        cwd=tmp_path,
+        capture_output=True,
+        encoding="utf-8",
     )
     assert done.stdout == "['gr\\xfcn', 'rot'] 2\n", done.stderr
 

@@ -15,7 +15,7 @@ from stylegan2.console import accept_any_character
 ROOT = Path(__file__).parent.parent
 SOURCES = [
     ROOT / "train.py",
-    *(p for d in ("stylegan2", "docs", "examples") for p in (ROOT / d).rglob("*.py")),
+    *(p for d in ("stylegan2", "docs", "examples", "tests") for p in (ROOT / d).rglob("*.py")),
 ]
 STARTING = {"run", "Popen", "check_output"}
 OURS = {"minimum", "progress"}

@@ -116,12 +116,12 @@ def test_a_folder_that_cannot_be_written_to_is_refused_before_the_work(
     checkpoint, tmp_path, capsys, monkeypatch
 ):
     monkeypatch.setattr("stylegan2.tools.generate.generate_image", None)
-    (tmp_path / "file").write_text("mine")
+    (tmp_path / "file").write_text("mine", encoding="utf-8")
     for out in (tmp_path / "file", tmp_path / "file" / "below", tmp_path / "nul\0"):
         assert generate(checkpoint, out) == 2
         error = capsys.readouterr().err
         assert "--out" in error and "Traceback" not in error
-    assert (tmp_path / "file").read_text() == "mine"
+    assert (tmp_path / "file").read_text(encoding="utf-8") == "mine"
 
 
 def test_what_is_written_stays_when_the_disk_is_full(checkpoint, tmp_path, capsys, monkeypatch):

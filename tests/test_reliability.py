@@ -36,7 +36,7 @@ def made_up():
         "dies": lambda folder, random: os.kill(os.getpid(), 9),
         "hangs": lambda folder, random: time.sleep(60),
         "is greedy": lambda folder, random: str(len(bytearray(700 << 20))),
-        "executes": lambda folder, random: Path(EXECUTED).write_text("x"),
+        "executes": lambda folder, random: Path(EXECUTED).write_text("x", encoding="utf-8"),
     }
     family.kind("holds")(lambda folder, random: f"refused {random.random()}")
     for name, attempt in wrong.items():

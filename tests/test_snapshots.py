@@ -22,7 +22,7 @@ TINY = tiny_config(
 
 @pytest.fixture
 def train(tmp_path):
-    (tmp_path / "tiny.yaml").write_text(TINY)
+    (tmp_path / "tiny.yaml").write_text(TINY, encoding="utf-8")
     base = ["--config", str(tmp_path / "tiny.yaml"), "--runs", str(tmp_path)]
     return lambda name, *args: run("train", [*base, "--name", name, *map(str, args)], "train.py")
 
@@ -67,11 +67,11 @@ def test_without_a_limit_all_stay(tmp_path, monkeypatch):
 
 def test_the_best_by_the_metric_stays_too(tmp_path, monkeypatch):
     (tmp_path / "metrics.csv").write_text(
-        "kimg,loss_g,metric_a,metric_b\n1,,5,1\n2,0.5,,\n3,,2,9\n5,,3,9\n6,,nan,9\n"
+        "kimg,loss_g,metric_a,metric_b\n1,,5,1\n2,0.5,,\n3,,2,9\n5,,3,9\n6,,nan,9\n", encoding="utf-8"
     )
     schedule = Schedule(tmp_path, monkeypatch, keep=2, metric="a")
     assert schedule.run(*range(1, 9)) == [3, 7, 8]
-    (tmp_path / "metrics.csv").write_text("kimg,metric_a\n3,2\n8,1\n")
+    (tmp_path / "metrics.csv").write_text("kimg,metric_a\n3,2\n8,1\n", encoding="utf-8")
     assert schedule.run(9, 10, 11) == [8, 10, 11]
 
 

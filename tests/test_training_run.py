@@ -31,7 +31,7 @@ ENDLESS = ["--kimg", "1000", "--snapshot_kimg", "0"]
 @pytest.fixture(autouse=True)
 def in_a_folder_of_its_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    Path("tiny.yaml").write_text(TINY)
+    Path("tiny.yaml").write_text(TINY, encoding="utf-8")
 
 
 def train(*args, config="tiny.yaml"):
@@ -68,7 +68,7 @@ def when_it_trains(folder, action):
 
 def test_a_name_with_a_slash_resumes_with_the_printed_command(capsys):
     assert train("--name", "exp/one") == 0
-    config = yaml.safe_load(Path("runs/exp/one/config.yaml").read_text())
+    config = yaml.safe_load(Path("runs/exp/one/config.yaml").read_text(encoding="utf-8"))
     assert (config["runs"], config["name"]) == ("runs", "exp/one")
     arguments = ["--ckpt_path", "last", "--kimg", 0.024]
     assert train(*arguments, config="runs/exp/one/config.yaml") == 0
@@ -80,7 +80,7 @@ def test_a_resumed_run_is_the_one_that_the_path_says():
     Path("runs/exp").rename("elsewhere")  # its configuration says runs/exp/a
     assert train("--ckpt_path", "last", "--kimg", 0.024, config="elsewhere/a/config.yaml") == 0
     assert (images("elsewhere/a"), images("runs/a")) == (24, 16)
-    config = yaml.safe_load(Path("elsewhere/a/config.yaml").read_text())
+    config = yaml.safe_load(Path("elsewhere/a/config.yaml").read_text(encoding="utf-8"))
     assert (config["runs"], config["name"]) == ("elsewhere", "a")
 
 
@@ -109,7 +109,7 @@ def test_a_folder_of_images_named_by_dots_gives_the_run_its_real_name():
 def test_a_run_named_on_the_command_line_resumes_with_its_own_configuration():
     assert train("--name", "x", "--model.scalings.activation_gain", 1) == 0
     assert train("--name", "x", "--ckpt_path", "last", "--kimg", 0.024, config=None) == 0
-    config = yaml.safe_load(Path("runs/x/config.yaml").read_text())
+    config = yaml.safe_load(Path("runs/x/config.yaml").read_text(encoding="utf-8"))
     assert config["model"]["scalings"]["activation_gain"] == 1 and config["kimg"] == 0.024
     assert images("runs/x") == 24
 
@@ -204,7 +204,7 @@ def test_one_wandb_run_across_resumes(monkeypatch):
     assert train("--name", "x", "--ckpt_path", "last", "--kimg", 0.024, "--loggers", "[wandb]") == 0
     assert train("--name", "y", "--loggers", "[wandb]") == 0
     numbers = [path.name.split("-")[-1] for path in Path("runs").glob("*/wandb/offline-run-*")]
-    x, y = (Path(f"runs/{name}/wandb_id.txt").read_text() for name in "xy")
+    x, y = (Path(f"runs/{name}/wandb_id.txt").read_text(encoding="utf-8") for name in "xy")
     assert sorted(numbers) == sorted([x, x, y])
 
 
@@ -336,7 +336,7 @@ def start(*args, **variables):
         [sys.executable, str(ROOT / "train.py"), "--config", "tiny.yaml", "--name", "x", *args],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
         env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)} | variables,
         start_new_session=True,
     )
@@ -368,7 +368,9 @@ def test_a_second_signal_ends_at_once_with_its_status():
 def test_a_signal_to_the_second_process_saves_and_gives_its_status():
     job = start("--devices", "2", *ENDLESS)
     wait_for_training("runs/x")
-    children = subprocess.run(["pgrep", "-P", str(job.pid)], capture_output=True, text=True).stdout.split()
+    children = subprocess.run(
+        ["pgrep", "-P", str(job.pid)], capture_output=True, encoding="utf-8"
+    ).stdout.split()
     os.kill(int(children[0]), signal.SIGTERM)
     out, error = job.communicate(timeout=60)
     assert job.returncode == 128 + signal.SIGTERM, error
@@ -389,7 +391,9 @@ def test_torchrun_starts_one_run_and_restarts_it_where_it_was():
     job = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"})
     last, config = Path("runs/demo/checkpoints/last.ckpt"), Path("runs/demo/config.yaml")
     wait_for_checkpoint(last)
-    children = subprocess.run(["pgrep", "-P", str(job.pid)], capture_output=True, text=True).stdout.split()
+    children = subprocess.run(
+        ["pgrep", "-P", str(job.pid)], capture_output=True, encoding="utf-8"
+    ).stdout.split()
     os.kill(int(children[-1]), signal.SIGKILL)
     seen = images("runs/demo")
     wait_for_checkpoint(config, since=config.stat().st_mtime)  # written when it starts again
