@@ -17,6 +17,7 @@ from training_cases import tiny_config
 
 from stylegan2.__main__ import run
 from stylegan2.errors import InputError
+from stylegan2.training import strategy
 from stylegan2.training.data import check_batch
 from stylegan2.training.loggers import read_csv
 from stylegan2.training.options import RunOptions
@@ -375,6 +376,64 @@ def test_a_signal_to_the_second_process_saves_and_gives_its_status():
     out, error = job.communicate(timeout=60)
     assert job.returncode == 128 + signal.SIGTERM, error
     assert "Interrupted" in out and images("runs/x") > 0
+
+
+class Ended:
+    """A process of the run, with its exit status."""
+
+    def __init__(self, status):
+        self.pid, self.poll = 0, lambda: status
+        self.signals = []
+        self.send_signal = self.signals.append
+
+
+@pytest.mark.parametrize(
+    "statuses, words",
+    [
+        ([None, -9, None], "process 2 was killed by signal 9"),
+        ([1, 0, None], "process 1 ended with status 1"),
+        ([], "another process has ended or cannot be reached"),
+    ],
+)
+def test_the_loss_of_a_process_is_explained(tmp_path, statuses, words):
+    last = tmp_path / "checkpoints" / "last.ckpt"
+    trainer = make_trainer(RunOptions(accelerator="cpu", devices=4), tmp_path, [])
+    trainer.strategy.launcher.procs = [Ended(status) for status in statuses]
+    said = trainer.strategy.explain_loss()
+    assert "4 processes" in said and words in said and "last.ckpt" not in said
+    last.parent.mkdir()
+    last.touch()
+    assert (
+        str(last) in trainer.strategy.explain_loss() and "--ckpt_path last" in trainer.strategy.explain_loss()
+    )
+
+
+def test_a_process_that_waits_for_a_lost_one_is_ended(monkeypatch, tmp_path, capsys):
+    """As on GPUs, where no connection says that the other one is lost."""
+    statuses = []
+    monkeypatch.setattr(strategy, "GRACE", 0)
+    monkeypatch.setattr(os, "_exit", statuses.append)
+    launcher = make_trainer(RunOptions(accelerator="cpu", devices=2), tmp_path, []).strategy.launcher
+    launcher.procs = [Ended(-9)]
+    launcher._watch()
+    assert statuses == [1] and "process 1 was killed by signal 9" in capsys.readouterr().err
+    assert launcher.procs[0].signals == [signal.SIGKILL]
+
+
+@pytest.mark.slow
+def test_the_loss_of_a_process_ends_the_run_with_a_message():
+    job = start("--devices", "2", *ENDLESS)
+    wait_for_training("runs/x")
+    children = subprocess.run(
+        ["pgrep", "-P", str(job.pid)], capture_output=True, encoding="utf-8"
+    ).stdout.split()
+    began = time.monotonic()
+    os.kill(int(children[0]), signal.SIGKILL)
+    _, error = job.communicate(timeout=60)
+    assert job.returncode == 1 and time.monotonic() - began < 15, error
+    assert "process 1 was killed by signal 9" in error and "runs/x/checkpoints/last.ckpt" in error
+    assert "Traceback" not in error
+    assert images("runs/x") == 0  # the checkpoint of the start
 
 
 def wait_for_checkpoint(path, since=0.0):

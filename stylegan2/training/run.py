@@ -26,6 +26,7 @@ from stylegan2.threads import ThreadTuner, candidates
 from . import checkpoint, cost
 from .callbacks import LossLogger, Progress, TuneThreads
 from .data import TrainingData, check_batch
+from .distributed import is_loss_of_a_process
 from .evaluation import Evaluation
 from .folder import LAST
 from .launch import this_launch
@@ -57,8 +58,8 @@ def train(
         metrics: The metrics that are measured during training.
 
     Returns:
-        The exit status: 0 for a finished run, 1 for a diverged run, 128 + signal for an interrupted run. It is 0 in
-        processes that the first one started, because Lightning kills the first one when one of them fails.
+        The exit status: 0 for a finished run, 1 for one that diverged or lost a process, 128 + signal for an
+        interrupted run. It is 0 in processes that the first one started, which tells what happened.
 
     Raises:
         InputError: The model, the options and the checkpoint do not fit together, and nothing has been written; or
@@ -114,6 +115,13 @@ def train(
             trainer.strategy.barrier()  # whoever started the processes may kill all once one has ended
     except Diverged as error:
         diverged = error
+    except RuntimeError as error:
+        if trainer.world_size == 1 or not is_loss_of_a_process(error):
+            raise
+        if launch.rank > 0 and launch.by == "the program":
+            return 0  # the first process tells it
+        print(f"\n{trainer.strategy.explain_loss()}", file=sys.stderr, flush=True)
+        return 1
     finally:
         data.teardown("fit")
         finish_loggers(trainer.loggers, folder)
@@ -174,7 +182,7 @@ def make_trainer(options: RunOptions, folder: Path, callbacks: list[pl.Callback]
             accelerator=options.accelerator,
             devices=devices,
             num_nodes=launch.machines,
-            strategy=LeanDDP() if processes * launch.machines > 1 else "auto",
+            strategy=LeanDDP(folder / LAST) if processes * launch.machines > 1 else "auto",
             plugins=cluster_environment(launch),
             default_root_dir=folder,  # elsewhere Lightning would find, and load, checkpoints of other jobs
             max_epochs=-1,
