@@ -105,8 +105,8 @@ def train(
             (folder / part).mkdir(parents=True, exist_ok=True)
         remove_leftovers(folder)
         write_text(folder / "config.yaml", config)
-        print(_summary(model, dataset, folder, trainer))
-        print(cost.describe(model, options, trainer.strategy.root_device, folder, done), flush=True)
+        print(_summary(model, options.kimg, dataset, folder, trainer))
+        print(cost.describe(model, options, dataset, trainer.strategy.root_device, folder, done), flush=True)
     torch.manual_seed(options.seed + 1000 * launch.rank)
     diverged = None
     try:
@@ -200,8 +200,13 @@ def make_trainer(options: RunOptions, folder: Path, callbacks: list[pl.Callback]
         ) from error
 
 
-def _summary(model: StyleGAN2, dataset: ImageDataset, folder: Path, trainer: pl.Trainer) -> str:
-    millions = [sum(p.numel() for p in n.parameters()) / 1e6 for n in (model.generator, model.discriminator)]
+def _summary(model: StyleGAN2, kimg: float, dataset: ImageDataset, folder: Path, trainer: pl.Trainer) -> str:
+    sizes = [
+        f"{f'{n / 1e6:.1f} M' if n >= 1e6 else f'{n / 1e3:.1f} k'}"
+        for n in (sum(p.numel() for p in net.parameters()) for net in (model.generator, model.discriminator))
+    ]
+    ema = model.config.ema
+    average = f"EMA half-life {ema.half_life_at(model.batch):.4g} kimg" if ema else "no EMA"
     g = model.generator
     r1 = model.regularizers.get("r1")
     gamma = f"gamma {r1.gamma:.4g}, " if r1 is not None and r1.every else ""
@@ -211,8 +216,8 @@ def _summary(model: StyleGAN2, dataset: ImageDataset, folder: Path, trainer: pl.
         f"Data       {dataset.num_images:,} images from {dataset.options.path}, "
         f"{g.resolution}×{g.resolution}, {g.img_channels} channels, {g.num_classes or 'no'} classes\n"
         f"{textwrap.indent(classes, ' ' * 11)}"
-        f"Networks   G {millions[0]:.2f} M and D {millions[1]:.2f} M parameters, on {where}\n"
-        f"Training   batch {model.batch}, {gamma}learning rate {model.learning_rate:g}\n"
+        f"Networks   G {sizes[0]} and D {sizes[1]} parameters, on {where}\n"
+        f"Training   {kimg:g} kimg, batch {model.batch}, {gamma}learning rate {model.learning_rate:.4g}, {average}\n"
         f"Run        {folder}"
     )
 
