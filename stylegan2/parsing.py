@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn, get_args, get_origin
 
 import yaml
-from jsonargparse import ActionConfigFile, ArgumentParser, Namespace  # type: ignore[attr-defined]
+from jsonargparse import ActionConfigFile, ArgumentParser, Namespace
 
 from stylegan2.files import Quoting, yaml_text
 from stylegan2.yaml_files import read_yaml, restored

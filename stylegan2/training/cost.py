@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import shutil
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -20,6 +21,7 @@ from stylegan2.data.checking import usable_cpus
 from stylegan2.errors import InputError
 from stylegan2.networks.config import NetworkConfig
 from stylegan2.networks.scalings import Scalings
+from stylegan2.sizes import text as size_text
 
 from .module import StyleGAN2
 from .options import RunOptions
@@ -78,7 +80,7 @@ def convolution_flops(config: NetworkConfig) -> float:
     for block in config.blocks(Scalings()):
         r, channels = block.resolution, block.channels
         other = config.channels_at(r // 2) / 4 if r > 4 else 0
-        total += 2 * 9 * r**2 * channels * (channels + other)
+        total += 2 * 9 * math.prod(block.size) * channels * (channels + other)
     return total
 
 
@@ -104,7 +106,7 @@ def training_flops(
 @torch.no_grad()
 def convolution_speed(device: torch.device, seconds: float = 0.1) -> float:
     """Floating-point operations per second of a 3×3 convolution of 64 channels at 32×32, measured now."""
-    wait = torch.cuda.synchronize if device.type == "cuda" else lambda: None
+    wait: Callable[[], object] = torch.cuda.synchronize if device.type == "cuda" else lambda: None
     x, weight = torch.ones(4, 64, 32, 32, device=device), torch.ones(64, 64, 3, 3, device=device)
     flops = 2 * weight.numel() * x[:, 0].numel()
     best, end = math.inf, time.perf_counter() + seconds
@@ -158,8 +160,9 @@ def time_on_cpu(model: StyleGAN2, kimg: float, speed: float, reading: float = 0.
     if total < LONG:
         return text
     resolution = min(g.resolution, 64)
-    size = {"channel_base": 32 * resolution, "channel_max": 64}
+    size: dict[str, Any] = {"channel_base": 32 * resolution, "channel_max": 64}
     small = [replace(config, resolution=resolution, **size) for config in (g, d)]
+    h, w = small[0].image_size
     small_per_kimg = kimg_seconds(*small)
     fits = min(_one_digit(DAY / 2 / small_per_kimg), kimg)
     networks = " ".join(
@@ -168,9 +171,9 @@ def time_on_cpu(model: StyleGAN2, kimg: float, speed: float, reading: float = 0.
     return (
         f"{text}.\n"
         f"           A day is enough for {DAY / seconds_per_kimg:.2g} kimg. Train this configuration on a GPU.\n"
-        f"           On this CPU small networks at {resolution}×{resolution} fit: {fits:g} kimg take roughly "
+        f"           On this CPU small networks at {size_text(small[0].image_size)} fit: {fits:g} kimg take roughly "
         f"{duration(fits * small_per_kimg)} with\n"
-        f"           --data.resolution {resolution} --kimg {fits:g} {networks}"
+        f"           --data.resolution {resolution if h == w else f'{h},{w}'} --kimg {fits:g} {networks}"
     )
 
 

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch.distributed as dist
 from lightning_fabric.utilities.distributed import _set_num_threads_if_needed
@@ -81,13 +81,14 @@ class LeanDDP(DDPStrategy):
         self.last = last
 
     def _configure_launcher(self) -> None:
-        self._launcher = Launcher(self.cluster_environment, self.num_processes, self.num_nodes)
-        self._launcher.explain = self.explain_loss
+        assert self.cluster_environment is not None
+        self._launcher = launcher = Launcher(self.cluster_environment, self.num_processes, self.num_nodes)
+        launcher.explain = self.explain_loss
 
     def explain_loss(self) -> str:
         """Say which process was lost, as far as this one knows, and how to go on."""
         first = self.node_rank * self.num_processes + 1
-        processes, deadline = self._launcher.procs, time.monotonic() + 2
+        processes, deadline = cast(Launcher, self._launcher).procs, time.monotonic() + 2
         while not any(process.poll() for process in processes) and time.monotonic() < deadline:
             time.sleep(0.05)  # its connections close a moment before it has ended
         lost = [
@@ -121,5 +122,6 @@ class LeanDDP(DDPStrategy):
         super().setup_distributed()
 
     def configure_ddp(self) -> None:
+        assert self.model is not None  # Lightning has set it
         for tensor in (*self.model.parameters(), *self.model.buffers()):
             dist.broadcast(tensor.data, src=0)

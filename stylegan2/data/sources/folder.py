@@ -57,12 +57,10 @@ class Folder:
     def _find(self) -> list[bytes]:
         """Paths of all files. What is reached without links comes first, and then each link in order."""
         home = os.path.realpath(self.root)
-        seen, found = {home}, []  # real paths
-        folders, links, files = (
-            [(b"", home)],
-            [],
-            [],
-        )  # yet to be looked at: folders, and links to them and to files
+        seen = {home}  # real paths
+        paths: dict[str, list[bytes]] = {"file": [], "link": [], "link to folder": []}
+        found, files, links = paths.values()  # all but `found` are yet to be looked at
+        folders = [(b"", home)]
         while folders or links:
             if folders:
                 below, here = folders.pop()
@@ -78,7 +76,7 @@ class Folder:
             for name, kind in self._entries(below):
                 path, real = os.path.join(below, name), os.path.join(here, name)
                 if kind != "folder":
-                    {"file": found, "link to folder": links, "link": files}[kind].append(path)
+                    paths[kind].append(path)
                 elif real not in seen:  # it is no link, so its parent's real path gives its own
                     seen.add(real)
                     folders.append((path, real))
@@ -108,7 +106,9 @@ class Folder:
 
 
 def _kind(entry: os.DirEntry[bytes]) -> str:
-    is_junction = os.name == "nt" and entry.stat(follow_symlinks=False).st_reparse_tag == JUNCTION
+    is_junction = (
+        os.name == "nt" and getattr(entry.stat(follow_symlinks=False), "st_reparse_tag", 0) == JUNCTION
+    )
     if entry.is_symlink() or is_junction:
         return "link to folder" if os.path.isdir(entry.path) else "link"
     return "folder" if entry.is_dir(follow_symlinks=False) else "file"
