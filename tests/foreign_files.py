@@ -177,5 +177,54 @@ def tf_pickle(*networks, protocol=4):
         return pickle.dumps(networks, protocol=protocol)
 
 
-def _numbers(tensor):
-    return np.ascontiguousarray(tensor.numpy().astype(np.float32))
+def tf_generator(weights, name="Gs", **static):
+    """A generator of the TensorFlow program with these weights under their official names."""
+    synthesis, mapping, own = [], [], [("lod", np.float32(0).reshape(()))]
+    for key, tensor in weights.items():
+        value = tensor.numpy().astype(np.float32, order="C")
+        if "resample_filter" in key:
+            continue
+        part, *path, last = key.split(".")
+        if key == "mapping.w_avg":
+            own.append(("dlatent_avg", value))
+        elif part == "mapping":
+            layer = "LabelEmbed" if path[0] == "embed" else f"Dense{path[0][2:]}"
+            mapping.append((f"{layer}/{last}", value.T if value.ndim == 2 else value))
+        elif last == "const":
+            synthesis.append(("4x4/Const/const", value[None]))
+        elif last == "noise_const":
+            r, is_second = int(path[0][1:]), path[1] == "conv1"
+            index = 2 * int(np.log2(r / 4)) - 1 + is_second if r > 4 else 0
+            synthesis.append((f"noise{index}", value[None, None]))
+        else:
+            r = path[0][1:]
+            layer = {"conv0": "Conv0_up", "conv1": "Conv1", "torgb": "ToRGB", "skip": "Skip"}[path[1]]
+            layer = "Conv" if r == "4" and layer == "Conv1" else layer
+            if path[-1] == "affine":
+                last, value = f"mod_{last}", value.T if last == "weight" else value - np.float32(1)
+            elif last == "weight":
+                value = value.transpose(2, 3, 1, 0)
+                value = value[::-1, ::-1] if layer in ("Conv0_up", "Skip") else value
+            synthesis.append((f"{r}x{r}/{layer}/{last}", np.array(value, order="C")))
+    parts = {"synthesis": TFNetwork("G_synthesis", synthesis), "mapping": TFNetwork("G_mapping", mapping)}
+    return TFNetwork(name, own, static, parts)
+
+
+def tf_discriminator(weights, **static):
+    """A discriminator of the TensorFlow program with these weights under their official names."""
+    names = {"fromrgb": "FromRGB", "conv0": "Conv0", "conv1": "Conv1_down", "skip": "Skip", "conv": "Conv"}
+    names |= {"fc": "Dense0"}
+    variables = []
+    for key, tensor in weights.items():
+        value = tensor.numpy().astype(np.float32, order="C")
+        if "resample_filter" in key:
+            continue
+        block, layer, last = key.split(".")
+        if last == "weight":
+            value = np.ascontiguousarray(value.transpose(2, 3, 1, 0) if value.ndim == 4 else value.T)
+        if block == "mapping":
+            place = "LabelEmbed" if layer == "embed" else f"Mapping{layer[2:]}"
+        else:
+            place = "Output" if layer == "out" else f"{block[1:]}x{block[1:]}/{names[layer]}"
+        variables.append((f"{place}/{last}", value))
+    return TFNetwork("D", variables, static)

@@ -13,7 +13,7 @@ from . import Format, Networks, formats
 def recognizes(contents: Mapping[Any, Any]) -> bool:
     networks = contents.get("GAN")
     names = networks if isinstance(networks, Mapping) else contents
-    return "G.initial_block" in names or "GE.initial_block" in names
+    return any(f"{network}.blocks.0.to_style1.weight" in names for network in ("G", "GE"))
 
 
 def load(contents: Mapping[Any, Any]) -> Networks:
