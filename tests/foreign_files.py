@@ -114,8 +114,9 @@ def nvidia_network(weights, is_generator, fp16=0, clamp=None, group=4, channels_
             module.state["use_fp16"] = k >= len(resolutions) - fp16
         elif not is_generator and group != "no":
             module.at(["mbstd"]).state |= {"group_size": group, "num_channels": 1}
-    if is_generator:
-        network.at(["mapping"]).state["w_avg_beta"] = 0.995
+    if any(name.startswith("mapping") for name in weights):
+        layers = sum(name.startswith("mapping.fc") and name.endswith("weight") for name in weights)
+        network.at(["mapping"]).state |= {"w_avg_beta": 0.995 if is_generator else None, "num_layers": layers}
     return network
 
 

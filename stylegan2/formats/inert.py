@@ -141,6 +141,11 @@ def _set(reader: Reader, items: Any = ()) -> set[Any]:
     return {as_key(item) for item in _list(reader, items)}
 
 
+def _empty(reader: Reader) -> bytes:
+    """Empty bytes, which protocols 0 to 2 write as a call."""
+    return b""
+
+
 def _encode(reader: Reader, text: Any, encoding: Any = "latin1") -> bytes:
     if type(text) is not str or encoding not in ("latin1", "latin-1"):
         raise ValueError("text in another encoding than latin1")
@@ -265,6 +270,7 @@ CALLS: dict[str, Callable[..., Any]] = {
     **{f"{module}.{kind}": _set for module in ("builtins", "__builtin__") for kind in ("set", "frozenset")},
     "copyreg._reconstructor": _reconstructor,
     "copy_reg._reconstructor": _reconstructor,
+    **{f"{module}.bytes": _empty for module in ("builtins", "__builtin__")},
     "_codecs.encode": _encode,
     **{
         f"{m}.multiarray.{name}": make for m in ("numpy.core", "numpy._core") for name, make in _NUMPY.items()

@@ -108,6 +108,8 @@ def settings(module: object, remarks: list[str]) -> dict[str, Any]:
     beta = modules.get("mapping", {}).get("w_avg_beta")
     if isinstance(beta, float):
         values["w_avg_beta"] = beta
+    if isinstance(layers := modules.get("mapping", {}).get("num_layers"), int):
+        values["mapping_layers"] = layers
     multiplier = modules.get("mapping.fc0", {}).get("bias_gain")
     if isinstance(multiplier, (int, float)):
         values["mapping_lr_multiplier"] = float(multiplier)

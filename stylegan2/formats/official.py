@@ -30,7 +30,15 @@ FILTER = "resample_filter"
 SETTINGS = "settings"
 """Key of a file's entry with the overrides of `from_official` for each network."""
 
-HIDDEN = ("activation", "low_precision_blocks", "low_precision_dtype", "channel_base", "channel_max", "taps")
+HIDDEN = (
+    "activation",
+    "mapping_layers",
+    "low_precision_blocks",
+    "low_precision_dtype",
+    "channel_base",
+    "channel_max",
+    "taps",
+)
 """Fields of both configurations that a state dictionary does not show, or not exactly."""
 
 

@@ -257,6 +257,9 @@ def write(networks: Networks, path: Path) -> list[str]:
         contents["d"] = to_theirs(networks.discriminator, discriminator_names(blocks))
     write_tensors(contents, path)
     lost = ["Images agree to about 1e-7, because the ε of demodulation weighs differently there."]
+    raw = networks.raw_generator
+    if raw is not None and not torch.equal(raw.mapping.w_avg, g.mapping.w_avg):
+        lost.append("Both generators share one mean of w there, which is that of the running average.")
     if g.config.low_precision_blocks:
         lost.append("Low-precision blocks compute in full precision there.")
     return lost

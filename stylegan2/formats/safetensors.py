@@ -56,7 +56,8 @@ def write(networks: Networks, path: Path) -> list[str]:
     from safetensors.torch import save_file
 
     settings = json.dumps(settings_of(networks))
-    tensors = {name: t.detach().contiguous() for name, t in networks.tensors().items()}
+    copy = torch.contiguous_format
+    tensors = {name: t.detach().clone(memory_format=copy) for name, t in networks.tensors().items()}
     metadata = {"format": "pt", KEY: settings, DIGEST: digest(settings, tensors)}
     with replacing(path) as temporary:
         save_file(tensors, temporary, metadata)
