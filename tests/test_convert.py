@@ -193,6 +193,18 @@ def test_scalings_that_others_do_not_know_are_refused(tmp_path):
             formats[name].write(Networks(generator=g), tmp_path / "x")
 
 
+def test_networks_of_images_that_are_not_square_stay_in_our_formats(tmp_path):
+    networks = Networks(generator=Generator((24, 40), z_dim=16, w_dim=16, **SMALL))
+    for name in ("native", "safetensors"):
+        formats[name].write(networks, tmp_path / name)
+        again = load(tmp_path / name).generator
+        assert again.image_size == (24, 40)
+        same(networks.generator.state_dict(), again.state_dict())
+    for name in ("official", "rosinality"):
+        with pytest.raises(InputError, match="square"):
+            formats[name].write(networks, tmp_path / "x")
+
+
 @pytest.mark.parametrize(
     "contents,words",
     [

@@ -52,24 +52,27 @@ def with_weights(kind: type[N], config: Any, scalings: Scalings, weights: Mappin
     return network
 
 
-def check_standard(scalings: Scalings, what: str) -> None:
-    """Check that a network has no other scalings than other implementations, apart from those they can set.
+def check_standard(network: Generator | Discriminator, what: str) -> None:
+    """Check that a network is square and has no other scalings than other implementations can set.
 
     Args:
-        scalings: Of a network.
-        what: The format that shall hold the network, for the message.
+        network: The network.
+        what: The format that shall hold it, for the message.
 
     Raises:
-        InputError: It has.
+        InputError: It is not, or has.
     """
+    scalings, config = network.scalings, network.config
     free = ("clamp", "mapping_lr_multiplier", "noise", "minibatch_stddev", "style_bias_init")
     default = Scalings(lazy_regularization_correction=scalings.lazy_regularization_correction)
     default = replace(default, **{name: getattr(scalings, name) for name in free})
     changed = [name for name, value in vars(default).items() if value != getattr(scalings, name)]
+    if config.base != (4, 4):
+        changed.append("base")
     if changed:
         raise InputError(
-            f"Expected StyleGAN2's own scalings for {what}, found another {' and '.join(changed)}. Write it as "
-            "safetensors, which holds all settings."
+            f"Expected StyleGAN2's own scalings and square images for {what}, found another "
+            f"{' and '.join(changed)}. Write it as safetensors, which holds all settings."
         )
 
 

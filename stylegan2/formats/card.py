@@ -48,6 +48,7 @@ def card_of(
         "kimg": images / 1000 if known and images is not None else UNKNOWN,
         "metrics": dict(metrics) or UNKNOWN,
         "class_names": list(about.get("class_names") or []),
+        "image_size": list(g.image_size),
         "parameters": {
             name: sum(parameter.numel() for parameter in network.parameters())
             for name, network in networks.named().items()
@@ -63,7 +64,7 @@ def as_markdown(card: Mapping[str, Any]) -> str:
     """The card for readers."""
     g = card["generator"]
     classes = g["num_classes"] or "none"
-    size = f"{g['resolution']}×{g['resolution']}, {g['img_channels']} channels"
+    size = f"{card['image_size'][0]}×{card['image_size'][1]}, {g['img_channels']} channels"
     metrics = card["metrics"]
     if isinstance(metrics, Mapping):
         metrics = ", ".join(f"{name} {value:g}" for name, value in metrics.items())

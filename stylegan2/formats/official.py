@@ -131,7 +131,7 @@ def to_official(network: Generator | Discriminator) -> dict[str, Tensor]:
     Raises:
         InputError: The network has scalings that the official code does not know.
     """
-    check_standard(network.scalings, "the official names")
+    check_standard(network, "the official names")
     taps = network.config.taps
     f = setup_filter(taps, dtype=next(network.parameters()).dtype)
     state = dict(network.state_dict())

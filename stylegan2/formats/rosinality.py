@@ -232,7 +232,7 @@ def _check(networks: Networks) -> None:
         }
     for network in (g, d):
         if network is not None:
-            check_standard(network.scalings, "rosinality's program")
+            check_standard(network, "rosinality's program")
     if found := [what for what, differs in problems.items() if differs]:
         what = "no labels" if found[0] == "labels" else found[0]
         raise InputError(

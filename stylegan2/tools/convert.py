@@ -76,8 +76,10 @@ def convert(
             "another file, or make room."
         ) from error
     what = ", ".join(network.replace("_", " ") for network in networks.named())
-    size = networks.generator.resolution
-    print(f"{printable(str(path))}: {name}, {size}×{size}, {what}, and {cards[0].name} and {cards[1].name}")
+    height, width = networks.generator.image_size
+    print(
+        f"{printable(str(path))}: {name}, {height}×{width}, {what}, and {cards[0].name} and {cards[1].name}"
+    )
     for remark in remarks:
         print(f"note: {printable(remark)}")
     if verify:

@@ -58,7 +58,8 @@ def generate(
     The image of a seed does not depend on the other seeds and classes.
 
     Args:
-        checkpoint: A .ckpt file that training wrote, or a file of another program, such as NVIDIA's .pkl (docs/formats.md).
+        checkpoint: A .ckpt file that training wrote, or a file of another program, such as NVIDIA's .pkl
+            (docs/formats.md).
         out: Folder for the grid and for one file per seed and class, such as seed0042-class3-cats.png.
         seeds: Numbers and ranges, such as 0-15,42.
         psi: Truncation. Below 1, images are more typical and vary less. 0 gives the mean image, 1 no truncation.
@@ -84,8 +85,8 @@ def generate(
     names = about.get("class_names")
     labels = read_labels(network.num_classes, names, classes, label)
     count = sum(map(len, numbers)) * len(labels)
-    zoom = scale or max(1, VISIBLE // network.resolution)
-    columns, rows = _page(grid, count, len(labels), network.resolution * zoom)
+    zoom = scale or max(1, VISIBLE // max(network.image_size))
+    columns, rows = _page(grid, count, len(labels), max(network.image_size) * zoom)
     network = network.to(_device(device))
     folder = _writable(out)
     on_cpu = next(network.parameters()).device.type == "cpu"

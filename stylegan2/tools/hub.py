@@ -57,5 +57,5 @@ def pull(repository: str, out: str, revision: str | None = None) -> None:
             f"Expected to write {printable(out)}, found that this fails ({error.strerror or error}). Name another "
             "file."
         ) from error
-    size = networks.generator.resolution
-    print(f"{printable(out)}: {size}×{size}, {', '.join(networks.named())}")
+    height, width = networks.generator.image_size
+    print(f"{printable(out)}: {height}×{width}, {', '.join(networks.named())}")
