@@ -21,8 +21,10 @@ __all__ = [
     "GeneratorConfig",
     "Scalings",
     "__version__",
+    "from_pretrained",
     "load_generator",
     "probe",
+    "save_pretrained",
 ]
 
 
@@ -35,4 +37,8 @@ def __getattr__(name: str) -> Any:
         from .formats import load_generator
 
         return load_generator
+    if name in ("from_pretrained", "save_pretrained"):
+        from .formats import hub
+
+        return getattr(hub, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
