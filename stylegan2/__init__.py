@@ -1,6 +1,11 @@
 """StyleGAN2 in modern PyTorch: train on your own images, understand every constant, trust the numbers."""
 
+# ruff: noqa: E402
 from typing import Any
+
+from .console import hear_interrupts_early
+
+hear_interrupts_early()  # before the imports that take long
 
 from . import kernels as _kernels  # noqa: F401 (the import registers the kernels and compiles nothing)
 from .networks.config import DiscriminatorConfig, GeneratorConfig
@@ -16,8 +21,10 @@ __all__ = [
     "GeneratorConfig",
     "Scalings",
     "__version__",
+    "from_pretrained",
     "load_generator",
     "probe",
+    "save_pretrained",
 ]
 
 
@@ -30,4 +37,8 @@ def __getattr__(name: str) -> Any:
         from .formats import load_generator
 
         return load_generator
+    if name in ("from_pretrained", "save_pretrained"):
+        from .formats import hub
+
+        return getattr(hub, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -25,7 +25,7 @@ def two_classes(tmp_path) -> Path:
 
 def children() -> list[int]:
     path = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children")
-    return [int(pid) for pid in path.read_text().split()]
+    return [int(pid) for pid in path.read_text(encoding="utf-8").split()]
 
 
 def test_batches_do_not_pass_through_shared_files(two_classes, monkeypatch):

@@ -36,6 +36,7 @@ UPFIRDN2D = {  # name: shape of x, filter, arguments
     "features_up": ((2, 8, 20, 9), BINOMIAL, dict(up=2, padding=(1, 2, 1, 2), flip_filter=True)),
     "down": ((2, 8, 34, 33), BINOMIAL, dict(down=2, padding=1)),
     "separable": ((1, 8, 19, 21), torch.tensor([1.0, 3, -2, 0.5]), dict(padding=(1, 2, 2, 1))),
+    "separable_negative": ((1, 8, 19, 21), torch.tensor([1.0, 3, -2, 0.5]), dict(padding=2, gain=-1.5)),
     "full_rank": ((1, 8, 18, 19), FULL_RANK, dict(padding=(2, 1, 1, 2), flip_filter=True)),
     "full_rank_up": ((1, 8, 9, 10), FULL_RANK, dict(up=2, padding=(2, 1, 0, 3))),
     "zero_filter": ((1, 2, 8, 8), torch.zeros(4, 4), dict(padding=1)),

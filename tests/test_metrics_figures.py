@@ -26,10 +26,10 @@ def test_a_file_holds_every_field_exactly(tmp_path):
 def test_rows_of_another_version_are_left_out(tmp_path):
     path = tmp_path / "figures.csv"
     write_figures(path, [ONE])
-    head, row = path.read_text().splitlines()
-    path.write_text("\n".join([head, row.replace("1000", "many"), row, "1,2"]) + "\n")
+    head, row = path.read_text(encoding="utf-8").splitlines()
+    path.write_text("\n".join([head, row.replace("1000", "many"), row, "1,2"]) + "\n", encoding="utf-8")
     assert read_figures(path) == [ONE]
-    path.write_text(f"kimg,value\n1,2\n{row}\n")
+    path.write_text(f"kimg,value\n1,2\n{row}\n", encoding="utf-8")
     assert read_figures(path) == []
 
 

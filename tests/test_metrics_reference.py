@@ -58,7 +58,7 @@ def test_features_are_read_back_exactly_and_damage_is_noticed():
 
 
 def test_a_folder_that_cannot_be_written_or_is_missing_is_no_error(cache, capsys, monkeypatch):
-    cache.write_text("a file, where a folder should be")
+    cache.write_text("a file, where a folder should be", encoding="utf-8")
     path = cache_path("a", RandomNetwork())
     save_features(path, torch.zeros(2, 2))
     assert load_features(path) is None and "are not cached" in capsys.readouterr().err

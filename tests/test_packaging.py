@@ -22,7 +22,7 @@ else:
     import tomli as tomllib  # pytest brings it for Python 3.10
 
 ROOT = Path(__file__).parent.parent
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 NEVER_IMPORTED = {
     "ninja": "is_ninja_available",
     "wandb": "WandbLogger",
@@ -45,7 +45,7 @@ def imports() -> set[str]:
     """Top-level modules that the package imports anywhere, without itself and the standard library."""
     found = set()
     for path in (ROOT / "stylegan2").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):
                 found |= {alias.name.split(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and not node.level:
@@ -73,7 +73,7 @@ def test_whatever_is_imported_is_declared():
 def test_whatever_is_declared_is_used():
     owners = packages_distributions()
     used = {name.lower().replace("_", "-") for module in imports() for name in owners.get(module, [])}
-    source = "\n".join(path.read_text() for path in (ROOT / "stylegan2").rglob("*.py"))
+    source = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "stylegan2").rglob("*.py"))
     used |= {name for name, evidence in NEVER_IMPORTED.items() if evidence in source}
     assert declared() <= used, f"declared in pyproject.toml, but used nowhere: {declared() - used}"
 
@@ -127,14 +127,19 @@ def installed(wheel, tmp_path_factory):
     scripts = environment / ("Scripts" if os.name == "nt" else "bin")
     subprocess.run([scripts / "python", "-m", "pip", "install", "-q", "--no-deps", wheel], check=True)
     (own,) = environment.rglob("site-packages")
-    (own / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    (own / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n", encoding="utf-8")
     work.mkdir()
     variables = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "STYLEGAN2_KERNELS")}
     variables |= {"STYLEGAN2_CACHE": str(folder / "cache"), "WANDB_MODE": "offline"}
 
     def run(program: str, *args: str) -> str:
         done = subprocess.run(
-            [scripts / program, *args], cwd=work, env=variables, capture_output=True, text=True, timeout=900
+            [scripts / program, *args],
+            cwd=work,
+            env=variables,
+            capture_output=True,
+            encoding="utf-8",
+            timeout=900,
         )
         assert done.returncode == 0, f"{program} {' '.join(args)}\n{done.stdout}\n{done.stderr}"
         return done.stdout

@@ -14,7 +14,7 @@ from stylegan2.__main__ import main, run
 from stylegan2.cli import CONFIGS, train_parser, with_default_config
 from stylegan2.errors import InputError
 from stylegan2.networks.scalings import Scalings
-from stylegan2.parsing import read_yaml
+from stylegan2.yaml_files import read_yaml
 
 
 def refused(capsys, *args, command="train"):
@@ -127,6 +127,39 @@ def test_a_configuration_may_come_from_any_editor(tmp_path, encoding):
     (tmp_path / "my.yaml").write_text("name: größe×2\n", encoding=encoding)
     assert read_yaml(tmp_path / "my.yaml")[1] == {"name": "größe×2"}
     assert train_parser().parse_args(["--config", str(tmp_path / "my.yaml")]).name == "größe×2"
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["1e3", "007", "0x1F", "1_0", "1:30", "no", "On", "2024-01-31", "2024-99-99", "=", "!!int 7"],
+)
+def test_text_in_a_file_is_what_it_is_on_the_command_line(tmp_path, value):
+    file, text = tmp_path / "my.yaml", value.removeprefix("!!int ")
+    file.write_text(f"name: &a {value}\nruns: *a\ndata: {{path: {value}}}", encoding="utf-8")
+    config = train_parser().parse_args(["--config", str(file), f"--ckpt_path={text}"])
+    assert [config.name, config.runs, config.data.path, config.ckpt_path] == [text] * 4
+
+
+def test_other_values_in_a_file_are_what_yaml_says(tmp_path):
+    (tmp_path / "my.yaml").write_text(
+        "data: {resolution: 8, path: 1.50}\n"
+        "name: null\nckpt_path: ~\nseed: &n 0x10\nkimg: 1e-3\nruns: *n\nmodel:\n  ema: null\n"
+        "  betas: [0, 0.99]\n  scalings: {noise: false, clamp: auto}\n",
+        encoding="utf-8",
+    )
+    config = train_parser().parse_args(["--config", str(tmp_path / "my.yaml")])
+    assert config.name is config.ckpt_path is config.model.ema is None
+    assert (config.seed, config.runs, config.kimg, config.data.resolution) == (16, "0x10", 0.001, 8)
+    assert config.data.path == "1.50" and config.model.betas == (0, 0.99)
+    assert config.model.scalings.noise is False and config.model.scalings.clamp == "auto"
+
+
+def test_text_may_be_merged_from_another_part(tmp_path):
+    (tmp_path / "my.yaml").write_text(
+        "data: {<<: [{path: 007}, {channels: 1}]}\ndata.resolution: 8", encoding="utf-8"
+    )
+    data = train_parser().parse_args(["--config", str(tmp_path / "my.yaml")]).data
+    assert (data.path, data.channels, data.resolution) == ("007", 1, 8)
 
 
 def test_lists_and_switches_may_be_written_shortly():

@@ -11,7 +11,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from figure_cases import ONE
-from training_cases import assert_same_state, fit, make_model
+from training_cases import assert_same_state, fit, make_model, tiny_config
 
 from stylegan2.__main__ import run
 from stylegan2.images import save_png
@@ -22,23 +22,14 @@ from stylegan2.training.module import StyleGAN2
 from stylegan2.training.snapshots import Snapshots
 
 pytestmark = pytest.mark.filterwarnings("ignore")
-TINY = """
-data: {resolution: 8, path: demo/smileys-emotion}
-kimg: 0.08
-batch: 8
-log_kimg: 0.024
-sample_kimg: 0
-snapshot_kimg: 0.032
-accelerator: cpu
-model:
-  generator: {z_dim: 8, w_dim: 8, mapping_layers: 2, channel_base: 64, channel_max: 8}
-  discriminator: {channel_base: 64, channel_max: 8, mapping_layers: 2}
-"""
+TINY = tiny_config(
+    {"path": "demo/smileys-emotion"}, kimg=0.08, log_kimg=0.024, sample_kimg=0, snapshot_kimg=0.032
+)
 
 
 @pytest.fixture
 def train(tmp_path):
-    (tmp_path / "tiny.yaml").write_text(TINY)
+    (tmp_path / "tiny.yaml").write_text(TINY, encoding="utf-8")
     base = ["--config", str(tmp_path / "tiny.yaml"), "--runs", str(tmp_path)]
     return lambda name, *args: run("train", [*base, "--name", name, *map(str, args)], "train.py")
 

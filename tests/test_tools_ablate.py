@@ -52,7 +52,9 @@ def test_metrics_of_training_are_kept_beside_the_quality_distance(tiny, tmp_path
     monkeypatch.setattr("stylegan2.ablation.run.run_all", lambda *args: 2)
     args = ["--fields", "noise", "--metrics.names", "[random_kernel]", "--out", str(tmp_path)]
     assert ablate_command([*tiny, *args]) == 128 + 2
-    assert "names:\n  - random_frechet\n  - random_kernel\n" in load_study(tmp_path).base.read_text()
+    assert "names:\n  - random_frechet\n  - random_kernel\n" in load_study(tmp_path).base.read_text(
+        encoding="utf-8"
+    )
 
 
 @pytest.mark.slow

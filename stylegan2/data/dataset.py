@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 import warnings
 from collections import Counter
 from collections.abc import Sequence
@@ -23,7 +22,6 @@ from stylegan2.data.options import DataOptions
 from stylegan2.data.sampler import InfiniteSampler
 from stylegan2.data.sources import Source, open_source
 from stylegan2.errors import InputError
-from stylegan2.files import printable
 from stylegan2.sizes import pair
 
 MAY_BE_LOST = {"refuse": 0.01, "skip": 0.5}
@@ -66,13 +64,6 @@ class ImageDataset(Dataset[tuple[Tensor, Tensor]]):
     def class_names(self) -> list[str]:
         """The names of the classes, in the order of their numbers. Without classes, the list is empty."""
         return list(self._labels.class_names)
-
-    @property
-    def class_table(self) -> str:
-        """Numbers and names of the classes as text, such as "0 cats, 1 dogs". Without named classes, it is empty."""
-        names = [f"{k} {printable(name)}" for k, name in enumerate(self.class_names) if name != str(k)]
-        more = f", ... and {len(names) - 200} more in this order" if len(names) > 200 else ""
-        return textwrap.fill(", ".join(names[:200]) + more, 100, break_long_words=False)
 
     @property
     def num_lost(self) -> int:

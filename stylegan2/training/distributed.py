@@ -15,6 +15,11 @@ from torch import Tensor, nn
 T = TypeVar("T")
 
 
+def is_loss_of_a_process(error: BaseException) -> bool:
+    """Whether an error says that another process could not be reached. Gloo has no class of its own for that."""
+    return isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and "gloo" in str(error))
+
+
 def world_size() -> int:
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 

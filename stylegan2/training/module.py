@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from stylegan2.augment import augmentations
 from stylegan2.data import to_float
+from stylegan2.errors import InputError
 from stylegan2.formats import native
 from stylegan2.networks.discriminator import Discriminator
 from stylegan2.networks.generator import Generator
@@ -28,6 +29,9 @@ from .regularizers import Regularizer, name_of
 
 MicroBatch = tuple[Tensor, Tensor]
 """Real images (n, C, H, W) in [-1, 1] and labels (n, num_classes)."""
+
+PRECISIONS = ("32-true", "64-true", "bf16-mixed")
+"""Values of Lightning's `Trainer(precision=...)` in which the loop trains."""
 
 CHECK_EVERY = 16
 """Iterations between two checks of the losses on a GPU. Each check waits for the GPU."""
@@ -102,6 +106,19 @@ class StyleGAN2(pl.LightningModule):
     def sampling_generator(self) -> Generator:
         """The network that makes the samples: `generator_ema`, or the generator if there is no EMA."""
         return self.generator if self.generator_ema is None else self.generator_ema
+
+    def setup(self, stage: str) -> None:
+        """Refuse a precision of the trainer in which this loop does not train.
+
+        Raises:
+            InputError: The trainer would scale losses, which penalties on gradients do not stand, or keep weights and
+                their averages in 16 bits, which lose small steps.
+        """
+        if self.trainer.precision not in PRECISIONS:
+            raise InputError(
+                f"Expected a trainer with precision {', '.join(PRECISIONS)}, found {self.trainer.precision}. For "
+                "float16 leave it at 32-true, and set low_precision_blocks of both networks, such as 4."
+            )
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """Adam for G and Adam for D, each corrected for lazy regularization (SG2 app. B)."""
