@@ -16,6 +16,7 @@ COMMANDS = {
     "train": ("tools.train", "train_command", "train on a folder or zip of images"),
     "generate": ("tools.generate", "generate", "generate images from a checkpoint"),
     "convert": ("tools.convert", "convert_command", "write the networks of a checkpoint in another format"),
+    "evaluate": ("tools.evaluate", "evaluate_command", "measure FID and other metrics of checkpoints"),
     "pack": ("tools.pack", "pack", "convert a folder of images to a zip at one resolution"),
     "push": ("tools.hub", "push", "write networks to a repository of the Hugging Face hub"),
     "pull": ("tools.hub", "pull", "download networks from a repository of the Hugging Face hub"),

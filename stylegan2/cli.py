@@ -16,6 +16,7 @@ from stylegan2.data import ImageData, ImageDataset
 from stylegan2.errors import InputError
 from stylegan2.formats.native import upgraded_clamp
 from stylegan2.metrics import metrics
+from stylegan2.metrics.extractors import extractors
 from stylegan2.metrics.options import MetricOptions
 from stylegan2.networks.config import DiscriminatorConfig, GeneratorConfig
 from stylegan2.networks.normalization import normalizations
@@ -44,6 +45,7 @@ CHOICES: dict[str, Mapping[str, Any]] = {
     "model.generator.activation": activations,
     "model.discriminator.activation": activations,
     "metrics.names": metrics,
+    "metrics.features": extractors,
     "model.scalings.style_normalization": normalizations,
     "model.discriminator.normalization": normalizations,
 }
@@ -60,6 +62,8 @@ FOREIGN = {
     "dataset": ["data.path"],
     "device": ["accelerator", "devices"],
     "epochs": ["kimg"],
+    "features.path": ["features_path", "metrics.features_path"],
+    "fid": ["names", "metrics.names"],
     "gamma": ["model.r1.gamma"],
     "gpus": ["devices"],
     "image_size": ["data.resolution"],
@@ -67,6 +71,7 @@ FOREIGN = {
     "logger": ["loggers"],
     "lr": ["model.learning_rate"],
     "max_steps": ["kimg"],
+    "metrics": ["names", "metrics.names"],
     "network": ["checkpoint"],
     "num_workers": ["data.workers"],
     "outdir": ["out", "runs"],

@@ -78,6 +78,18 @@ def yaml_text(data: object) -> str:
     return text
 
 
+def cache_folder() -> Path | None:
+    """The folder for what can be computed again: `STYLEGAN2_CACHE`, or `stylegan2` in the user's cache folder.
+
+    None: the user has no home folder.
+    """
+    if folder := os.environ.get("STYLEGAN2_CACHE"):
+        return Path(folder).expanduser()
+    with suppress(RuntimeError):
+        return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "stylegan2"
+    return None
+
+
 def safe_name(text: str, at_most: int = 80) -> str:
     """A text as part of a file name on any system, of at most so many bytes in UTF-8.
 

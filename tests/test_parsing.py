@@ -58,6 +58,24 @@ def test_other_commands_suggest_their_own_options(capsys):
     assert main(["trian"]) == 2 and "Did you mean train?" in capsys.readouterr().err
 
 
+def test_evaluate_suggests_its_own_options(capsys):
+    assert "Did you mean --checkpoint a.ckpt?" in refused(capsys, "a.ckpt", command="evaluate")
+    args = ["--checkpoint", "a.ckpt", "--features.path", "x.pth"]
+    assert "Did you mean --features_path x.pth?" in refused(capsys, *args, command="evaluate")
+    assert "Did you mean --names fid?" in refused(capsys, "--metrics", "fid", command="evaluate")
+
+
+@pytest.mark.parametrize(
+    "words", [["fid,kid"], ["[fid,kid]"], ["fid", "kid"], ["[fid, kid]"]], ids=lambda words: " ".join(words)
+)
+@pytest.mark.parametrize("equals", [False, True])
+def test_a_list_may_be_written_as_words(words, equals):
+    args = [f"--metrics.names={words[0]}"] if equals else ["--metrics.names", *words]
+    config = train_parser().parse_args([*args, "--kimg", "2", "--loggers", "wandb", "tensorboard"])
+    assert config.metrics.names == (["fid"] if equals and words[0] == "fid" else ["fid", "kid"])
+    assert config.kimg == 2 and config.loggers == ["wandb", "tensorboard"]
+
+
 def test_what_stands_for_nothing_is_sent_to_the_help(capsys):
     assert "stylegan2 train --help lists the options" in refused(capsys, "--qqqqqq", "1")
 

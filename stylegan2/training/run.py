@@ -104,7 +104,7 @@ def train(
         Snapshots(
             folder / "checkpoints", options.snapshot_kimg, options.keep, next(iter(metrics.names), None)
         ),
-        Evaluation(metrics, dataset),
+        Evaluation(metrics, dataset, folder),
     ]
     _quiet()
     trainer = make_trainer(options, folder, callbacks)
