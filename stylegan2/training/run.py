@@ -28,7 +28,7 @@ from .callbacks import LossLogger, Progress, TuneThreads
 from .data import TrainingData, check_batch
 from .evaluation import Evaluation
 from .folder import LAST
-from .launch import this_launch
+from .launch import is_first_process, this_launch
 from .loggers import finish_loggers, make_loggers
 from .module import Diverged, StyleGAN2
 from .options import RunOptions
@@ -65,15 +65,19 @@ def train(
             images can no longer be read, and the state is saved.
     """
     resumed = folder / LAST if options.ckpt_path == "last" else options.ckpt_path
-    done = 0.0
+    done, held_out, seen = 0.0, [], None
     if resumed is not None:
-        done = checkpoint.read_resumable(resumed, model)[native.KEY]["images"] / 1000
+        state = checkpoint.read_resumable(resumed, model)[native.KEY]
+        done, held_out = state["images"] / 1000, state.get("held_out", [])
+        seen = state.get("data", {}).get("digest")
         if done >= options.kimg:
             raise InputError(
                 f"Expected --kimg above the {done:g} kimg of {resumed}, found {options.kimg:g}. Set a larger "
                 "--kimg to continue."
             )
-    data = TrainingData(dataset, model.batch, options.seed)
+    data = TrainingData(dataset, model.batch, options.seed, held_out)
+    if data.held_out and not held_out and seen == data.identity["digest"] and is_first_process():
+        print(f"warning: {resumed} was trained on the images that are held out from now on.", file=sys.stderr)
     stop = Stop(options.kimg, data)
     samples = Samples(folder / "samples", options.sample_kimg, dataset, options.seed)
     # Lightning calls the callbacks in this order. Snapshots come after the callbacks that log and draw, so
@@ -82,7 +86,7 @@ def train(
     callbacks = [
         checkpoint.CheckpointState(),
         TuneThreads(_thread_tuner(options.threads)),
-        LossLogger(options.log_kimg),
+        LossLogger(options.log_kimg, dataset),
         Progress(options.kimg),
         cost.MeasuredDuration(options.kimg),
         stop,
@@ -198,9 +202,10 @@ def _summary(model: StyleGAN2, dataset: ImageDataset, folder: Path, trainer: pl.
     r1 = model.regularizers.get("r1")
     gamma = f"gamma {r1.gamma:.4g}, " if r1 is not None and r1.every else ""
     classes = f"{dataset.class_table}\n" if dataset.class_table else ""
+    held_out = f"{len(dataset.held_out):,} of them held out, " if dataset.held_out else ""
     where = f"{trainer.world_size} × {trainer.strategy.root_device.type}"
     return (
-        f"Data       {dataset.num_images:,} images from {dataset.options.path}, "
+        f"Data       {dataset.num_images:,} images from {dataset.options.path}, {held_out}"
         f"{g.resolution}×{g.resolution}, {g.img_channels} channels, {g.num_classes or 'no'} classes\n"
         f"{textwrap.indent(classes, ' ' * 11)}"
         f"Networks   G {millions[0]:.2f} M and D {millions[1]:.2f} M parameters, on {where}\n"
