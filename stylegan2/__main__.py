@@ -17,6 +17,7 @@ COMMANDS = {
     "train": ("tools.train", "train_command", "train on a folder or zip of images"),
     "generate": ("tools.generate", "generate", "generate images from a checkpoint"),
     "pack": ("tools.pack", "pack", "convert a folder of images to a zip at one resolution"),
+    "augment": ("tools.augment", "augment_command", "show what each augmentation does to your images"),
     "probe": ("tools.probe", "probe_command", "measure every layer and report what is wrong"),
     "ablate": ("tools.ablate", "ablate_command", "measure the effect of each scaling by training without it"),
     "doctor": ("tools.doctor", "doctor", "check this machine, and whether the kernels are correct and fast"),
