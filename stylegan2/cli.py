@@ -21,6 +21,7 @@ from stylegan2.networks.config import DiscriminatorConfig, GeneratorConfig
 from stylegan2.networks.normalization import normalizations
 from stylegan2.ops import activations
 from stylegan2.parsing import ConfigFile, Parser
+from stylegan2.sizes import divided, side
 from stylegan2.training.config import TrainingConfig
 from stylegan2.training.ema import EMA
 from stylegan2.training.losses import losses
@@ -34,7 +35,7 @@ _ROOT = Path(__file__).parent
 CONFIGS = _ROOT / "configs" if (_ROOT / "configs").is_dir() else _ROOT.parent / "configs"
 """Folder of the configurations. It is in the package if installed, and at the root of a clone."""
 
-FROM_DATA = {"resolution", "num_classes", "img_channels"}
+FROM_DATA = {"resolution", "base", "num_classes", "img_channels"}
 """Fields of the networks' configurations that follow from the data."""
 
 CHOICES: dict[str, Mapping[str, Any]] = {
@@ -51,12 +52,12 @@ CHOICES: dict[str, Mapping[str, Any]] = {
 
 FOREIGN = {
     "ada_target": ["model.ada.target"],
-    "aug": ["augment"],
+    "aug": ["model.augment"],
     "augpipe": ["model.ada.groups"],
     "batch_size": ["batch"],
     "bs": ["batch"],
     "checkpoint": ["ckpt_path"],
-    "diffaugment": ["augment"],
+    "diffaugment": ["model.augment"],
     "cond": ["data.classes"],
     "data": ["data.path"],
     "dataroot": ["data.path"],
@@ -156,7 +157,7 @@ def build_model(
 
     Args:
         config: The parsed options.
-        dataset: Gives the resolution, the image channels and the classes.
+        dataset: Gives the size of the images, their channels and the classes.
         batch: Images per iteration, over all processes.
         batch_per_device: Images per micro-batch on each device. None is the whole share of a device.
 
@@ -168,12 +169,16 @@ def build_model(
     from stylegan2.training.module import StyleGAN2
 
     options = vars(config.model).copy()
-    channels, resolution, _ = dataset.shape
-    from_data = {"resolution": resolution, "num_classes": dataset.num_classes, "img_channels": channels}
+    channels, *size = dataset.shape
     configs: dict[str, Any] = {}
     for name, kind in (("generator", GeneratorConfig), ("discriminator", DiscriminatorConfig)):
         try:
-            configs[name] = kind(**from_data, **vars(options.pop(name)))
+            configs[name] = kind(
+                **divided(size),
+                num_classes=dataset.num_classes,
+                img_channels=channels,
+                **vars(options.pop(name)),
+            )
         except ValueError as error:
             raise InputError(f"model.{name}: {error}") from error
     penalties = tuple(kind(**vars(options.pop(name))) for name, kind in regularizers.items())
@@ -217,7 +222,7 @@ def fill_in(config: Namespace) -> list[str]:
     """Replace null by the value that follows from resolution and batch, in place. Returns the options' names."""
     if "model" not in config:
         return []
-    model, resolution, batch = config.model, config.data.resolution, config.batch
+    model, resolution, batch = config.model, side(config.data.resolution), config.batch
     names = []
     for name, kind in regularizers.items():
         options = model[name]

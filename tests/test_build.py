@@ -246,6 +246,17 @@ def test_a_failing_compilation_falls_back_and_quotes_the_compiler(fresh):
     falls_back("out of luck")
 
 
+@needs_compiler
+def test_a_virtual_environment_may_lie_in_a_folder_with_spaces(fresh, monkeypatch):
+    from torch.utils import cpp_extension
+
+    link = fresh / "größe ² x"
+    link.symlink_to(cpp_extension.TORCH_LIB_PATH, target_is_directory=True)
+    monkeypatch.setattr(cpp_extension, "TORCH_LIB_PATH", str(link))
+    assert build.available("cpu")
+    assert str(link) == cpp_extension.TORCH_LIB_PATH
+
+
 def test_an_absent_nvcc_is_named(fresh, monkeypatch):
     monkeypatch.setenv("CUDA_HOME", str(fresh))
     with pytest.warns(UserWarning, match="no CUDA compiler .* set CUDA_HOME"):

@@ -140,7 +140,7 @@ def image_folder(folder, shade, names=("0", "1", "2")):
 
 def identity(folder):
     dataset = ImageData(str(folder), resolution=8).open(progress=False)
-    return TrainingData(dataset, 1, seed=0).identity
+    return TrainingData(dataset, make_model(batch=1), seed=0).identity
 
 
 def test_the_identity_of_images_is_that_of_their_names_and_contents(tmp_path):

@@ -2,6 +2,7 @@
 
 import itertools
 import warnings
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -55,7 +56,7 @@ def served(dataset, batches=30):
 @pytest.mark.parametrize("mirror", [False, True])
 def test_training_gets_all_images_but_those_held_out(folder, mirror):
     dataset = ImageData(str(folder), resolution=8, holdout="20%", mirror=mirror).open(progress=False)
-    data = TrainingData(dataset, 4, seed=7)
+    data = TrainingData(dataset, SimpleNamespace(batch=4), seed=7)
     held_out = {int(name[:2]) for name in data.held_out}
     assert len(held_out) == 4
     assert served(dataset) == set(range(20)) - held_out
@@ -77,14 +78,16 @@ def test_an_image_that_is_lost_is_not_replaced_by_one_held_out(folder):
 def test_names_from_a_checkpoint_go_before_the_seed(folder):
     dataset = ImageData(str(folder), resolution=8, holdout=0.2).open(progress=False)
     names = ["19.png", "03.png", "gone.png"]
-    assert TrainingData(dataset, 4, 7, names).held_out == names[:2]
-    anew = TrainingData(dataset, 4, 7).held_out
-    assert TrainingData(dataset, 4, 7, ["other.png"]).held_out == anew and len(anew) == 4
+    assert TrainingData(dataset, SimpleNamespace(batch=4), 7, names).held_out == names[:2]
+    anew = TrainingData(dataset, SimpleNamespace(batch=4), 7).held_out
+    assert (
+        TrainingData(dataset, SimpleNamespace(batch=4), 7, ["other.png"]).held_out == anew and len(anew) == 4
+    )
     dataset = ImageData(str(folder), resolution=8).open(progress=False)
-    assert TrainingData(dataset, 4, 7, names).held_out == []
+    assert TrainingData(dataset, SimpleNamespace(batch=4), 7, names).held_out == []
 
 
 def test_a_share_that_leaves_less_than_a_batch_is_refused(folder):
     dataset = ImageData(str(folder), resolution=8, holdout=0.5).open(progress=False)
     with pytest.raises(InputError, match="found 20 images, 10 of them held out"):
-        TrainingData(dataset, 11, 0)
+        TrainingData(dataset, SimpleNamespace(batch=11), 0)

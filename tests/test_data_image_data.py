@@ -10,7 +10,7 @@ from stylegan2.errors import InputError
 def test_the_demo_is_in_memory_and_needs_no_workers():
     dataset = ImageData().open(minimum=1906, progress=False)
     loader = dataset.loader(32, seed=0)
-    assert dataset.in_memory and loader.num_workers == 0
+    assert dataset.in_memory and loader.batches.num_workers == 0
     assert next(iter(loader))[0].shape == (32, 3, 32, 32)
 
 
@@ -33,4 +33,4 @@ def test_too_few_images_are_refused(tmp_path):
 def test_workers_set_by_the_user_are_used(tmp_path):
     noise(tmp_path / "a.png", 8)
     dataset = ImageData(str(tmp_path), 8, workers=1).open(progress=False)
-    assert dataset.in_memory and dataset.loader(1, seed=0).num_workers == 1
+    assert dataset.in_memory and dataset.loader(1, seed=0).batches.num_workers == 1

@@ -62,12 +62,13 @@ def test_workers_live_through_a_signal_to_the_whole_group(two_classes):
     """Also through one that comes before a worker has set its handlers."""
     before = set(children())
     loader = images_of(two_classes, cache_gb=0, workers=2).loader(2, seed=0)
-    set_up = loader.worker_init_fn
-    loader.worker_init_fn = lambda worker: (time.sleep(worker), set_up(worker))  # worker 1 starts late
+    workers = loader.batches
+    set_up = workers.worker_init_fn
+    workers.worker_init_fn = lambda worker: (time.sleep(worker), set_up(worker))  # worker 1 starts late
     batches = iter(loader)
     next(batches)
     assert not signal.pthread_sigmask(signal.SIG_BLOCK, []) & loader_module.GROUP_SIGNALS
-    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGTERM):
         for pid in set(children()) - before:
             os.kill(pid, number)
     assert len(list(itertools.islice(batches, 30))) == 30
@@ -82,4 +83,4 @@ def test_without_semaphores_there_are_no_workers(two_classes, monkeypatch):
     monkeypatch.setattr(type(context), "Lock", lambda self: unwritable())
     with pytest.warns(UserWarning, match="without workers"):
         loader = images_of(two_classes, cache_gb=0, workers=2).loader(2, seed=0)
-    assert loader.num_workers == 0 and next(iter(loader))[0].shape == (2, 3, 8, 8)
+    assert loader.batches.num_workers == 0 and next(iter(loader))[0].shape == (2, 3, 8, 8)

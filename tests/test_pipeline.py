@@ -14,7 +14,7 @@ from stylegan2.augment.options import GROUPS, ADAOptions, Multipliers
 from stylegan2.augment.pipeline.wavelets import SYM2, SYM6, filter_bank
 
 FILES = [f"augment_{name}" for name in ("blit", "geom", "color", "filter", "corrupt", "pipeline")]
-TOLERANCE = {torch.float64: 1e-7, torch.float32: 1e-5}  # the references are rounded to float32
+TOLERANCE = {torch.float64: 1e-7, torch.float32: 1e-4}  # the references are rounded to float32
 
 
 def cases():

@@ -1,6 +1,8 @@
 """When checkpoints are written and which stay; the commands with damaged and diverged ones."""
 
+import errno
 import shutil
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -9,8 +11,9 @@ import torch
 from training_cases import assert_same_state, fit, make_model
 
 from stylegan2.__main__ import run
+from stylegan2.images import save_png
 from stylegan2.training import checkpoint
-from stylegan2.training.loggers import read_csv
+from stylegan2.training.loggers import CSVLogger, read_csv
 from stylegan2.training.module import StyleGAN2
 from stylegan2.training.snapshots import Snapshots
 
@@ -49,7 +52,7 @@ class Schedule:
     """Snapshots on their own, with a checkpoint of one byte."""
 
     def __init__(self, folder, monkeypatch, **options):
-        def save(trainer, path, also=None):
+        def save(trainer, module, path, also=None):
             for each in (path, also) if also else (path,):
                 each.write_bytes(b"x")
 
@@ -202,3 +205,84 @@ def test_a_run_whose_last_iteration_diverges_ends_with_status_1(train, tmp_path,
     out, error = capsys.readouterr()
     assert "Finished" not in out and "discriminator.b4.out.weight" in error and "last.ckpt" in error
     assert torch.load(tmp_path / "a" / "checkpoints" / "last.ckpt")["stylegan2"]["iteration"] == 8
+
+
+# ---- files that cannot be written
+
+
+def full_disk(monkeypatch, calls):
+    """Make some of the writings of a checkpoint fail, by their numbers."""
+    written, real = [], torch.save
+
+    def save(contents, file):
+        written.append(file)
+        if len(written) - 1 in calls:
+            file.write(b"half")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(contents, file)
+
+    monkeypatch.setattr(torch, "save", save)
+
+
+def test_a_full_disk_does_not_end_training_and_the_next_checkpoint_is_written(
+    train, tmp_path, monkeypatch, capsys
+):
+    full_disk(monkeypatch, {1})
+    assert train("x") == 0
+    err = capsys.readouterr().err
+    assert "No space left on device" in err and "Training goes on." in err
+    folder = tmp_path / "x" / "checkpoints"
+    assert sorted(path.name for path in folder.iterdir()) == ["kimg00000.064.ckpt", "last.ckpt"]
+    assert torch.load(folder / "last.ckpt", weights_only=True)["stylegan2"]["images"] == 80
+
+
+def test_a_copy_that_cannot_be_written_is_told(train, tmp_path, monkeypatch, capsys):
+    def copyfile(source, target):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copyfile", copyfile)
+    assert train("x") == 0
+    assert "kimg00000.032.ckpt, found No space left on device" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "x" / "checkpoints").iterdir()] == ["last.ckpt"]
+
+
+def test_a_last_checkpoint_that_cannot_be_written_gives_status_2(train, tmp_path, monkeypatch, capsys):
+    full_disk(monkeypatch, {3})
+    assert train("x") == 2
+    assert "The previous checkpoint is unchanged" in capsys.readouterr().err
+    last = torch.load(tmp_path / "x" / "checkpoints" / "last.ckpt", weights_only=True)
+    assert last["stylegan2"]["images"] == 64
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on the size of files")
+def test_a_row_that_cannot_be_written_whole_leaves_none(tmp_path, capsys):
+    import resource
+
+    logger = CSVLogger(tmp_path / "metrics.csv")
+    row = {"kimg": 1.0, "loss": 0.5}
+    logger.log_metrics(row)
+    before = logger.path.read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 3, limits[1]))
+    try:
+        logger.log_metrics(row)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert logger.path.read_bytes() == before and "Training goes on." in capsys.readouterr().err
+    logger.log_metrics(row)
+    assert [row["loss"] for row in read_csv(logger.path)] == ["0.5", "0.5"]
+
+
+def test_samples_that_cannot_be_written_do_not_keep_the_last_checkpoint_away(
+    train, tmp_path, monkeypatch, capsys
+):
+    def refuse(image, path):
+        if path.name not in ("reals.png", "kimg00000.000.png"):
+            raise OSError(errno.EROFS, "Read-only file system")
+        save_png(image, path)
+
+    monkeypatch.setattr("stylegan2.training.samples.save_png", refuse)
+    assert train("x", "--sample_kimg", 0.016) == 0
+    assert capsys.readouterr().err.count("Read-only file system Training goes on.") == 6
+    last = torch.load(tmp_path / "x" / "checkpoints" / "last.ckpt", weights_only=True)
+    assert last["stylegan2"]["images"] == 80

@@ -17,7 +17,7 @@ NAMES = [name for names in GROUPS.values() for name in names]
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_every_transform_has_a_row_in_which_it_changes_its_image(channels):
-    images = torch.rand(COLUMNS + 1, channels, 16, 16) * 2 - 1
+    images = torch.rand(COLUMNS + 1, channels, 16, 24) * 2 - 1
     rows = list(transforms(images, ADAOptions()))
     assert [row.name for row in rows] == [n for n in NAMES if channels > 1 or n not in ("hue", "saturation")]
     for row in rows:
@@ -28,18 +28,18 @@ def test_every_transform_has_a_row_in_which_it_changes_its_image(channels):
 
 def test_the_labels_are_the_parameters():
     for name in ("scale", "aniso", "contrast", "saturation"):
-        for example in examples(name, Strengths(scale=0.3), 64, 3):
+        for example in examples(name, Strengths(scale=0.3), torch.zeros(3, 64, 64)):
             factor, sigmas = re.fullmatch(r"×([\d.]+) \((.\d)σ\)", example.label).groups()
             strength = {"scale": 0.3, "aniso": 0.2, "contrast": 0.5, "saturation": 1}[name]
             assert 2 ** (float(sigmas.replace("−", "-")) * strength) == pytest.approx(
                 float(factor), abs=0.006
             )
             assert float(example.parameters[name]) == pytest.approx(float(factor), abs=0.006)
-    moved = examples("xint", Strengths(), 64, 3)[1]
+    moved = examples("xint", Strengths(), torch.zeros(3, 64, 64))[1]
     image = torch.rand(1, 3, 64, 64)
     assert moved.label == "+8, 0 px"
     torch.testing.assert_close(pipeline.apply(image, moved.parameters)[..., 8:], image[..., :-8])
-    quarter = examples("rotate", Strengths(rotate=0.5), 64, 3)[-1]
+    quarter = examples("rotate", Strengths(rotate=0.5), torch.zeros(3, 64, 64))[-1]
     assert quarter.label == "+90°" and float(quarter.parameters["rotate"]) == pytest.approx(torch.pi / 2)
 
 

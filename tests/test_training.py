@@ -176,7 +176,7 @@ class StridedData(TrainingData):
 
     def train_dataloader(self):
         rank, world = self.trainer.global_rank, self.trainer.world_size
-        whole = self.dataset.loader(self.batch, seed=self.seed)
+        whole = self.dataset.loader(self.module.batch, seed=self.seed)
         batches = [(x[rank::world], c[rank::world]) for x, c in itertools.islice(whole, 10)]
         return torch.utils.data.DataLoader(batches, batch_size=None)
 

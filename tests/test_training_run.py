@@ -268,7 +268,7 @@ def test_training_in_a_thread_works():
 # ---- signals and lost images
 
 
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1"])
 def test_a_signal_saves_and_gives_its_status(name, capsys):
     number = getattr(signal, name)
     before = signal.getsignal(number)

@@ -51,22 +51,23 @@ class Saver(pl.Callback):
         self.path = path
 
     def on_train_end(self, trainer, module):
-        save(trainer, self.path)
+        save(trainer, module, self.path)
 
 
 def fit(model, iterations, *callbacks, resume=None, loader=TrainingData, **trainer):
+    dataset = ImageData(resolution=8, classes="folders").open(progress=False)
+    data = loader(dataset, model, seed=5)
     options = {"accelerator": "cpu", "devices": 1, "max_epochs": -1, "logger": False} | trainer
     trainer = pl.Trainer(
-        callbacks=[CheckpointState(), StopAt(iterations), *callbacks],
+        callbacks=[CheckpointState(data), StopAt(iterations), *callbacks],
         enable_progress_bar=False,
         enable_checkpointing=False,
         enable_model_summary=False,
         use_distributed_sampler=False,
         **options,
     )
-    dataset = ImageData(resolution=8, classes="folders").open(progress=False)
     torch.manual_seed(1)
-    trainer.fit(model, loader(dataset, model.batch, seed=5), ckpt_path=resume, weights_only=True)
+    trainer.fit(model, data, ckpt_path=resume, weights_only=True)
     return model
 
 

@@ -22,6 +22,7 @@ from PIL import Image
 from stylegan2.ablation.plan import DEFAULT
 from stylegan2.ablation.statistics import Row, Summary
 from stylegan2.ablation.study import Run
+from stylegan2.sizes import pair
 
 INK, FAINT = "#22272b", "#c9ced1"
 COLORS = {
@@ -155,10 +156,10 @@ def sweep(summary: Summary) -> Figure | None:
     return figure
 
 
-def tile(path: Path, side: int, columns: int, rows: int) -> Image.Image:
-    """The first columns × rows images of a sample grid, whose images have side × side pixels."""
-    sheet = Image.open(path).convert("RGB")
-    return sheet.crop((0, 0, min(columns * side, sheet.width), min(rows * side, sheet.height)))
+def tile(path: Path, size: int | tuple[int, int], columns: int, rows: int) -> Image.Image:
+    """The first columns × rows images of a sample grid, whose images have this size."""
+    sheet, (height, width) = Image.open(path).convert("RGB"), pair(size)
+    return sheet.crop((0, 0, min(columns * width, sheet.width), min(rows * height, sheet.height)))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,6 +17,7 @@ from stylegan2.ablation.statistics import METHOD, UNDETECTED, Row, Summary, summ
 from stylegan2.ablation.study import Study
 from stylegan2.files import markdown_table, write_text
 from stylegan2.metrics import metrics
+from stylegan2.sizes import text
 
 STYLE = Path(__file__).parent.parent / "assets" / "report.css"
 MAX_WIDTH = 800
@@ -97,12 +98,12 @@ def facts(summary: Summary) -> list[str]:
     """How the study was run and evaluated, as a list of short paragraphs."""
     study, base = summary.study, summary.base
     about = inspect.getdoc(metrics[study.metric]).splitlines()[0]
-    side, ended = base["data"]["resolution"], sum(study.result(run) is not None for run in study.runs)
+    size, ended = base["data"]["resolution"], sum(study.result(run) is not None for run in study.runs)
     return [
         f"The study has {len(summary.compared)} variants and their controls, with {study.seeds} "
         f"seed{'s' if study.seeds > 1 else ''} each and {study.kimg:g} kimg per run. "
         f"{ended} of {len(study.runs)} runs have ended.",
-        f"Data: {base['data']['path']} at {side}×{side}; batch {base['batch']}. Runs of one seed see the "
+        f"Data: {base['data']['path']} at {text(size)}; batch {base['batch']}. Runs of one seed see the "
         "same images in the same order.",
         f"Quality distance: {study.metric}. {about} It compares {study.images:,} generated images (psi 1) with all "
         "training images, or with 10,000 of them. Values can only be compared within this page.",
@@ -235,7 +236,7 @@ def _cards(summary: Summary) -> str:
     return f'<style>{rules}</style><div class="times">{buttons}<div class="cards">{cards}</div></div>'
 
 
-def _card(grid: SampleGrids, times: list[float], side: int) -> str:
+def _card(grid: SampleGrids, times: list[float], side: int | tuple[int, int]) -> str:
     classes: dict[float, list[str]] = {}
     for i, time in enumerate(times):
         latest = max((kimg for kimg in grid.files if kimg <= time), default=min(grid.files))
@@ -257,7 +258,7 @@ def _card(grid: SampleGrids, times: list[float], side: int) -> str:
     )
 
 
-def _data_url(path: Path, side: int) -> str:
+def _data_url(path: Path, side: int | tuple[int, int]) -> str:
     """The upper left of a sample grid as a data URL. Large ones are reduced, so that the page stays small."""
     file, image = io.BytesIO(), tile(path, side, 6, 4)
     if image.width > MAX_WIDTH:

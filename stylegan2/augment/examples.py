@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from .options import Strengths
 from .pipeline import Parameters
@@ -27,15 +28,17 @@ class Example:
     parameters: Parameters
 
 
-def examples(transform: str, strengths: Strengths, size: int, channels: int) -> list[Example]:
-    """Examples of a transform, for an image of `channels` channels and `size` pixels a side."""
+def examples(transform: str, strengths: Strengths, image: Tensor) -> list[Example]:
+    """Examples of a transform for an image (C, H, W)."""
     return [
         Example(label, {name: torch.tensor([value]) for name, value in values.items()})
-        for label, values in _values(transform, strengths, size)
-    ] + (_noise(strengths, size, channels) if transform == "noise" else [])
+        for label, values in _values(transform, strengths, image.shape[2], image.shape[1])
+    ] + (_noise(strengths, image) if transform == "noise" else [])
 
 
-def _values(transform: str, strengths: Strengths, size: int) -> Iterator[tuple[str, dict[str, object]]]:
+def _values(
+    transform: str, strengths: Strengths, width: int, height: int
+) -> Iterator[tuple[str, dict[str, object]]]:
     """Labels and parameters of one image."""
     strength = getattr(strengths, transform, 0.0)
     if transform in ("xflip", "lumaflip"):
@@ -54,7 +57,7 @@ def _values(transform: str, strengths: Strengths, size: int) -> Iterator[tuple[s
         ]
         for x, y in places:
             digits = 0 if transform == "xint" else 1
-            yield f"{_signed(x * size, digits)}, {_signed(y * size, digits)} px", {transform: [x, y]}
+            yield f"{_signed(x * width, digits)}, {_signed(y * height, digits)} px", {transform: [x, y]}
     elif transform in ("scale", "aniso", "contrast", "saturation"):
         for k in SIGMAS:
             yield f"×{2 ** (k * strength):.2f} ({_signed(k)}σ)", {transform: 2.0 ** (k * strength)}
@@ -76,8 +79,8 @@ def _values(transform: str, strengths: Strengths, size: int) -> Iterator[tuple[s
             yield f"around {x:g}, {y:g}", {"cutout_center": [x, y], transform: strength}
 
 
-def _noise(strengths: Strengths, size: int, channels: int) -> list[Example]:
-    field = torch.randn(1, channels, size, size, generator=torch.Generator().manual_seed(0))
+def _noise(strengths: Strengths, image: Tensor) -> list[Example]:
+    field = torch.randn(1, *image.shape, generator=torch.Generator().manual_seed(0))
     sigmas = {k: torch.tensor([k * strengths.noise]) for k in (0.5, 1, 2, 3)}
     return [
         Example(f"σ = {k * strengths.noise:.3g} ({k:g}σ)", {"noise": sigma, "noise_field": field})

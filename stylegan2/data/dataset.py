@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import PurePosixPath
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,15 +24,16 @@ from stylegan2.data.sampler import InfiniteSampler
 from stylegan2.data.sources import Source, open_source
 from stylegan2.errors import InputError
 from stylegan2.files import printable
+from stylegan2.sizes import pair
 
 MAY_BE_LOST = {"refuse": 0.01, "skip": 0.5}
 """The share of images that may become unreadable during training, by `DataOptions.unreadable`. One always may."""
 
 
-class ImageDataset(Dataset):
+class ImageDataset(Dataset[tuple[Tensor, Tensor]]):
     """The images and labels that `options` describe. `ImageData.open` makes a data set and checks it.
 
-    Item i is (image, label): uint8 (C, R, R) in 0..255, and float32 (num_classes,). The label is a one-hot
+    Item i is (image, label): uint8 (C, H, W) in 0..255, and float32 (num_classes,). The label is a one-hot
     vector, a vector from dataset.json, or a vector of width 0. A list of N indices gives a batch with a
     leading dimension N. With `mirror`, item i + num_images is item i flipped horizontally. The next readable
     image, with its label, replaces one that has become unreadable since the check.
@@ -42,7 +44,7 @@ class ImageDataset(Dataset):
 
     def __init__(self, options: DataOptions):
         self.options = options
-        self.shape = (options.channels, options.resolution, options.resolution)
+        self.shape = (options.channels, *pair(options.resolution))
         self.source = open_source(options.path)
         self.names = _images(self.source, options.path)
         self._labels = read_labels(options.classes, self.source, self.names, options.path)
@@ -91,12 +93,12 @@ class ImageDataset(Dataset):
         if not isinstance(index, Sequence):
             images, labels = self[[int(index)]]
             return images[0], labels[0]
-        index = torch.tensor(index)
-        if len(index) and not (index.min() >= 0 and index.max() < len(self)):
-            raise IndexError(f"expected indices in 0..{len(self) - 1}, got {index.tolist()}")
-        images, rows = self._images(index % self.num_images)
+        wanted = torch.tensor(index)
+        if len(wanted) and not (wanted.min() >= 0 and wanted.max() < len(self)):
+            raise IndexError(f"expected indices in 0..{len(self) - 1}, got {wanted.tolist()}")
+        images, rows = self._images(wanted % self.num_images)
         if self.options.mirror:
-            flipped = index >= self.num_images
+            flipped = wanted >= self.num_images
             images[flipped] = images[flipped].flip(-1)
         return images, self.labels(rows)
 
@@ -105,7 +107,7 @@ class ImageDataset(Dataset):
         return self._labels[torch.as_tensor(index) % self.num_images]
 
     def read(self, row: int) -> Tensor:
-        """Decode one image into uint8 (C, R, R).
+        """Decode one image into uint8 (C, H, W).
 
         Raises:
             InputError: It is unreadable.
@@ -152,7 +154,13 @@ class ImageDataset(Dataset):
 
     def _decode(self, data: bytes) -> Tensor:
         return torch.from_numpy(
-            decode(data, self.options.resolution, self.options.channels, self.options.max_pixels)
+            decode(
+                data,
+                self.options.resolution,
+                self.options.channels,
+                self.options.max_pixels,
+                self.options.crop,
+            )
         )
 
     def scan(self, progress: bool = True) -> None:
@@ -232,7 +240,7 @@ class ImageDataset(Dataset):
         if self._cache is not None:
             self._cache.keep(rows)
 
-    def __getstate__(self) -> dict:
+    def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_cache": None}  # a pickled copy decodes images itself
 
 

@@ -11,6 +11,7 @@ import math
 import threading
 from contextlib import nullcontext, suppress
 from importlib.util import find_spec
+from typing import Literal
 
 import numpy as np
 from PIL import Image
@@ -18,6 +19,7 @@ from PIL import Image
 from stylegan2.data.checking import usable_memory
 from stylegan2.data.color import to_srgb
 from stylegan2.data.metadata import without_metadata
+from stylegan2.sizes import pair
 
 FORMATS = {
     "PNG": (".png", ".apng"),
@@ -62,35 +64,44 @@ _one_large_image = threading.Lock()
 _pixel_limit = threading.Lock()
 
 
-def decode(data: bytes, resolution: int, channels: int, max_pixels: int | None = None) -> np.ndarray:
-    """Decode an image file into uint8 (channels, resolution, resolution), range 0..255.
+def decode(
+    data: bytes,
+    size: int | tuple[int, int],
+    channels: int,
+    max_pixels: int | None = None,
+    crop: Literal["center", "pad"] = "center",
+) -> np.ndarray:
+    """Decode an image file into uint8 (channels, height, width), range 0..255.
 
     The image is turned upright as its EXIF data says, and converted to sRGB as its ICC profile says. Either
-    is ignored if it is broken. Transparent pixels become white unless alpha is kept. The center square is then
-    resized. JPEG's own scaling and a box filter shrink it to no less than 3 times the final size, and an
-    antialiased Lanczos filter does the rest, on colors premultiplied by alpha. If a file holds several
-    pictures, the first is decoded.
+    is ignored if it is broken. Transparent pixels become white unless alpha is kept. The largest centered part
+    of the wanted aspect ratio, or with "pad" the whole image, is then resized. JPEG's own scaling and a box
+    filter shrink it to no less than 3 times the final size, and an antialiased Lanczos filter does the rest, on
+    colors premultiplied by alpha. If a file holds several pictures, the first is decoded.
 
     Args:
         data: Content of the file.
-        resolution: Height and width of the result.
+        size: Height and width of the result, or the side of a square.
         channels: 1, 3 or 4.
         max_pixels: The largest image that is decoded. By default it is limited by half of the memory.
+        crop: "center" cuts off what is too much, "pad" adds white or transparent margins.
 
     Raises:
         Exception: The file is unreadable, truncated or too large. PIL raises about a dozen kinds.
     """
     try:
-        return _decode(data, resolution, channels, max_pixels)
+        return _decode(data, pair(size), channels, max_pixels, crop)
     except Exception:  # perhaps only because of the file's metadata
         for less in without_metadata(data):
             if less != data:
                 with suppress(Exception):
-                    return _decode(less, resolution, channels, max_pixels)
+                    return _decode(less, pair(size), channels, max_pixels, crop)
         raise
 
 
-def _decode(data: bytes, resolution: int, channels: int, max_pixels: int | None) -> np.ndarray:
+def _decode(
+    data: bytes, size: tuple[int, int], channels: int, max_pixels: int | None, crop: str
+) -> np.ndarray:
     with _open(data) as image:
         if image.format == "PNG":
             _open(data).verify()  # the checksums of all chunks, which reading the pixels passes over
@@ -99,16 +110,32 @@ def _decode(data: bytes, resolution: int, channels: int, max_pixels: int | None)
         if pixels > limit:
             raise ValueError(f"{pixels:,} pixels are more than data.max_pixels allows, here {limit:,}")
         with _one_large_image if pixels > LARGE else nullcontext():
-            coarse = math.ceil(REDUCING_GAP * resolution)
+            height, width = size
+            coarse = math.ceil(REDUCING_GAP * max(size))  # of the longer side, whatever it will be cut to
             image.draft(None, (coarse, coarse))
             image.load()
             upright = _upright(_with_alpha(image, data), image)
             image = _flat(to_srgb(upright, image.info.get("icc_profile")), MODES[channels])
-            side = min(image.size)
-            left, top = (image.width - side) // 2, (image.height - side) // 2
-            box = (left, top, left + side, top + side)
-            image = image.resize((resolution, resolution), Image.Resampling.LANCZOS, box, REDUCING_GAP)
-    return np.array(image).reshape(resolution, resolution, channels).transpose(2, 0, 1)
+            if crop == "pad":
+                image = _padded(image, size)
+            else:
+                # The unit is a pixel of the result, so that a square of the image is cut to whole pixels.
+                unit = min(image.width / width, image.height / height)
+                left, top = int(image.width - unit * width) // 2, int(image.height - unit * height) // 2
+                box = (left, top, left + unit * width, top + unit * height)
+                image = image.resize((width, height), Image.Resampling.LANCZOS, box, REDUCING_GAP)
+    return np.array(image).reshape(height, width, channels).transpose(2, 0, 1)
+
+
+def _padded(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """The whole image in the middle of one of a size (height, width), with white or transparent margins."""
+    height, width = size
+    unit = max(image.width / width, image.height / height)
+    inner = max(1, round(image.width / unit)), max(1, round(image.height / unit))
+    paper = Image.new(image.mode, (width, height), (255, 255, 255, 0) if image.mode == "RGBA" else "white")
+    resized = image.resize(inner, Image.Resampling.LANCZOS, None, REDUCING_GAP)
+    paper.paste(resized, ((width - inner[0]) // 2, (height - inner[1]) // 2))
+    return paper
 
 
 def _open(data: bytes) -> Image.Image:
@@ -124,7 +151,7 @@ def _open(data: bytes) -> Image.Image:
 def _upright(pixels: Image.Image, file: Image.Image) -> Image.Image:
     """Turn the pixels upright as the EXIF data of their file says. Broken EXIF data is ignored."""
     try:
-        turn = TURNS.get(file.getexif().get(0x0112))
+        turn = TURNS.get(file.getexif().get(0x0112, 1))
     except Exception:  # PIL raises half a dozen kinds for broken EXIF or XMP
         turn = None
     return pixels if turn is None else pixels.transpose(turn)
@@ -133,7 +160,7 @@ def _upright(pixels: Image.Image, file: Image.Image) -> Image.Image:
 def _with_alpha(image: Image.Image, data: bytes) -> Image.Image:
     """Convert an image to 8 bits per channel, and to LA or RGBA if it may have transparent pixels."""
     key = image.info.get("transparency")
-    if image.mode == "F" or (image.mode == "I" and image.getextrema()[1] > 65535):
+    if image.mode == "F" or (image.mode == "I" and np.asarray(image).max() > 65535):
         raise ValueError("32 bits per channel are too many, convert the image to 8 or 16")
     if image.mode.startswith("I"):  # 16-bit gray, whose values PIL's own conversion would clip at 255
         values = np.clip(np.asarray(image, dtype=np.int64), 0, 65535)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -121,7 +122,7 @@ READERS: dict[str, Callable[[Source, Sequence[str], str | Path], Labels]] = {
 }
 
 
-def _read_json(source: Source, images: Sequence[str], path: str | Path) -> dict[str, object]:
+def _read_json(source: Source, images: Sequence[str], path: str | Path) -> dict[str, Any]:
     """Read the labels of dataset.json, by name of the image."""
     expected = 'classes=labels expects a top-level dataset.json, {"labels": [["folder/image.png", 3], ...]}'
     if "dataset.json" not in source.names:
@@ -137,7 +138,7 @@ def _read_json(source: Source, images: Sequence[str], path: str | Path) -> dict[
     if pairs is None:
         raise InputError(f"{expected}, found null labels in {path}. Add them, or set classes=none.")
     known, spelled = set(images), {alike(name): name for name in images}
-    labels: dict[str, object] = {}
+    labels: dict[str, Any] = {}
     for name, label in pairs:
         name = name if name in known else spelled.get(alike(name), name)
         if name in labels:
@@ -149,5 +150,5 @@ def _read_json(source: Source, images: Sequence[str], path: str | Path) -> dict[
     return labels
 
 
-def _short(values: list) -> str:
+def _short(values: Sequence[object]) -> str:
     return ", ".join(map(str, values[:8])) + (", ..." if len(values) > 8 else "")

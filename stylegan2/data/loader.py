@@ -22,14 +22,17 @@ from stylegan2.errors import InputError
 PREFETCH = 4
 """Batches that each worker is ahead."""
 
-GROUP_SIGNALS = {getattr(signal, name) for name in ("SIGINT", "SIGHUP", "SIGTERM") if hasattr(signal, name)}
+SURVIVED = [getattr(signal, name) for name in ("SIGINT", "SIGHUP", "SIGUSR1") if hasattr(signal, name)]
+"""Signals that workers ignore, since the main process acts on them."""
+
+GROUP_SIGNALS = {*SURVIVED, signal.SIGTERM}
 """Signals that a terminal or a scheduler sends to a whole group of processes."""
 
 FORK = sys.platform == "linux"
 """Whether workers are forked. Python 3.14 would not do so by itself, and the shared memory needs it."""
 
 
-class Loader(DataLoader):
+class Loader:
     """Batches (images, labels) of the indices that a sampler yields, in its order.
 
     A worker that dies ends the iteration within seconds, between two batches.
@@ -48,8 +51,8 @@ class Loader(DataLoader):
 
     def __init__(
         self,
-        dataset: Dataset,
-        sampler: Sampler,
+        dataset: Dataset[tuple[Tensor, Tensor]],
+        sampler: Sampler[list[int]],
         batch: int,
         shape: Sequence[int],
         num_classes: int,
@@ -63,7 +66,7 @@ class Loader(DataLoader):
             options = {"persistent_workers": True, "prefetch_factor": PREFETCH, "worker_init_fn": _outlive}
         if self.slots:
             options |= {"multiprocessing_context": "fork", "collate_fn": self.slots.put}
-        super().__init__(
+        self.batches: DataLoader[Any] = DataLoader(
             dataset,
             sampler=sampler,
             batch_size=None,  # the sampler's lists reach the data set whole: faster than item by item
@@ -75,7 +78,7 @@ class Loader(DataLoader):
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         try:
             with _own_signals(), _signals_held_back():
-                batches = super().__iter__()
+                batches = iter(self.batches)
         except OSError as error:
             raise InputError(f"The workers cannot be started ({error}). Set data.workers 0.") from error
         while True:
@@ -110,7 +113,8 @@ class Slots:
 
     def put(self, batch: tuple[Tensor, Tensor]) -> tuple[int, int]:
         """In a worker: store a batch. Returns its place."""
-        place = get_worker_info().id, self._next
+        worker = get_worker_info()
+        place = worker.id if worker else 0, self._next
         self._next = (self._next + 1) % (PREFETCH + 1)
         self.images[place], self.labels[place] = batch
         return place
@@ -139,9 +143,8 @@ def _outlive(worker: int) -> None:
 
     A second SIGTERM ends it. Workers also end by themselves once the main process is gone.
     """
-    for name in ("SIGINT", "SIGHUP"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    for number in SURVIVED:
+        signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda number, frame: signal.signal(number, signal.SIG_DFL))
     if hasattr(signal, "pthread_sigmask"):  # what came since the worker was started is delivered now
         signal.pthread_sigmask(signal.SIG_UNBLOCK, GROUP_SIGNALS)

@@ -8,6 +8,7 @@ from typing import Literal
 from stylegan2.data.holdout import share_of
 from stylegan2.errors import InputError
 from stylegan2.registry import check_choices
+from stylegan2.sizes import divided, pair
 
 RESOLUTIONS = tuple(2**k for k in range(2, 11))
 
@@ -24,14 +25,19 @@ class DataOptions:
     """Folder or zip of images, or a folder in a zip (photos.zip/cats). "demo" is the set of 1,906 emoji in
     nine folders that comes with the package, and demo:smileys-emotion is one of these folders."""
 
-    resolution: int = 32
-    """Height and width to which images are resized: a power of two from 4 to 1024."""
+    resolution: int | tuple[int, int] = 32
+    """Size to which images are resized: the side of a square, a power of two from 4 to 1024, or [height, width], both
+    2 to 8 times the same power of two, such as [192, 320]."""
 
     channels: Literal[1, 3, 4] = 3
     """Channels of the images: 1 (gray), 3 (RGB) or 4 (RGBA)."""
 
     classes: Literal["none", "folders", "labels"] = "none"
     """Labels of the images. "folders" makes a class of each top-level folder. "labels" reads dataset.json."""
+
+    crop: Literal["center", "pad"] = "center"
+    """How an image gets the aspect ratio of `resolution`. "center" cuts off what is too much on two sides. "pad"
+    keeps all of it and adds margins: white, or transparent with 4 channels."""
 
     mirror: bool = False
     """Whether to train on the horizontally flipped images too."""
@@ -55,11 +61,17 @@ class DataOptions:
     """Decoded images are kept in memory if all of them fit into this number of gigabytes (10^9 bytes)."""
 
     def __post_init__(self) -> None:
-        if self.resolution not in RESOLUTIONS:
+        if not isinstance(self.resolution, int):
+            try:
+                divided(self.resolution)
+            except ValueError as error:
+                raise InputError(f"data.resolution: {error}.") from error
+            object.__setattr__(self, "resolution", pair(self.resolution))  # YAML files give a list
+        elif self.resolution not in RESOLUTIONS:
             near = min(RESOLUTIONS, key=lambda r: abs(r - self.resolution))
             raise InputError(
                 f"Expected a resolution that is a power of two from 4 to 1024, found {self.resolution}. "
-                f"Set it to {near}, for example."
+                f"Set it to {near}, for example, or give height and width."
             )
         if self.channels not in (1, 3, 4):
             raise InputError(

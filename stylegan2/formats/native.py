@@ -7,8 +7,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from stylegan2.errors import InputError
 from stylegan2.networks.config import DiscriminatorConfig, GeneratorConfig
+from stylegan2.networks.discriminator import Discriminator
 from stylegan2.networks.generator import Generator
 from stylegan2.networks.scalings import AUTO_CLAMP, Scalings
 
@@ -71,15 +74,36 @@ def plain(
     }
 
 
+def networks(checkpoint: Mapping[str, Any]) -> dict[str, Generator | Discriminator]:
+    """The networks of a checkpoint: generator, discriminator and, if the run kept one, generator_ema."""
+    upgrade(checkpoint)
+    g, d, scalings = configs(checkpoint[KEY])
+    state = checkpoint["state_dict"]
+    found: dict[str, Generator | Discriminator] = {
+        "generator": Generator(g, scalings),
+        "discriminator": Discriminator(d, scalings),
+    }
+    if checkpoint[KEY]["samples_from"] == "generator_ema":
+        found["generator_ema"] = Generator(g, scalings)
+    for name, network in found.items():
+        network.load_state_dict(_below(state, name))
+    return found
+
+
 def load_generator(checkpoint: Mapping[str, Any]) -> tuple[Generator, dict[str, Any]]:
     """Load the generator for sampling from the contents of a checkpoint, as `formats.load_generator` does."""
     upgrade(checkpoint)
     state = checkpoint[KEY]
     config, _, scalings = configs(state)
-    generator, prefix = Generator(config, scalings), state["samples_from"] + "."
-    weights = {k[len(prefix) :]: v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
-    generator.load_state_dict(weights)
+    generator = Generator(config, scalings)
+    generator.load_state_dict(_below(checkpoint["state_dict"], state["samples_from"]))
     return generator, state
+
+
+def _below(state_dict: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors of the module of this name, by their names in it."""
+    start = f"{prefix}."
+    return {name[len(start) :]: value for name, value in state_dict.items() if name.startswith(start)}
 
 
 def upgrade(checkpoint: Mapping[str, Any]) -> None:

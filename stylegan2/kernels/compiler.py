@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -78,7 +79,11 @@ def compile(
 
 
 def _message(device: str, output: str) -> str:
-    lines = [line.strip() for line in output.splitlines() if re.search(r"\berror\b|fatal|not found", line)]
+    lines = [
+        line.strip()
+        for line in output.splitlines()
+        if re.search(r"\berror\b|fatal|not found|cannot find", line)
+    ]
     return (
         f"compiling them failed: {(lines or [output.strip()])[0][:400]} "
         f"Repair the compiler, or set CXX{' or CUDA_HOME' if device == 'cuda' else ''} to another one. "
@@ -99,13 +104,17 @@ def _environment(device: str) -> Iterator[Any]:
             os.environ["CUDA_HOME"] = str(cuda_home())
         from torch.utils import cpp_extension
 
-        before = cpp_extension.CUDA_HOME
+        before = cpp_extension.CUDA_HOME, cpp_extension.TORCH_LIB_PATH
+        if (
+            os.name != "nt"
+        ):  # PyTorch gives this folder to the shell unquoted, and its path may contain spaces
+            cpp_extension.TORCH_LIB_PATH = shlex.quote(cpp_extension.TORCH_LIB_PATH)
         if device == "cuda":
             cpp_extension.CUDA_HOME = os.environ["CUDA_HOME"]
         try:
             yield cpp_extension
         finally:
-            cpp_extension.CUDA_HOME = before
+            cpp_extension.CUDA_HOME, cpp_extension.TORCH_LIB_PATH = before
     finally:
         logger.setLevel(level)
         for name, value in saved.items():

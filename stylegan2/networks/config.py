@@ -14,6 +14,7 @@ import torch
 
 from stylegan2.ops import activations
 from stylegan2.registry import check_choices
+from stylegan2.sizes import BASES, divided
 
 from .normalization import normalizations
 from .scalings import Scalings
@@ -28,6 +29,9 @@ class Block:
     """The settings of the block of one resolution."""
 
     resolution: int
+    """What the block is named for: 4, 8, 16, ... It is the side of square images with the default base."""
+
+    size: tuple[int, int]
     """Height and width of the block's output in G, and of its input in D."""
 
     channels: int
@@ -44,12 +48,17 @@ class Block:
 class NetworkConfig:
     """The configuration that both networks share.
 
+    Images have (base[0], base[1]) · resolution / 4 pixels, so 256 with a base of (3, 5) gives 192×320.
+
     Raises:
         ValueError: No network can have this resolution, architecture, activation or number of channels.
     """
 
     resolution: int
-    """Height and width of the images, a power of two."""
+    """Height and width of the images, a power of two. With another base than 4×4 it counts the blocks only."""
+
+    base: tuple[int, int] = (4, 4)
+    """Height and width at the lowest resolution."""
 
     num_classes: int = 0
     """Width of the label c. 0 makes the networks unconditional."""
@@ -84,10 +93,13 @@ class NetworkConfig:
         check_choices(self)
         if self.activation not in activations:
             raise ValueError(f"activation must be one of {', '.join(activations)}, got {self.activation!r}")
-        object.__setattr__(self, "taps", tuple(self.taps))  # YAML files and checkpoints give a list
+        for name in ("taps", "base"):  # YAML files and checkpoints give lists
+            object.__setattr__(self, name, tuple(getattr(self, name)))
         least = self.least_resolution()
         if self.resolution < least or self.resolution & (self.resolution - 1):
             raise ValueError(f"resolution must be a power of two from {least} up, got {self.resolution}")
+        if len(self.base) != 2 or not all(side in BASES for side in self.base):
+            raise ValueError(f"base must be two numbers from {BASES[0]} to {BASES[-1]}, got {self.base}")
         if self.img_channels not in (1, 3, 4):
             raise ValueError(f"img_channels must be 1 (gray), 3 (RGB) or 4 (RGBA), got {self.img_channels}")
         if self.channels_at(self.resolution) < 1:
@@ -101,9 +113,14 @@ class NetworkConfig:
         """Return the smallest resolution of images that the network supports."""
         return 4
 
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width of the images."""
+        return self.base[0] * self.resolution // 4, self.base[1] * self.resolution // 4
+
     @classmethod
-    def of(cls: type[C], config: C | int, options: dict[str, Any]) -> C:
-        """Return a configuration as it is, or make one from a resolution and other options by name.
+    def of(cls: type[C], config: C | int | tuple[int, int], options: dict[str, Any]) -> C:
+        """Return a configuration as it is, or make one from the size of images and other options by name.
 
         Raises:
             TypeError: There are a configuration and options.
@@ -114,7 +131,7 @@ class NetworkConfig:
                     f"expected a {cls.__name__} alone, got other options too: set {', '.join(options)} in it"
                 )
             return config
-        return cls(resolution=cast(int, config), **options)
+        return cls(**divided(cast(int | tuple[int, int], config)), **options)
 
     def channels_at(self, resolution: int) -> int:
         """Return the number of feature maps at a resolution."""
@@ -128,6 +145,7 @@ class NetworkConfig:
         return [
             Block(
                 resolution=r,
+                size=(self.base[0] * r // 4, self.base[1] * r // 4),
                 channels=self.channels_at(r),
                 dtype=low_dtype if i >= high else None,
                 clamp=scalings.clamp_at(i >= high),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from functools import reduce
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from stylegan2.ops import downsample2d, outside_autocast, setup_filter
@@ -25,14 +27,16 @@ class DiscriminatorBlock(nn.Module):
 
     The first block of the network gets None for x, and blocks that do not use the image get None for img.
 
-    Shape: x (N, I, R, R), img (N, C, R, R) -> x (N, O, R/2, R/2), img (N, C, R/2, R/2).
+    Shape: x (N, I, H, W), img (N, C, H, W) -> x (N, O, H/2, W/2), img (N, C, H/2, W/2).
 
     Args:
-        plan: Settings of the block of this resolution R.
-        out_channels: O, the feature maps at R/2.
+        plan: Settings of the block, such as its size (H, W).
+        out_channels: O, the feature maps at half the size.
         config: Configuration of the discriminator.
         scalings: Scalings of the discriminator.
     """
+
+    filter: Tensor
 
     def __init__(self, plan: Block, out_channels: int, config: DiscriminatorConfig, scalings: Scalings):
         super().__init__()
@@ -51,12 +55,9 @@ class DiscriminatorBlock(nn.Module):
             self.skip = EqualizedConv2d(channels, out_channels, 1, bias=False, down=2, **common)
 
     def forward(self, x: Tensor | None, img: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        dtype = self.dtype or self.conv0.weight.dtype
-        if self.fromrgb is not None:
-            y = self.fromrgb(img.to(dtype))
-            x = y if x is None else x.to(dtype) + y
+        x = _entering(x, img, self.fromrgb, self.dtype or self.conv0.weight.dtype)
+        if img is not None:
             img = downsample2d(img, self.filter) if self.architecture == "skip" else None
-        x = x.to(dtype)
         if self.skip is None:
             return self.conv1(self.conv0(x)), img
         # The sum of two branches has twice the variance. A residual gain of 1/√2 keeps it (SG2 §4.1).
@@ -65,9 +66,9 @@ class DiscriminatorBlock(nn.Module):
 
 
 class DiscriminatorEpilogue(nn.Module):
-    """The last block, at 4×4: minibatch stddev, a 3×3 convolution and two fully connected layers (PGGAN §3).
+    """The last block, at the lowest resolution: minibatch stddev, a 3×3 convolution and two linear layers (PGGAN §3).
 
-    Shape: (N, C, 4, 4) -> (N, out_features).
+    Shape: (N, C, H, W) -> (N, out_features).
     """
 
     def __init__(self, plan: Block, out_features: int, config: DiscriminatorConfig, scalings: Scalings):
@@ -87,32 +88,38 @@ class DiscriminatorEpilogue(nn.Module):
             normalization=config.normalization,
             **active,
         )
-        self.fc = EqualizedLinear(channels * 16, channels, **active)
+        self.fc = EqualizedLinear(channels * math.prod(plan.size), channels, **active)
         self.out = EqualizedLinear(channels, out_features, scalings=scalings)
 
     @outside_autocast
     def forward(self, x: Tensor | None, img: Tensor | None) -> Tensor:
-        dtype = self.conv.weight.dtype
-        if self.fromrgb is not None:
-            y = self.fromrgb(img.to(dtype))
-            x = y if x is None else x.to(dtype) + y
-        x = x.to(dtype)
+        x = _entering(x, img, self.fromrgb, self.conv.weight.dtype)
         if self.stddev_channels:
             x = minibatch_stddev(x, self.group, self.stddev_channels)
         # This flattens in (C, H, W) order for any memory format, which is the order of the stored weights.
         return self.out(self.fc(self.conv(x).flatten(1)))
 
 
+def _entering(
+    x: Tensor | None, img: Tensor | None, fromrgb: EqualizedConv2d | None, dtype: torch.dtype
+) -> Tensor:
+    """Return the features that enter a block: those of the block before, those of the image, or their sum."""
+    features = [] if x is None else [x.to(dtype)]
+    if fromrgb is not None and img is not None:
+        features.append(fromrgb(img.to(dtype)))
+    return reduce(torch.add, features)
+
+
 class Discriminator(nn.Module):
-    """StyleGAN2's discriminator: images (N, img_channels, R, R), labels (N, num_classes) -> logits (N, 1).
+    """StyleGAN2's discriminator: images (N, img_channels, H, W), labels (N, num_classes) -> logits (N, 1).
 
     If there are labels, the logit is a projection, ⟨features, mapping(c)⟩ / √map_dim (ADA's code, following
     Miyato and Koyama 2018).
 
     Args:
-        config: The configuration, or only the resolution R.
+        config: The configuration, or only the size of the images: their side, or (H, W).
         scalings: Gains and normalizations.
-        **options: Other fields of `DiscriminatorConfig` by name, if `config` is a resolution.
+        **options: Other fields of `DiscriminatorConfig` by name, if `config` is a size.
 
     Raises:
         ValueError: The configuration is invalid.
@@ -120,14 +127,15 @@ class Discriminator(nn.Module):
 
     def __init__(
         self,
-        config: DiscriminatorConfig | int,
+        config: DiscriminatorConfig | int | tuple[int, int],
         scalings: Scalings = Scalings(),  # noqa: B008 (frozen)
         **options: Any,
     ):
         super().__init__()
         self.config = config = DiscriminatorConfig.of(config, options)
         self.scalings = scalings
-        self.resolution, self.num_classes = config.resolution, config.num_classes
+        self.resolution, self.image_size = config.resolution, config.image_size
+        self.num_classes = config.num_classes
         self.img_channels, self.minibatch_group = config.img_channels, config.minibatch_group
         last, *blocks = config.blocks(scalings)
         self.resolutions = [plan.resolution for plan in reversed(blocks)]
@@ -157,9 +165,9 @@ class Discriminator(nn.Module):
             ValueError: The images have another shape, labels are missing, or the minibatch stddev cannot
                 split the batch into groups.
         """
-        channels, r = self.img_channels, self.resolution
-        if tuple(img.shape[1:]) != (channels, r, r):
-            raise ValueError(f"expected images of shape (N, {channels}, {r}, {r}), got {tuple(img.shape)}")
+        expected = (self.img_channels, *self.image_size)
+        if tuple(img.shape[1:]) != expected:
+            raise ValueError(f"expected images of shape (N, {str(expected)[1:]}, got {tuple(img.shape)}")
         x = None
         for r in self.resolutions:
             x, img = getattr(self, f"b{r}")(x, img)

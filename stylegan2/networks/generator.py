@@ -24,18 +24,20 @@ class SynthesisBlock(nn.Module):
     1×1 skip branch, and multiplies both branches by `residual_gain`. The orig architecture does neither. Only
     the last block of resnet and orig has an image output (SG2 §4.1, figure 7).
 
-    Shape: x (N, I, R/2, R/2), ws (N, rows, w_dim), img (N, C, R/2, R/2) -> x (N, O, R, R), img (N, C, R, R).
+    Shape: x (N, I, H/2, W/2), ws (N, rows, w_dim), img (N, C, H/2, W/2) -> x (N, O, H, W), img (N, C, H, W).
 
     Args:
-        plan: Settings of the block of this resolution R.
-        in_channels: I, the feature maps at R/2. It is 0 for the first block, which has no input.
+        plan: Settings of the block, such as its size (H, W).
+        in_channels: I, the feature maps at half the size. It is 0 for the first block, which has no input.
         config: Configuration of the generator.
         scalings: Scalings of the generator.
     """
 
+    filter: Tensor
+
     def __init__(self, plan: Block, in_channels: int, config: GeneratorConfig, scalings: Scalings):
         super().__init__()
-        r, channels, w_dim = plan.resolution, plan.channels, config.w_dim
+        channels, w_dim = plan.channels, config.w_dim
         common: dict[str, Any] = {
             "scalings": scalings,
             "activation": config.activation,
@@ -44,19 +46,18 @@ class SynthesisBlock(nn.Module):
         }
         self.dtype, self.upsample_gain = plan.dtype, scalings.upsample_gain
         self.residual_gain = scalings.residual_gain
-        self.is_first = in_channels == 0
-        self.num_conv = 1 if self.is_first else 2
+        is_first = in_channels == 0
         self.register_buffer("filter", setup_filter(config.taps, separable=True), persistent=False)
-        if self.is_first:
-            self.const = nn.Parameter(torch.empty(channels, r, r))
+        if is_first:
+            self.const = nn.Parameter(torch.empty(channels, *plan.size))
             draw(self, const=1.0)
         else:
-            self.conv0 = SynthesisLayer(in_channels, channels, w_dim, r, up=2, **common)
-        self.conv1 = SynthesisLayer(channels, channels, w_dim, r, **common)
+            self.conv0 = SynthesisLayer(in_channels, channels, w_dim, plan.size, up=2, **common)
+        self.conv1 = SynthesisLayer(channels, channels, w_dim, plan.size, **common)
         self.torgb = self.skip = None
-        if r == config.resolution or config.architecture == "skip":
+        if plan.resolution == config.resolution or config.architecture == "skip":
             self.torgb = ToRGBLayer(channels, config.img_channels, w_dim, scalings=scalings, clamp=plan.clamp)
-        if config.architecture == "resnet" and not self.is_first:
+        if config.architecture == "resnet" and not is_first:
             self.skip = EqualizedConv2d(
                 in_channels, channels, 1, scalings=scalings, bias=False, up=2, taps=config.taps
             )
@@ -66,7 +67,7 @@ class SynthesisBlock(nn.Module):
     ) -> tuple[Tensor, Tensor | None]:
         w = iter(ws.unbind(dim=1))
         dtype = self.dtype or self.conv1.weight.dtype
-        if self.is_first:
+        if x is None:
             x = self.const.to(dtype).expand(ws.shape[0], -1, -1, -1)
             x = self.conv1(x, next(w), noise)
         elif self.skip is None:
@@ -89,7 +90,7 @@ class SynthesisNetwork(nn.Module):
 
     The image layer of a block takes the same row of ws as the first convolution of the next block.
 
-    Shape: (N, num_ws, w_dim) -> (N, img_channels, R, R).
+    Shape: (N, num_ws, w_dim) -> (N, img_channels, H, W).
     """
 
     def __init__(self, config: GeneratorConfig, scalings: Scalings):
@@ -102,7 +103,7 @@ class SynthesisNetwork(nn.Module):
             before = plan.channels
 
     def forward(self, ws: Tensor, noise: Noise = "random") -> Tensor:
-        """Map ws to images (N, img_channels, R, R) in the nominal range [-1, 1].
+        """Map ws to images (N, img_channels, H, W) in the nominal range [-1, 1].
 
         Args:
             ws: (N, num_ws, w_dim), one w per layer.
@@ -115,22 +116,20 @@ class SynthesisNetwork(nn.Module):
             raise ValueError(f"expected ws of shape (N, {self.num_ws}, w_dim), got {tuple(ws.shape)}")
         if noise not in get_args(Noise):
             raise ValueError(f"noise must be random, const or none, got {noise!r}")
-        x = img = None
-        row = 0
-        for r in self.resolutions:
-            block = getattr(self, f"b{r}")
-            x, img = block(x, img, ws[:, row : row + block.num_conv + 1], noise)
-            row += block.num_conv
+        first, *others = [getattr(self, f"b{r}") for r in self.resolutions]
+        x, img = first(None, None, ws[:, :2], noise)
+        for i, block in enumerate(others):
+            x, img = block(x, img, ws[:, 2 * i + 1 : 2 * i + 4], noise)
         return img
 
 
 class Generator(nn.Module):
-    """StyleGAN2's generator: z (N, z_dim), c (N, num_classes) -> images (N, img_channels, R, R).
+    """StyleGAN2's generator: z (N, z_dim), c (N, num_classes) -> images (N, img_channels, H, W).
 
     Args:
-        config: The configuration, or only the resolution R.
+        config: The configuration, or only the size of the images: their side, or (H, W).
         scalings: Gains and normalizations.
-        **options: Other fields of `GeneratorConfig` by name, if `config` is a resolution.
+        **options: Other fields of `GeneratorConfig` by name, if `config` is a size.
 
     Raises:
         ValueError: The configuration is invalid.
@@ -138,7 +137,7 @@ class Generator(nn.Module):
 
     def __init__(
         self,
-        config: GeneratorConfig | int,
+        config: GeneratorConfig | int | tuple[int, int],
         scalings: Scalings = Scalings(),  # noqa: B008 (frozen)
         **options: Any,
     ):
@@ -146,7 +145,8 @@ class Generator(nn.Module):
         self.config = config = GeneratorConfig.of(config, options)
         self.scalings = scalings
         self.z_dim, self.w_dim, self.num_classes = config.z_dim, config.w_dim, config.num_classes
-        self.resolution, self.img_channels = config.resolution, config.img_channels
+        self.resolution, self.image_size = config.resolution, config.image_size
+        self.img_channels = config.img_channels
         with drawn_by_name(self):
             self.synthesis = SynthesisNetwork(config, scalings)
             self.num_ws = self.synthesis.num_ws

@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -63,7 +64,7 @@ def drawn_by_name(network: nn.Module) -> Iterator[None]:
         for request in requests:
             path = names.get(request.layer, "")
             torch.default_generator.manual_seed(_hash(seed, path))  # for what `then` draws
-            _fulfill(request, lambda name, path=path: _stream(seed, f"{path}.{name}"))
+            _fulfill(request, partial(_stream, seed, path))
 
 
 @torch.no_grad()
@@ -76,8 +77,8 @@ def _fulfill(request: _Request, stream: Callable[[str], torch.Generator | None])
         request.then()
 
 
-def _stream(seed: int, name: str) -> torch.Generator:
-    return torch.Generator().manual_seed(_hash(seed, name))
+def _stream(seed: int, layer: str, name: str) -> torch.Generator:
+    return torch.Generator().manual_seed(_hash(seed, f"{layer}.{name}"))
 
 
 def _hash(seed: int, name: str) -> int:

@@ -227,7 +227,7 @@ class SynthesisLayer(nn.Module):
         in_channels: int,
         out_channels: int,
         w_dim: int,
-        resolution: int,
+        size: int | tuple[int, int],
         *,
         scalings: Scalings,
         activation: str = "lrelu",
@@ -240,7 +240,7 @@ class SynthesisLayer(nn.Module):
         kind = scalings.style_normalization_kind
         self.weight_gain = 1.0 if kind.demodulates else runtime
         self.activation, self.activation_gain, self.clamp = activation, scalings.gain(activation), clamp
-        self.up, self.resolution = up, resolution
+        self.up, self.size = up, (size, size) if isinstance(size, int) else size
         self.filter_gain = scalings.upsample_gain if up > 1 else 1.0
         self.register_buffer("filter", setup_filter(taps, separable=True), persistent=False)
         self.affine = EqualizedLinear(
@@ -251,7 +251,7 @@ class SynthesisLayer(nn.Module):
         draw(self, partial(_add_normalization, self, kind), weight=std)
         self.has_noise = scalings.noise
         if self.has_noise:
-            self.register_buffer("noise_const", torch.empty(resolution, resolution))
+            self.register_buffer("noise_const", torch.empty(self.size))
             self.noise_strength = nn.Parameter(torch.zeros([]))
             draw(self, noise_const=1.0)
 
@@ -276,11 +276,10 @@ class SynthesisLayer(nn.Module):
         )
 
     def noise(self, w: Tensor, kind: Noise) -> Tensor | None:
-        """Return the learned strength times new noise (N, 1, R, R) or the stored noise (R, R), or None."""
+        """Return the learned strength times new noise (N, 1, H, W) or the stored noise (H, W), or None."""
         if not self.has_noise or kind == "none":
             return None
-        r = self.resolution
-        pixels = self.noise_const if kind == "const" else w.new_empty(w.shape[0], 1, r, r).normal_()
+        pixels = self.noise_const if kind == "const" else w.new_empty(w.shape[0], 1, *self.size).normal_()
         return pixels * self.noise_strength
 
 

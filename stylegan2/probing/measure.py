@@ -237,7 +237,7 @@ def path_length_of(model: StyleGAN2) -> PathLength:
 def path_lengths(generator: Generator, loss: PathLength, z: Tensor, c: Tensor) -> dict:
     """Mean path length with the given loss and with y/√(H·W), for the same latents z (N, z_dim) and the same y."""
     ws = generator.mapping(z, c).detach().requires_grad_()
-    y = torch.randn(len(z), generator.img_channels, generator.resolution, generator.resolution).to(z)
+    y = torch.randn(len(z), generator.img_channels, *generator.image_size).to(z)
     lengths = [
         each.lengths(lambda ws: generator.synthesis(ws, noise="const"), ws, lambda _: y).mean().item()
         for each in (loss, replace(loss, normalize_by_image_size=True))
@@ -302,7 +302,7 @@ def _progress_bar(model: StyleGAN2, passes: int, show: bool) -> Iterator[None]:
 
 def _images(generator: Generator, ws: Tensor, noise: str) -> Tensor:
     """Images of ws, generated 2 megapixels at a time to limit the memory for the features."""
-    parts = ws.split(max(2**21 // generator.resolution**2, 1))
+    parts = ws.split(max(2**21 // math.prod(generator.image_size), 1))
     return torch.cat([generator.synthesis(part, noise).float() for part in parts])
 
 

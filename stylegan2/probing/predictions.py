@@ -20,6 +20,7 @@ from stylegan2.networks.generator import Generator
 from stylegan2.networks.scalings import Scalings
 from stylegan2.probing import blocks, measure
 from stylegan2.probing.layers import Probe, probe, restored
+from stylegan2.sizes import side
 from stylegan2.training.regularizers.path_length import PathLength
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ def path_length_by_resolution(
         for seed in seeds:
             with torch.random.fork_rng():
                 torch.manual_seed(seed)
-                generator = Generator(replace(config, resolution=resolution), scalings).eval()
+                generator = Generator(replace(config, resolution=resolution, base=(4, 4)), scalings).eval()
                 loss = PathLength(normalize_by_image_size=False)
                 found = measure.path_lengths(generator, loss, *blocks.latents(generator, batch))
             row["without"].append(found["path_length"])
@@ -273,7 +274,7 @@ def _path_length(p: Pair) -> Measurements:
         p.on.generator, measure.path_length_of(p.off), *blocks.latents(p.on.generator, 4)
     )
     ratio = found["path_length"] / found["path_length_normalized"]
-    yield "path length, off/on: √(H·W)", float(p.on.generator.resolution), ratio
+    yield "path length, off/on: √(H·W)", side(p.on.generator.image_size), ratio
 
 
 def _lazy(p: Pair) -> Measurements:

@@ -88,12 +88,11 @@ def sheet(images: Tensor, options: ADAOptions) -> Image.Image:
 
 def transforms(images: Tensor, options: ADAOptions) -> Iterator[Row]:
     """A row for every transform. The transforms of a group show one image."""
-    channels, size = images.shape[1], images.shape[2]
     for image, (group, names) in zip(images, GROUPS.items()):
         for name in names:
-            if channels < 3 and name in ("hue", "saturation"):
+            if len(image) < 3 and name in ("hue", "saturation"):
                 continue
-            shown = examples(name, options.strengths, size, channels)
+            shown = examples(name, options.strengths, image)
             cells = [(e.label, pipeline.apply(image[None], e.parameters)[0]) for e in shown]
             yield Row(
                 name, group, [("image", _picture(image)), *((label, _picture(x)) for label, x in cells)]
@@ -114,12 +113,18 @@ def together(images: Tensor, options: ADAOptions) -> Iterator[Row]:
 
 
 def _picture(image: Tensor) -> Image.Image:
-    """An image as an RGB picture of CELL pixels a side. What is transparent shows white."""
+    """An image as an RGB picture in the middle of CELL × CELL pixels. What is transparent shows white."""
     picture = to_picture(image)
     if picture.mode == "RGBA":
         picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
-    filter = Image.Resampling.LANCZOS if picture.width > CELL else Image.Resampling.NEAREST
-    return picture.convert("RGB").resize((CELL, CELL), filter)
+    longest = max(picture.size)
+    filter = Image.Resampling.LANCZOS if longest > CELL else Image.Resampling.NEAREST
+    width, height = (max(1, round(side * CELL / longest)) for side in picture.size)
+    cell = Image.new("RGB", (CELL, CELL), "white")
+    cell.paste(
+        picture.convert("RGB").resize((width, height), filter), ((CELL - width) // 2, (CELL - height) // 2)
+    )
+    return cell
 
 
 def lay_out(rows: Sequence[Row]) -> Image.Image:

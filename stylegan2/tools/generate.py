@@ -84,8 +84,8 @@ def generate(
     names = about.get("class_names")
     labels = read_labels(network.num_classes, names, classes, label)
     count = sum(map(len, numbers)) * len(labels)
-    zoom = scale or max(1, VISIBLE // network.resolution)
-    columns, rows = _page(grid, count, len(labels), network.resolution * zoom)
+    zoom = scale or max(1, VISIBLE // max(network.image_size))
+    columns, rows = _page(grid, count, len(labels), max(network.image_size) * zoom)
     network = network.to(_device(device))
     folder = _writable(out)
     on_cpu = next(network.parameters()).device.type == "cpu"

@@ -21,9 +21,10 @@ from stylegan2.images import to_picture
 def pack(
     source: str,
     out: str,
-    resolution: int,
+    resolution: int | tuple[int, int],
     channels: Literal[1, 3, 4] = 3,
     classes: Literal["none", "folders", "labels"] = "none",
+    crop: Literal["center", "pad"] = "center",
     unreadable: Literal["refuse", "skip"] = "refuse",
     max_pixels: int | None = None,
 ) -> None:
@@ -35,9 +36,10 @@ def pack(
     Args:
         source: Folder or zip of images. "demo" stands for the set that comes with the package.
         out: The zip to write, in a folder that exists.
-        resolution: Height and width of the images, a power of two from 4 to 1024.
+        resolution: Size of the images, as the option data.resolution of training: a side, or height,width.
         channels: 1 for gray images, 3 for RGB, 4 for RGBA.
         classes: "folders" makes a class of each top-level folder, "labels" reads the source's dataset.json.
+        crop: "center" cuts off what is too much on two sides, "pad" adds margins.
         unreadable: With unreadable files, "refuse" stops and "skip" continues without them.
         max_pixels: The largest image that is read. By default it is limited by half of the memory.
 
@@ -51,7 +53,14 @@ def pack(
             "Choose another file."
         )
     data = ImageData(
-        source, resolution, channels, classes, unreadable=unreadable, max_pixels=max_pixels, cache_gb=0
+        source,
+        resolution,
+        channels=channels,
+        crop=crop,
+        classes=classes,
+        unreadable=unreadable,
+        max_pixels=max_pixels,
+        cache_gb=0,
     )
     dataset = data.open()
     names = _png_names(dataset.names)

@@ -27,6 +27,7 @@ from stylegan2.probing.measure import probe_model
 from stylegan2.probing.options import ProbeOptions
 from stylegan2.probing.predictions import PREDICTIONS, check_theory, path_length_by_resolution
 from stylegan2.probing.rules import Finding, fault
+from stylegan2.sizes import text
 from stylegan2.training.options import RunOptions
 
 if TYPE_CHECKING:
@@ -215,7 +216,7 @@ def probe_command(args: list[str], prog: str = "stylegan2 probe") -> int:
     config, resolution = model.generator.config, model.generator.resolution
 
     what = options.checkpoint or "fresh networks"
-    heading = f"{what}, {resolution}×{resolution}, {builder.data.path}, seed {seed}"
+    heading = f"{what}, {text(model.generator.image_size)}, {builder.data.path}, seed {seed}"
     print(f"Probing {heading}", flush=True)
     variants = [builder.probe("as configured", model)]
     findings = [*extra, *variants[0].findings]

@@ -41,6 +41,8 @@ def train_command(args: list[str], prog: str = "train.py") -> int:
     config = parser.parse_args(with_default_config(args))
     if resumed and this_launch().restarted:
         config.ckpt_path = "last"
+    if config.init_from and config.model.ema is not None:
+        config.model.ema.rampup = None  # the weights of the first iterations are as good as later ones
     # The training framework, which --help does without.
     from stylegan2.training.loggers import require_loggers
     from stylegan2.training.run import train

@@ -20,7 +20,7 @@ from .loggers import CSVLogger
 from .module import StyleGAN2
 
 
-class Bar(tqdm):
+class Bar(tqdm):  # type: ignore[type-arg]  # which is generic in its stubs alone
     """A progress bar in kimg, whose `speed` and `done` are no 0 in slow training."""
 
     @property
@@ -28,7 +28,7 @@ class Bar(tqdm):
         values = super().format_dict
         rate = values["rate"] or (values["n"] - (values["initial"] or 0)) / max(values["elapsed"], 1e-9)
         done = f"{values['n']:.1f}" if values["n"] >= 10 else f"{values['n']:.3g}"
-        return values | {"speed": images_per_second(1000 * rate), "done": done}
+        return {**values, "speed": images_per_second(1000 * rate), "done": done}
 
 
 class Progress(pl.Callback):
@@ -44,7 +44,7 @@ class Progress(pl.Callback):
 
     def __init__(self, kimg: float):
         self.kimg = kimg
-        self.bar: tqdm | None = None
+        self.bar = Bar(disable=True)
         self._latest: dict[str, Tensor] = {}
         self._drawn = 0.0
 
@@ -77,8 +77,7 @@ class Progress(pl.Callback):
         self.bar.close()
 
     def on_exception(self, trainer: pl.Trainer, module: StyleGAN2, exception: BaseException) -> None:
-        if self.bar is not None:
-            self.bar.close()
+        self.bar.close()
 
 
 class TuneThreads(pl.Callback):
@@ -147,7 +146,7 @@ class LossLogger(pl.Callback):
     def _start_clock(self, module: StyleGAN2) -> None:
         self._time, self._images = time.perf_counter(), module.images
 
-    def on_train_batch_end(self, trainer: pl.Trainer, module: StyleGAN2, *_) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, module: StyleGAN2, *_: object) -> None:
         for name, value in (module.losses | module.statistics).items():
             self._values[name].append(value)
         if passed(module, self.every):

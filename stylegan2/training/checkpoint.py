@@ -23,6 +23,7 @@ from stylegan2.formats.native import KEY
 from stylegan2.formats.tensors import described, newest_sound, read_tensors, write_tensors
 
 from . import distributed
+from .data import TrainingData
 from .module import Diverged, StyleGAN2
 
 
@@ -32,10 +33,17 @@ class CheckpointFiles(CheckpointIO):
     Lightning's default writes to the system's temporary folder first, and neither flushes nor verifies.
     """
 
+    failure: str | None = None
+    """Why the latest checkpoint could not be written. The first process alone writes, and then tells the others."""
+
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
     ) -> None:
-        write_tensors(checkpoint, path)
+        self.failure = None
+        try:
+            write_tensors(checkpoint, path)
+        except InputError as error:  # the other processes wait for this one
+            self.failure = str(error)
 
     def load_checkpoint(
         self, path: str | Path, map_location: Any = None, weights_only: bool | None = None
@@ -49,29 +57,31 @@ class CheckpointFiles(CheckpointIO):
 class CheckpointState(pl.Callback):
     """Saves counters, random state, and the settings of networks and data in checkpoints, and restores them.
 
-    The trainer must take its images from `TrainingData`.
+    Args:
+        data: Where the trainer takes its images from.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, data: TrainingData):
+        self.data = data
         self._random: dict[str, Tensor] | None = None
 
     def setup(self, trainer: pl.Trainer, module: StyleGAN2, stage: str) -> None:
         trainer.strategy.checkpoint_io = CheckpointFiles()
-        trainer.datamodule.identity  # noqa: B018 (computed before training, while the files are as checked)
+        self.data.identity  # noqa: B018 (computed before training, while the files are as checked)
 
     def on_save_checkpoint(self, trainer: pl.Trainer, module: StyleGAN2, checkpoint: dict[str, Any]) -> None:
         checkpoint[KEY] = settings(module) | {
             "iteration": module.iteration,
             "images": module.images,
             "class_names": module.class_names,
-            "data": trainer.datamodule.identity,
-            "seed": trainer.datamodule.seed,
-            "held_out": trainer.datamodule.held_out,
+            "data": self.data.identity,
+            "seed": self.data.seed,
+            "held_out": self.data.held_out,
             "random": distributed.gather(self._random or _random_state(module.device)),
         }
 
     def on_load_checkpoint(self, trainer: pl.Trainer, module: StyleGAN2, checkpoint: dict[str, Any]) -> None:
-        state, data = checkpoint[KEY], trainer.datamodule
+        state, data = checkpoint[KEY], self.data
         module.iteration, module.images = state["iteration"], state["images"]
         # Random states are saved per process. If the number of processes differs, none of them fits. Another
         # seed asks for other random numbers.
@@ -115,30 +125,37 @@ def _summary(data: Mapping[str, Any]) -> str:
     return f"{data['images']:,} images of {data['path']!r}"
 
 
-def save(trainer: pl.Trainer, path: Path, also: Path | None = None) -> None:
+def save(trainer: pl.Trainer, module: StyleGAN2, path: Path, also: Path | None = None) -> None:
     """Write a checkpoint if all its numbers are finite. A crash cannot damage the old one.
 
     Call this in every process.
 
     Args:
         trainer: The trainer whose state is saved.
+        module: The module that it trains.
         path: The file to write.
         also: A second file, which gets a copy.
 
     Raises:
         Diverged: A weight, a buffer or a number of an optimizer's state is not finite. Nothing is written.
-        InputError: The file cannot be written.
+        InputError: A file cannot be written, for example because the disk is full. The old one stays.
     """
-    module = trainer.lightning_module
     optimizers = [optimizer.state_dict() for optimizer in trainer.optimizers]
     bad = not_finite({"state_dict": module.state_dict(), "optimizer_states": optimizers})
     if distributed.any_process(bool(bad), module.device):
         last = max(module.iteration - 1, 0), max(module.images - module.batch, 0)
         raise Diverged(*last, bad or ["a number in another process"])
     trainer.save_checkpoint(path)
-    if also is not None and trainer.is_global_zero:
-        with replacing(also) as copy:
-            shutil.copyfile(path, copy)
+    files = trainer.strategy.checkpoint_io
+    failure = distributed.gather(files.failure if isinstance(files, CheckpointFiles) else None)[0]
+    if failure is None and also is not None and trainer.is_global_zero:
+        try:
+            with replacing(also) as copy:
+                shutil.copyfile(path, copy)
+        except OSError as error:
+            failure = f"Expected to write the copy {also}, found {error.strerror}. {path} is written."
+    if failure := distributed.gather(failure)[0]:
+        raise InputError(failure)
 
 
 def not_finite(tree: object) -> list[str]:

@@ -67,6 +67,6 @@ class TrainingConfig:
                 f"Expected betas of 0 or more and below 1, found {list(self.betas)}. The default is [0, 0.99]."
             )
 
-    def learning_rate_at(self, resolution: int) -> float:
-        """Adam's learning rate for networks of this resolution, in pixels per side."""
+    def learning_rate_at(self, resolution: float) -> float:
+        """Adam's learning rate for networks of this resolution, in pixels per side (√(H·W))."""
         return self.learning_rate or (0.002 if resolution >= 1024 else 0.0025)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import shutil
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -16,6 +17,7 @@ from tqdm import tqdm
 
 from stylegan2.networks.config import NetworkConfig
 from stylegan2.networks.scalings import Scalings
+from stylegan2.sizes import text as size_text
 
 from .module import StyleGAN2
 from .options import RunOptions
@@ -67,7 +69,7 @@ def convolution_flops(config: NetworkConfig) -> float:
     for block in config.blocks(Scalings()):
         r, channels = block.resolution, block.channels
         other = config.channels_at(r // 2) / 4 if r > 4 else 0
-        total += 2 * 9 * r**2 * channels * (channels + other)
+        total += 2 * 9 * math.prod(block.size) * channels * (channels + other)
     return total
 
 
@@ -93,7 +95,7 @@ def training_flops(
 @torch.no_grad()
 def convolution_speed(device: torch.device, seconds: float = 0.1) -> float:
     """Floating-point operations per second of a 3×3 convolution of 64 channels at 32×32, measured now."""
-    wait = torch.cuda.synchronize if device.type == "cuda" else lambda: None
+    wait: Callable[[], object] = torch.cuda.synchronize if device.type == "cuda" else lambda: None
     x, weight = torch.ones(4, 64, 32, 32, device=device), torch.ones(64, 64, 3, 3, device=device)
     flops = 2 * weight.numel() * x[:, 0].numel()
     best, end = math.inf, time.perf_counter() + seconds
@@ -122,8 +124,9 @@ def time_on_cpu(model: StyleGAN2, kimg: float, speed: float) -> str:
     if total < LONG:
         return text
     resolution = min(g.resolution, 64)
-    size = {"channel_base": 32 * resolution, "channel_max": 64}
+    size: dict[str, Any] = {"channel_base": 32 * resolution, "channel_max": 64}
     small = [replace(config, resolution=resolution, **size) for config in (g, d)]
+    h, w = small[0].image_size
     small_per_kimg = 1000 * training_flops(small[0], small[1], regularizers) / speed
     fits = min(_one_digit(DAY / 2 / small_per_kimg), kimg)
     networks = " ".join(
@@ -132,9 +135,9 @@ def time_on_cpu(model: StyleGAN2, kimg: float, speed: float) -> str:
     return (
         f"{text}.\n"
         f"           A day is enough for {DAY / seconds_per_kimg:.2g} kimg. Train this configuration on a GPU.\n"
-        f"           On this CPU small networks at {resolution}×{resolution} fit: {fits:g} kimg take roughly "
+        f"           On this CPU small networks at {size_text(small[0].image_size)} fit: {fits:g} kimg take roughly "
         f"{duration(fits * small_per_kimg)} with\n"
-        f"           --data.resolution {resolution} --kimg {fits:g} {networks}"
+        f"           --data.resolution {resolution if h == w else f'{h},{w}'} --kimg {fits:g} {networks}"
     )
 
 

@@ -6,15 +6,20 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from stylegan2.data import ImageDataset
 from stylegan2.data.holdout import chosen_rows, share_of
+from stylegan2.data.loader import Loader
 from stylegan2.errors import InputError
+
+if TYPE_CHECKING:
+    from .module import StyleGAN2
+
+from . import distributed
 
 
 class TrainingData(pl.LightningDataModule):
@@ -25,26 +30,26 @@ class TrainingData(pl.LightningDataModule):
 
     Args:
         dataset: Images and labels.
-        batch: Images per iteration, over all processes.
+        module: The training module. It gives the batch, over all processes.
         seed: Seed of the order, and of the choice of the images that are held out.
         held_out: Names of the images that are held out, from a checkpoint. Empty: they are chosen, if the options of
             the data want any.
 
     Raises:
-        InputError: Fewer than `batch` images are left for training.
+        InputError: Less than a batch is left for training.
     """
 
-    def __init__(self, dataset: ImageDataset, batch: int, seed: int, held_out: Sequence[str] = ()):
+    def __init__(self, dataset: ImageDataset, module: StyleGAN2, seed: int, held_out: Sequence[str] = ()):
         super().__init__()
-        self.dataset, self.batch, self.seed = dataset, batch, seed
+        self.dataset, self.module, self.seed = dataset, module, seed
         share = share_of(dataset.options.holdout)
         row_of = {name: row for row, name in enumerate(dataset.names)} if share and held_out else {}
         again = [row_of[name] for name in held_out if name in row_of]
         dataset.hold_out(again or chosen_rows(dataset.num_images, share, seed))
-        if share and dataset.num_images - len(dataset.held_out) < batch:
+        if share and dataset.num_images - len(dataset.held_out) < module.batch:
             raise InputError(
-                f"Expected at least {batch} images (batch) beside those held out, found {dataset.num_images} images, "
-                f"{len(dataset.held_out)} of them held out. Set a smaller data.holdout or batch."
+                f"Expected at least {module.batch} images (batch) beside those held out, found {dataset.num_images} "
+                f"images, {len(dataset.held_out)} of them held out. Set a smaller data.holdout or batch."
             )
         self.failure = ""
         """Why no more batches come."""
@@ -75,14 +80,14 @@ class TrainingData(pl.LightningDataModule):
     def train_dataloader(self) -> Batches:
         return Batches(self)
 
-    def _loader(self) -> DataLoader:
-        world = self.trainer.world_size
+    def _loader(self) -> Loader:
+        world = distributed.world_size()
         return self.dataset.loader(
-            self.batch // world,
+            self.module.batch // world,
             seed=self.seed,
-            rank=self.trainer.global_rank,
+            rank=distributed.rank(),
             world_size=world,
-            start=self.trainer.lightning_module.images,
+            start=self.module.images,
         )
 
     def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
@@ -140,7 +145,7 @@ def check_batch(
     Raises:
         InputError: It does not. The message names the nearest batch that does.
     """
-    if _divides(batch, batch_per_device, processes, group):
+    if divides(batch, batch_per_device, processes, group):
         return
     unit, over = processes * (batch_per_device or 1), f"{processes} process{'es' if processes > 1 else ''}"
     if batch % unit:
@@ -157,7 +162,8 @@ def check_batch(
     raise InputError(f"{problem} {_advice(batch, batch_per_device, processes, group, images)}")
 
 
-def _divides(batch: int, batch_per_device: int | None, processes: int, group: int | None) -> bool:
+def divides(batch: int, batch_per_device: int | None, processes: int, group: int | None) -> bool:
+    """Whether a batch divides evenly, see `check_batch`."""
     size = batch_per_device or batch // processes
     if not size or batch % (processes * size):
         return False
@@ -171,7 +177,7 @@ def _advice(
     most = images or 2 * batch + processes * (batch_per_device or group or 1)
     sizes = range(batch_per_device, 0, -1) if batch_per_device else [None]
     for size in sizes:
-        fitting = [b for b in range(1, most + 1) if _divides(b, size, processes, group)]
+        fitting = [b for b in range(1, most + 1) if divides(b, size, processes, group)]
         if fitting:
             nearest = min(fitting, key=lambda b: abs(b - batch))
             smaller = f" and --batch_per_device {size}" if size != batch_per_device else ""

@@ -6,25 +6,32 @@ In a single process no function here communicates.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+
+T = TypeVar("T")
 
 
 def world_size() -> int:
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
+def rank() -> int:
+    return dist.get_rank() if world_size() > 1 else 0
+
+
 class _Average(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, value: Tensor) -> Tensor:
+    def forward(ctx: Any, value: Tensor) -> Tensor:
         value = value.clone()
         dist.all_reduce(value)
         return value / world_size()
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> Tensor:
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
         # Each process's loss depends on the values of all processes, so their gradients add up here.
         gradient = gradient.clone()
         dist.all_reduce(gradient)
@@ -44,12 +51,12 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
     """
     if world_size() == 1:
         return
-    parameters = [p for p in parameters if p.grad is not None]
-    flat = torch.cat([p.grad.flatten() for p in parameters])
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    flat = torch.cat([grad.flatten() for grad in gradients])
     dist.all_reduce(flat)
     flat /= world_size()
-    for p, grad in zip(parameters, flat.split([p.numel() for p in parameters])):
-        p.grad.copy_(grad.view_as(p))  # in place, to keep the gradient's memory format
+    for grad, mean in zip(gradients, flat.split([grad.numel() for grad in gradients])):
+        grad.copy_(mean.view_as(grad))  # in place, to keep the gradient's memory format
 
 
 def any_process(flag: bool, device: torch.device) -> bool:
@@ -61,10 +68,10 @@ def any_process(flag: bool, device: torch.device) -> bool:
     return bool(value)
 
 
-def gather(value: object) -> list:
+def gather(value: T) -> list[T]:
     """The values of all processes, in the order of their ranks."""
     if world_size() == 1:
         return [value]
-    values = [None] * world_size()
+    values = [value] * world_size()
     dist.all_gather_object(values, value)
     return values

@@ -24,6 +24,7 @@ LOCK = ".lock"
 
 WRITTEN = {
     "config.yaml",
+    "init_from.csv",
     "metrics.csv",
     "samples",
     "checkpoints",

@@ -28,14 +28,13 @@ def held_out_logit(module: StyleGAN2, dataset: ImageDataset, size: int) -> float
     batches = [rows[start : start + size] for start in range(0, len(rows), size)]
     if len(batches) > 1 and len(batches[-1]) < size:
         batches.pop()
-    logits = []
+    weight, logits = next(module.parameters()), []
     with torch.random.fork_rng(devices=[module.device] if module.device.type == "cuda" else []):
         for batch in batches:
             if len(batch) > group:  # a batch of fewer images than those of training need not divide
                 batch = batch[: len(batch) // group * group]
             images, labels = dataset[batch]
-            images = to_float(images).to(module.device, module.dtype)
-            logits.append(module.score(images, labels.to(module.device, module.dtype)))
+            logits.append(module.score(to_float(images).to(weight), labels.to(weight)))
     return torch.cat(logits).mean().item() if logits else None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import importlib.util
+import os
 import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from stylegan2.files import replacing, write_text
 from .folder import LAST
 from .launch import is_first_process
 from .options import LoggerName
+from .unwritten import going_on
 
 WANDB_ID = "wandb_id.txt"
 """File in the folder of a run that holds the id of its wandb run."""
@@ -30,7 +32,7 @@ class CSVLogger(Logger):
     """Appends one row of numbers per call to a CSV file, and keeps the rows that are already there.
 
     A column that a call does not give stays empty in its row. Lightning's own CSVLogger cannot be used,
-    because it overwrites the file when a run is resumed.
+    because it overwrites the file when a run is resumed. If a row cannot be written, a warning says so.
     """
 
     def __init__(self, path: Path):
@@ -50,23 +52,31 @@ class CSVLogger(Logger):
         """Does nothing, because config.yaml holds the options."""
 
     @rank_zero_only
+    @going_on()
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
         rows = read_csv(self.path)
         columns = list(dict.fromkeys([*(rows[0] if rows else ()), *metrics]))
-        is_new = not rows or list(rows[0]) != columns
-        with self.path.open("w" if is_new else "a", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, columns, restval="")
-            if is_new:
-                writer.writeheader()
-                writer.writerows(rows)
-            writer.writerow({key: _text(key, value) for key, value in metrics.items()})
+        row = {key: _text(key, value) for key, value in metrics.items()}
+        if not rows or list(rows[0]) != columns:
+            self._replace(columns, [*rows, row])
+            return
+        size = self.path.stat().st_size
+        try:
+            with self.path.open("a", newline="", encoding="utf-8") as file:
+                csv.DictWriter(file, columns, restval="").writerow(row)
+        except OSError:
+            os.truncate(self.path, size)  # no half row
+            raise
 
     def forget_after(self, kimg: float) -> None:
         """Remove the rows after `kimg`, because a run that resumes there writes them again."""
         rows = [row for row in read_csv(self.path) if float(row["kimg"]) <= kimg + 1e-6]
+        self._replace(list(rows[0]) if rows else [], rows)
+
+    def _replace(self, columns: Sequence[str], rows: Sequence[dict[str, str]]) -> None:
         with replacing(self.path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
             if rows:
-                writer = csv.DictWriter(file, list(rows[0]))
+                writer = csv.DictWriter(file, columns, restval="")
                 writer.writeheader()
                 writer.writerows(rows)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import pytorch_lightning as pl
@@ -17,15 +17,17 @@ from stylegan2.data import to_float
 from stylegan2.formats import native
 from stylegan2.networks.discriminator import Discriminator
 from stylegan2.networks.generator import Generator
+from stylegan2.sizes import side
 
 from . import distributed
 from .config import TrainingConfig
 from .draws import Draws
 from .losses import losses
+from .memory import is_out_of_memory, too_large
 from .regularizers import Regularizer, name_of
 
 MicroBatch = tuple[Tensor, Tensor]
-"""Real images (n, C, R, R) in [-1, 1] and labels (n, num_classes)."""
+"""Real images (n, C, H, W) in [-1, 1] and labels (n, num_classes)."""
 
 CHECK_EVERY = 16
 """Iterations between two checks of the losses on a GPU. Each check waits for the GPU."""
@@ -83,11 +85,11 @@ class StyleGAN2(pl.LightningModule):
         self.loss = losses[config.loss]
         self.regularizers: dict[str, Regularizer] = {}
         for regularizer in config.regularizers:
-            self.regularizers[name_of(regularizer)] = regularizer.resolved(generator.resolution, batch)
+            self.regularizers[name_of(regularizer)] = regularizer.resolved(side(generator.image_size), batch)
             for buffer in regularizer.state:
                 self.register_buffer(buffer, torch.zeros([]))
         self.batch, self.batch_per_device = batch, batch_per_device
-        self.learning_rate = config.learning_rate_at(generator.resolution)
+        self.learning_rate = config.learning_rate_at(side(generator.image_size))
         self.draws = Draws()
         self.class_names: list[str] = []
         self.iteration = self.images = 0
@@ -97,6 +99,7 @@ class StyleGAN2(pl.LightningModule):
         """Means over the real and generated images that D was trained on in the latest iteration: the sign of its
         logits for real images (r_t, ADA §3), and its logits. Scalars, averaged over processes."""
         self._logits: list[tuple[Tensor, Tensor]] | None = None
+        self._compiled = False
         self._unchecked: list[tuple[int, int, dict[str, Tensor]]] = []
 
     @property
@@ -130,8 +133,20 @@ class StyleGAN2(pl.LightningModule):
         return [(n, r) for n, r in self.regularizers.items() if r.network == network and r.every > 0]
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int = 0) -> None:
-        """One iteration on a batch from the data loader."""
-        self.iterate(*batch, *self.optimizers())
+        """One iteration on a batch from the data loader.
+
+        Raises:
+            InputError: Memory is short. The message names the micro-batch that fits.
+        """
+        enough = True
+        try:
+            self.iterate(*batch, *self.optimizers())
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            enough = False
+        if not enough:  # not in the except clause, where the error keeps the tensors of the iteration alive
+            raise too_large(self, *self._as_float(*batch))
 
     def iterate(
         self,
@@ -143,7 +158,7 @@ class StyleGAN2(pl.LightningModule):
         """Run one iteration: G and its penalties that are due, D and its penalties that are due, then the EMA.
 
         Args:
-            reals: (n, C, R, R) with n = batch / processes, either uint8 or floating point in [-1, 1].
+            reals: (n, C, H, W) with n = batch / processes, either uint8 or floating point in [-1, 1].
             labels: (n, num_classes). Generated images get the labels of the real images.
             opt_g: Optimizer of G.
             opt_d: Optimizer of D.
@@ -151,8 +166,7 @@ class StyleGAN2(pl.LightningModule):
         Raises:
             Diverged: A loss is NaN or infinite.
         """
-        reals = reals if reals.is_floating_point() else to_float(reals)
-        reals, labels = reals.to(self.device, self.dtype), labels.to(self.device, self.dtype)
+        reals, labels = self._as_float(reals, labels)
         size = self.batch_per_device or len(reals)
         micro_batches = list(zip(reals.split(size), labels.split(size)))
         self._logits = []
@@ -166,28 +180,41 @@ class StyleGAN2(pl.LightningModule):
             self._regularize("discriminator", opt_d, micro_batches)
         self._advance()
 
+    def _as_float(self, reals: Tensor, labels: Tensor) -> MicroBatch:
+        reals = reals if reals.is_floating_point() else to_float(reals)
+        weight = next(self.parameters())
+        return reals.to(weight), labels.to(weight)
+
     def generator_loss(self, real: Tensor, c: Tensor) -> Tensor:
-        """G's loss, a scalar, on generated images with labels c (n, num_classes); `real` is (n, C, R, R)."""
+        """G's loss, a scalar, on generated images with labels c (n, num_classes); `real` is (n, C, H, W)."""
         fake_logits = self.score(self.fake(c), c)
         return self.loss.generator(
             fake_logits, self.score(real, c) if self.loss.generator_sees_reals else None
         )
 
     def discriminator_loss(self, real: Tensor, c: Tensor) -> Tensor:
-        """D's loss, a scalar, on real images (n, C, R, R) and generated images, both with labels c."""
+        """D's loss, a scalar, on real images (n, C, H, W) and generated images, both with labels c."""
         with torch.no_grad():
             fake = self.fake(c)
         fake_logits, real_logits = self.score(fake, c), self.score(real, c)
-        if self._logits is not None:
+        if self._logits is not None:  # within an iteration
             self._logits.append((real_logits.detach(), fake_logits.detach()))
         return self.loss.discriminator(fake_logits, real_logits)
 
     def penalty(self, name: str, real: Tensor, c: Tensor) -> Tensor:
         """The penalty of a regularizer, a scalar, without the factor of lazy regularization."""
-        return self.regularizers[name].penalty(self, real, c)
+        # Compiled networks have no second derivatives, which R1 and path length need.
+        with torch.compiler.set_stance("force_eager") if self._compiled else nullcontext():
+            return self.regularizers[name].penalty(self, real, c)
+
+    def compile_networks(self) -> None:
+        """Let `torch.compile` make the adversarial losses faster. The penalties are computed as before."""
+        self._compiled = True
+        self.generator.synthesis.compile()
+        self.discriminator.compile()
 
     def fake(self, c: Tensor) -> Tensor:
-        """Generated images (n, C, R, R) of new latents with labels c (n, num_classes), with style mixing."""
+        """Generated images (n, C, H, W) of new latents with labels c (n, num_classes), with style mixing."""
         return self.generator.synthesis(self.ws(c))
 
     def ws(self, c: Tensor) -> Tensor:
@@ -256,7 +283,8 @@ class StyleGAN2(pl.LightningModule):
         """Average over processes, check the losses, and update augmentation, generator EMA and counters."""
         w_avg = self.generator.mapping.w_avg
         w_avg.copy_(distributed.average(w_avg))
-        (real, fake), self._logits = (torch.cat(logits) for logits in zip(*self._logits)), None
+        real, fake = (torch.cat(logits) for logits in zip(*(self._logits or ())))
+        self._logits = None
         means = {"r_t": real.sign().mean(), "logits_real": real.mean(), "logits_fake": fake.mean()}
         values = distributed.average(torch.stack([*self.losses.values(), *means.values()]))
         self.losses = dict(zip(self.losses, values))

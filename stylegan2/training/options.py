@@ -61,6 +61,15 @@ class RunOptions:
     """Checkpoint to resume from. "last" is the newest checkpoint of this run. null: train from the start. A run that
     is resumed without --config takes its own config.yaml."""
 
+    init_from: str | None = None
+    """Transfer learning: a checkpoint whose weights a new run starts from, wherever they fit; init_from.csv lists
+    every tensor. The data may have another resolution, other channels and classes. Counters and optimizers start
+    anew, and the EMA has no ramp-up. A run that is resumed does not read it again. null: random weights."""
+
+    freeze_d: int = 0
+    """Number of D's layers, from the image on, whose weights of init_from stay as they are (FreezeD, Mo et al.
+    2020). 4 is the first block of the default architecture."""
+
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     """Hardware to train on. auto: the GPU if there is one, else the CPU."""
 
@@ -72,6 +81,15 @@ class RunOptions:
     """Number of CPU threads of training on a CPU. null: OMP_NUM_THREADS if it is set, else the number that is fastest
     now, which is chosen by timing. Sums in another order round differently, so only a fixed number gives the same
     weights bit for bit."""
+
+    compile: bool = False
+    """Compile the networks for the adversarial losses by torch.compile. Its start takes minutes, and a compiler is
+    needed. R1 and path length, which need second derivatives, are computed as without it. Results are equal up to
+    rounding, but noise is drawn from another stream."""
+
+    tf32: bool = False
+    """Let GPUs round the inputs of float32 convolutions and products to TF32, with 10 bits of mantissa. It is faster,
+    and deviates from the official code."""
 
     def __post_init__(self) -> None:
         check_choices(self)
@@ -89,6 +107,11 @@ class RunOptions:
         if not 0 <= self.seed < 2**63:
             raise InputError(
                 f"Expected a seed from 0 to 2^63 - 1, found {self.seed}. Set one of at most 18 digits."
+            )
+        if self.freeze_d and not self.init_from:
+            raise InputError(
+                f"Expected init_from beside freeze_d {self.freeze_d}, found none: random layers would stay random. "
+                "Give --init_from a checkpoint, or leave --freeze_d out."
             )
         if self.devices != "auto":
             numbers = [self.devices - 1] if isinstance(self.devices, int) else self.devices

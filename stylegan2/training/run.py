@@ -8,7 +8,8 @@ import shutil
 import sys
 import textwrap
 import warnings
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -21,9 +22,10 @@ from stylegan2.errors import InputError
 from stylegan2.files import remove_leftovers, write_text
 from stylegan2.formats import native
 from stylegan2.metrics.options import MetricOptions
+from stylegan2.sizes import text
 from stylegan2.threads import ThreadTuner, candidates
 
-from . import checkpoint, cost
+from . import checkpoint, cost, transfer
 from .callbacks import LossLogger, Progress, TuneThreads
 from .data import TrainingData, check_batch
 from .evaluation import Evaluation
@@ -32,6 +34,7 @@ from .launch import is_first_process, this_launch
 from .loggers import finish_loggers, make_loggers
 from .module import Diverged, StyleGAN2
 from .options import RunOptions
+from .regularizers.r1 import R1
 from .samples import Samples
 from .snapshots import Snapshots
 from .stop import Stop
@@ -75,7 +78,17 @@ def train(
                 f"Expected --kimg above the {done:g} kimg of {resumed}, found {options.kimg:g}. Set a larger "
                 "--kimg to continue."
             )
-    data = TrainingData(dataset, model.batch, options.seed, held_out)
+    transferred = ""
+    if options.init_from:
+        if resumed is None:
+            transferred = f"\nFrom       {options.init_from}\n" + textwrap.indent(
+                transfer.initialize(model, options.init_from, folder if this_launch().rank == 0 else None),
+                " " * 11,
+            )
+        transfer.freeze(model.discriminator, options.freeze_d)
+    if options.compile:
+        model.compile_networks()
+    data = TrainingData(dataset, model, options.seed, held_out)
     if data.held_out and not held_out and seen == data.identity["digest"] and is_first_process():
         print(f"warning: {resumed} was trained on the images that are held out from now on.", file=sys.stderr)
     stop = Stop(options.kimg, data)
@@ -84,7 +97,7 @@ def train(
     # that a checkpoint is written when their work for the iteration is done. Evaluation comes last: it takes
     # long, and it changes nothing that a checkpoint holds.
     callbacks = [
-        checkpoint.CheckpointState(),
+        checkpoint.CheckpointState(data),
         TuneThreads(_thread_tuner(options.threads)),
         LossLogger(options.log_kimg, dataset),
         Progress(options.kimg),
@@ -108,12 +121,12 @@ def train(
             (folder / part).mkdir(parents=True, exist_ok=True)
         remove_leftovers(folder)
         write_text(folder / "config.yaml", config)
-        print(_summary(model, dataset, folder, trainer))
+        print(_summary(model, dataset, folder, trainer) + transferred)
         print(cost.describe(model, options, trainer.strategy.root_device, folder, done), flush=True)
     torch.manual_seed(options.seed + 1000 * launch.rank)
     diverged = None
     try:
-        with stop.signals():
+        with stop.signals(), _tf32(options.tf32):
             trainer.fit(model, data, ckpt_path=resumed, weights_only=True)
             trainer.strategy.barrier()  # whoever started the processes may kill all once one has ended
     except Diverged as error:
@@ -147,6 +160,18 @@ def _thread_tuner(threads: int | None) -> ThreadTuner | None:
     return ThreadTuner(candidates())
 
 
+@contextmanager
+def _tf32(allowed: bool) -> Iterator[None]:
+    """Let GPUs compute in TF32 or not, until the block ends. PyTorch's default differs between its libraries."""
+    products, convolutions = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = products.allow_tf32, convolutions.allow_tf32
+    products.allow_tf32 = convolutions.allow_tf32 = allowed
+    try:
+        yield
+    finally:
+        products.allow_tf32, convolutions.allow_tf32 = before
+
+
 def _quiet() -> None:
     """Silence Lightning's log messages and three of its warnings, which do not apply to this loop."""
     for name in ("pytorch_lightning", "lightning_fabric", "lightning.fabric"):
@@ -162,11 +187,12 @@ def make_trainer(options: RunOptions, folder: Path, callbacks: list[pl.Callback]
         InputError: The accelerator or the devices are not available, or torchrun or srun started another number of
             processes.
     """
-    launch, devices = this_launch(), options.devices
-    if devices == "auto":
-        gpus = torch.cuda.device_count() if options.accelerator != "cpu" else 0
-        devices = max(gpus, 1) if launch.by == "the program" else launch.per_machine
-    rank_zero_only.rank = launch.rank  # which Lightning otherwise guesses from more variables than it uses
+    launch = this_launch()
+    gpus = torch.cuda.device_count() if options.accelerator != "cpu" else 0
+    auto = max(gpus, 1) if launch.by == "the program" else launch.per_machine
+    devices = auto if options.devices == "auto" else options.devices
+    # Lightning would guess the rank from more variables than it uses.
+    rank_zero_only.rank = launch.rank  # type: ignore[attr-defined]
     processes = len(devices) if isinstance(devices, list) else devices
     if launch.by != "the program" and processes != launch.per_machine:
         raise InputError(
@@ -200,13 +226,13 @@ def _summary(model: StyleGAN2, dataset: ImageDataset, folder: Path, trainer: pl.
     millions = [sum(p.numel() for p in n.parameters()) / 1e6 for n in (model.generator, model.discriminator)]
     g = model.generator
     r1 = model.regularizers.get("r1")
-    gamma = f"gamma {r1.gamma:.4g}, " if r1 is not None and r1.every else ""
+    gamma = f"gamma {r1.gamma:.4g}, " if isinstance(r1, R1) and r1.every else ""
     classes = f"{dataset.class_table}\n" if dataset.class_table else ""
     held_out = f"{len(dataset.held_out):,} of them held out, " if dataset.held_out else ""
     where = f"{trainer.world_size} × {trainer.strategy.root_device.type}"
     return (
         f"Data       {dataset.num_images:,} images from {dataset.options.path}, {held_out}"
-        f"{g.resolution}×{g.resolution}, {g.img_channels} channels, {g.num_classes or 'no'} classes\n"
+        f"{text(g.image_size)}, {g.img_channels} channels, {g.num_classes or 'no'} classes\n"
         f"{textwrap.indent(classes, ' ' * 11)}"
         f"Networks   G {millions[0]:.2f} M and D {millions[1]:.2f} M parameters, on {where}\n"
         f"Training   batch {model.batch}, {gamma}learning rate {model.learning_rate:g}\n"
@@ -240,7 +266,7 @@ def _command(name: str) -> str:
     if script.name != "train.py":
         return f"stylegan2 {name}"
     here = Path(sys.executable)
-    python = here.relative_to(Path.cwd()) if here.is_relative_to(Path.cwd()) else here
+    python = str(here.relative_to(Path.cwd()) if here.is_relative_to(Path.cwd()) else here)
     if shutil.which("python") == sys.executable:
         python = "python"
-    return f"{shlex.quote(str(python))} {shlex.quote(str(script.with_name(f'{name}.py')))}"
+    return f"{shlex.quote(python)} {shlex.quote(str(script.with_name(f'{name}.py')))}"

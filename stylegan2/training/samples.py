@@ -11,10 +11,12 @@ import torch
 
 from stylegan2.data import ImageDataset
 from stylegan2.images import grid, save_png
+from stylegan2.sizes import pair
 
 from .callbacks import kimg_name, passed
 from .loggers import log_image
 from .module import StyleGAN2
+from .unwritten import going_on
 
 MANY, TALL = 16 * 12, 4096
 """Most images of a grid, and most pixels from top to bottom where it needs many rows to show every class."""
@@ -40,7 +42,7 @@ class Samples(pl.Callback):
         if not trainer.is_global_zero:
             return
         g = module.generator
-        self._columns, rows = grid_size(g.resolution, len(self.dataset.class_names))
+        self._columns, rows = grid_size(g.image_size, len(self.dataset.class_names))
         random = torch.Generator().manual_seed(self.seed)
         self._z = torch.randn(self._columns * rows, g.z_dim, generator=random)
         reals, self._c = self.dataset[balanced_images(self.dataset, len(self._z), random)]
@@ -48,13 +50,15 @@ class Samples(pl.Callback):
         if module.images == 0:
             self._write(trainer, module)
 
-    def on_train_batch_end(self, trainer: pl.Trainer, module: StyleGAN2, *_) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, module: StyleGAN2, *_: object) -> None:
         if trainer.is_global_zero and passed(module, self.every):
-            self._write(trainer, module)
+            with going_on():
+                self._write(trainer, module)
 
     def on_train_end(self, trainer: pl.Trainer, module: StyleGAN2) -> None:
         if trainer.is_global_zero:
-            self._write(trainer, module)
+            with going_on():  # the last checkpoint is written after this
+                self._write(trainer, module)
 
     def path(self, module: StyleGAN2) -> Path:
         return self.folder / f"{kimg_name(module)}.png"
@@ -73,16 +77,17 @@ class Samples(pl.Callback):
         log_image(trainer.loggers, "samples", image, module.images)
 
 
-def grid_size(resolution: int, classes: int = 0) -> tuple[int, int]:
+def grid_size(size: int | tuple[int, int], classes: int = 0) -> tuple[int, int]:
     """(columns, rows) of a sample grid about 1,000 pixels wide, with at most 16 columns and 12 rows.
 
     With classes, every class gets rows of its own where they fit. Otherwise there is an image of every class, or
     of as many as fit.
     """
-    columns = min(16, max(4, 1024 // resolution))
-    rows = math.ceil(columns * 3 / 4)
+    height, width = pair(size)
+    columns = min(16, max(4, 1024 // width))
+    rows = max(1, math.ceil(columns * width / height * 3 / 4))
     if classes:
-        most = max(rows, min(TALL // resolution, MANY // columns))
+        most = max(rows, min(TALL // height, MANY // columns))
         own = classes * max(1, rows // classes)
         rows = own if own <= most else max(rows, min(most, math.ceil(classes / columns)))
     return columns, rows

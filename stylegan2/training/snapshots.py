@@ -14,6 +14,7 @@ from . import checkpoint
 from .callbacks import kimg_name, passed
 from .loggers import read_csv
 from .module import StyleGAN2
+from .unwritten import going_on
 
 
 class Snapshots(pl.Callback):
@@ -21,7 +22,8 @@ class Snapshots(pl.Callback):
 
     Each write between start and end also makes a copy that is named after the kimg. Of these copies the newest
     are kept, and the best one by a metric. Checkpoints list the copies that the run made, and no other files
-    are ever removed.
+    are ever removed. If a file cannot be written between start and end, for example because the disk is full, a
+    warning says so, the checkpoint before stays, and training goes on.
 
     Args:
         folder: The folder of checkpoints.
@@ -56,7 +58,8 @@ class Snapshots(pl.Callback):
         if passed(module, self.every):
             name = f"{kimg_name(module)}.ckpt"
             self._numbered = [*(other for other in self._numbered if other != name), name]
-            self._write(trainer, module, self.last.with_name(name))
+            with going_on():
+                self._write(trainer, module, self.last.with_name(name))
             if trainer.is_global_zero:
                 self._remove_old()
 
@@ -65,7 +68,7 @@ class Snapshots(pl.Callback):
 
     def _write(self, trainer: pl.Trainer, module: StyleGAN2, also: Path | None = None) -> None:
         module.check_finite()
-        checkpoint.save(trainer, self.last, also)
+        checkpoint.save(trainer, module, self.last, also)
         self._has_last = True
 
     def _remove_old(self) -> None:

@@ -17,8 +17,10 @@ from . import distributed
 from .data import TrainingData
 from .module import StyleGAN2
 
-SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-"""What asks a process to end: Ctrl-C, the system or a scheduler, and a terminal that closes."""
+NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")
+SIGNALS = [getattr(signal, name) for name in NAMES if hasattr(signal, name)]
+"""What asks a process to end: Ctrl-C, the system or a scheduler, a terminal that closes, and a scheduler whose time
+limit comes near (SLURM's --signal=USR1@60)."""
 
 TOGETHER = 0.5
 """Seconds within which signals count as one: `timeout`, for example, sends its own twice."""
@@ -83,7 +85,7 @@ class Stop(pl.Callback):
         self._trainer = trainer
         # Lightning's own handlers end training without saving, send messages between processes in the middle of
         # others, and let SLURM start a job again from checkpoints of their own.
-        trainer._signal_connector.register_signal_handlers = lambda: None
+        trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
 
     def on_train_start(self, trainer: pl.Trainer, module: StyleGAN2) -> None:
         self._agree(trainer, module)

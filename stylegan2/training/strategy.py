@@ -49,5 +49,6 @@ class LeanDDP(DDPStrategy):
         super().setup_distributed()
 
     def configure_ddp(self) -> None:
+        assert self.model is not None  # Lightning has set it
         for tensor in (*self.model.parameters(), *self.model.buffers()):
             dist.broadcast(tensor.data, src=0)

@@ -127,7 +127,7 @@ def sample(images: Tensor, grid: Tensor) -> Tensor:
     It equals `grid_sample`, and it can be differentiated by the images any number of times, which PyTorch's cannot.
     The grid gets no gradient.
     """
-    return _Sample.apply(images, grid)  # type: ignore[no-any-return]
+    return _Sample.apply(images, grid)
 
 
 class _Sample(torch.autograd.Function):

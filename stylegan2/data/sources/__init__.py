@@ -19,14 +19,16 @@ class Source(Protocol):
     source that keeps a file open must open it again in each process, as `zip.py` does.
     """
 
-    names: Sequence[str]
-    """Names of all files, with "/" between folders. They may include files that are not images, such as
-    dataset.json with the labels. The data set keeps their order, which must be the same in every run.
-
-    A source may also have two dicts from names to reasons. `left_out` holds what it does not offer, and
-    `unreadable` the folders that it cannot read."""
-
     def __init__(self, path: str): ...
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Names of all files, with "/" between folders. They may include files that are not images, such as
+        dataset.json with the labels. The data set keeps their order, which must be the same in every run.
+
+        A source may also have two dicts from names to reasons. `left_out` holds what it does not offer, and
+        `unreadable` the folders that it cannot read."""
+        ...
 
     @staticmethod
     def takes(path: str) -> bool:

@@ -54,8 +54,9 @@ class Folder:
     def _find(self) -> list[bytes]:
         """Paths of all files. What is reached without links comes first, and then each link in order."""
         home = os.path.realpath(self.root)
-        seen, found = {home}, []
-        folders, links, files = [b""], [], []  # yet to be looked at: folders, and links to folders and files
+        seen = {home}
+        paths: dict[str, list[bytes]] = {"file": [], "folder": [b""], "link": [], "link to folder": []}
+        found, folders, files, links = paths.values()  # all but `found` are yet to be looked at
         while folders or links:
             if folders:
                 below = folders.pop()
@@ -71,7 +72,7 @@ class Folder:
             for name, kind in self._entries(below):
                 path = os.path.join(below, name)
                 if kind != "folder":
-                    {"file": found, "link to folder": links, "link": files}[kind].append(path)
+                    paths[kind].append(path)
                 elif (real := os.path.realpath(os.path.join(self.root, path))) not in seen:
                     seen.add(real)
                     folders.append(path)

@@ -6,6 +6,7 @@ import os
 import threading
 import zipfile
 from pathlib import Path
+from typing import Any
 
 from stylegan2.data.checking import reason, require_room
 from stylegan2.data.names import plain, visible
@@ -27,7 +28,8 @@ class Zip:
 
     def __init__(self, path: str):
         self.path, inside = _split(path)
-        self._lock, self._pid, self._file = threading.Lock(), None, None
+        self._lock, self._pid = threading.Lock(), 0
+        self._file: zipfile.ZipFile | None = None
         try:
             infos = self._open().infolist()
         except Exception as error:  # zipfile raises half a dozen kinds for damaged files
@@ -59,14 +61,14 @@ class Zip:
                 return file.read(info.file_size)  # a file may expand to more than it says
 
     def _open(self) -> zipfile.ZipFile:
-        if self._pid != os.getpid():
+        if self._file is None or self._pid != os.getpid():
             self._pid, self._file = os.getpid(), zipfile.ZipFile(self.path)
         return self._file
 
-    def __getstate__(self) -> dict:
-        return self.__dict__ | {"_lock": None, "_pid": None, "_file": None}
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_lock": None, "_file": None}
 
-    def __setstate__(self, state: dict) -> None:
+    def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _lock=threading.Lock())
 
 

@@ -62,7 +62,7 @@ class Regularizer:
                 f"Expected an interval (every) of 0 or more iterations, found {self.every}. 0 turns the penalty off."
             )
 
-    def resolved(self, resolution: int, batch: int) -> Regularizer:
+    def resolved(self, resolution: float, batch: int) -> Regularizer:
         """This regularizer with the options filled in that depend on the resolution and the batch."""
         return self
 

@@ -49,14 +49,14 @@ class R1(Regularizer):
             )
         return self.gamma / 2 * gradient_penalty(score, images).mean()
 
-    def resolved(self, resolution: int, batch: int) -> R1:
+    def resolved(self, resolution: float, batch: int) -> R1:
         return self if self.gamma is not None else replace(self, gamma=default_gamma(resolution, batch))
 
     def penalty(self, training: Training, real: Tensor, c: Tensor) -> Tensor:
         return self(lambda images: training.score(images, c), real)
 
 
-def default_gamma(resolution: int, batch: int) -> float:
+def default_gamma(resolution: float, batch: int) -> float:
     """The weight of R1 in ADA's "auto" recipe: 0.0002 · resolution² / batch (ADA app. C)."""
     return 0.0002 * resolution**2 / batch
 
