@@ -12,6 +12,7 @@ from stylegan2.ablation.report import headline, write_report
 from stylegan2.ablation.statistics import summarize
 from stylegan2.ablation.study import Result, Signal, Study
 from stylegan2.cli import train_parser
+from stylegan2.metrics import metrics
 
 
 def test_the_page_needs_nothing_from_elsewhere(study):
@@ -113,3 +114,10 @@ def test_a_study_of_which_nothing_has_ended_has_a_report(tiny, tmp_path):
     made.save(train_parser().dump(train_parser().parse_args(["--config", tiny[1]])))
     assert write_report(made).is_file()
     assert "Not known: noise." in (tmp_path / "report.md").read_text()
+
+
+def test_a_metric_without_a_docstring_has_a_report(tiny, tmp_path, monkeypatch):
+    monkeypatch.setitem(metrics._entries, "undocumented", lambda reals: lambda images: 1.0)
+    made = Study(out=tmp_path, variants=ablations("noise"), seeds=2, kimg=1, images=2, metric="undocumented")
+    made.save(train_parser().dump(train_parser().parse_args(["--config", tiny[1]])))
+    assert "Quality distance: undocumented." in write_report(made).with_suffix(".md").read_text()

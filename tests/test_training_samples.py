@@ -15,7 +15,7 @@ from stylegan2.training.samples import Samples, balanced_images, grid_size
 class Recorder(torch.nn.Module):
     """Stands for a generator: remembers its labels, and gives gray images of what they say."""
 
-    resolution, z_dim = 8, 4
+    image_size, z_dim = (8, 8), 4
 
     def forward(self, z, c, noise):
         self.labels = torch.cat([getattr(self, "labels", c[:0]), c])

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import FuncFormatter, Locator, LogLocator, MaxNLocator, NullLocator
 from PIL import Image
 
 from stylegan2.ablation.plan import DEFAULT
@@ -37,7 +39,7 @@ COLORS = {
 """Colors of the verdicts."""
 
 LINES = ("#c0392b", "#2471a3", "#1e8449", "#8e44ad", "#d68910", "#117a65", "#5d4037", "#ad1457", "#00838f")
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.size": 10,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -70,7 +72,7 @@ def draw(summary: Summary) -> dict[str, Picture]:
         for plot in FIGURES:
             figure = plot(summary)
             if figure is not None:
-                heading, _, about = inspect.getdoc(plot).partition("\n\n")
+                heading, _, about = (inspect.getdoc(plot) or "").partition("\n\n")
                 pictures[plot.__name__] = Picture(heading.rstrip("."), " ".join(about.split()), figure)
     return pictures
 
@@ -95,12 +97,13 @@ def effects(summary: Summary) -> Figure | None:
     levels = {row.variant.name: row.level for row in summary.rows}
     for y, row in enumerate(rows):
         c, color = row.comparison, COLORS[row.verdict]
-        if math.isnan(c.ratio):
+        ours, theirs = row.level, levels[row.variant.control or DEFAULT]
+        if c is None or ours is None or theirs is None or math.isnan(c.ratio):
             axes.text(1.02, y, row.ended.split(":")[0], color=color, va="center", fontweight="bold")
             continue
         axes.plot([c.low, c.high], [y, y], color=color, linewidth=2, alpha=0.55, solid_capstyle="round")
         axes.plot(c.ratio, y, "o", color=color, markersize=8, zorder=3)
-        ratios = [a / b for a, b in zip(row.level.values, levels[row.variant.control].values)]
+        ratios = [a / b for a, b in zip(ours.values, theirs.values)]
         axes.plot(ratios, [y] * len(ratios), "|", color=INK, markersize=9)
     axes.axvline(1, color=INK, linewidth=1, zorder=0)
     axes.set_xscale("log")
@@ -219,9 +222,9 @@ def training(summary: Summary) -> Figure | None:
     rows, curves = summary.compared, {row.variant.name: row.curves for row in summary.rows}
     if not any(curve for seeds in curves.values() for curve in seeds):
         return None
-    figure, panels = _panels(len(rows), height=2.0, sharex=True, sharey=True)
+    figure, panels = _panels(len(rows), height=2.0, share=True)
     for axes, row in zip(panels, rows):
-        lines = [(curve, FAINT, 2.5) for curve in curves[row.variant.control]]
+        lines = [(curve, FAINT, 2.5) for curve in curves[row.variant.control or DEFAULT]]
         lines += [(curve, COLORS[row.verdict], 1.8) for curve in row.curves]
         for curve, color, width in lines:
             if curve:
@@ -242,7 +245,8 @@ def penalties(summary: Summary) -> Figure | None:
     """
     study = summary.study
     numbers = {r.variant.name: study.numbers(Run(variant=r.variant.name, seed=0)) for r in summary.rows}
-    figure, colors = Figure(figsize=(11, 4.2), layout="constrained"), {}
+    figure = Figure(figsize=(11, 4.2), layout="constrained")
+    colors: dict[str, str] = {}
     titles = {"r1": "R1 penalty", "path_length_mean": "Running mean of the path length"}
     for axes, (key, title) in zip(figure.subplots(1, 2), titles.items()):
         series = {
@@ -266,7 +270,8 @@ def depth(summary: Summary) -> Figure | None:
     signals = {row.variant.name: row.signal for row in summary.rows if row.signal}
     if DEFAULT not in signals:
         return None
-    figure, colors = Figure(figsize=(11, 4.8), layout="constrained"), {}
+    figure = Figure(figsize=(11, 4.8), layout="constrained")
+    colors: dict[str, str] = {}
     titles = {
         "discriminator": "Discriminator, from image to logit",
         "generator": "Generator, from 4×4 to image",
@@ -287,18 +292,18 @@ def depth(summary: Summary) -> Figure | None:
 FIGURES: Sequence[Callable[[Summary], Figure | None]] = (sweep, effects, gallery, training, penalties, depth)
 
 
-def _panels(n: int, height: float, **shared: bool) -> tuple[Figure, list[Axes]]:
+def _panels(n: int, height: float, share: bool = False) -> tuple[Figure, list[Axes]]:
     """A figure of n panels, with PANELS panels per line. A line is `height` inches high."""
     lines = math.ceil(n / PANELS)
     figure = Figure(figsize=(11, height * lines + 0.3), layout="constrained")
-    panels = list(figure.subplots(lines, PANELS, squeeze=False, **shared).flat)
+    panels = list(figure.subplots(lines, PANELS, squeeze=False, sharex=share, sharey=share).flat)
     for axes in panels[n:]:
         axes.set_axis_off()
     return figure, panels
 
 
 def _lines_beside_default(
-    axes: Axes, series: dict[str, list[tuple[float, float]]], beyond: float, colors: dict[str, str]
+    axes: Axes, series: Mapping[str, Sequence[tuple[float, float]]], beyond: float, colors: dict[str, str]
 ) -> None:
     """Draw the default in black, series that differ from it by more than the factor `beyond` in color, others gray.
 
@@ -323,7 +328,7 @@ def _lines_beside_default(
     axes.set_ylim(max(low, min(reference.values()) / 100), min(high, max(reference.values()) * 100))
     _plain_numbers(axes.yaxis)
     for line in axes.lines:
-        if min(line.get_ydata()) > axes.get_ylim()[1]:
+        if np.min(line.get_ydata()) > axes.get_ylim()[1]:
             line.set_label(f"{line.get_label()} (above)")
     axes.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=3)
 
@@ -334,7 +339,7 @@ def _plain_numbers(axis: Axis) -> None:
     Long axes have only powers of ten. Short ones, such as 1.1 to 1.4, have equal steps.
     """
     low, high = axis.get_view_interval()
-    locator = LogLocator(subs=(1, 2, 5) if low > 0 and high / low < 300 else (1,), numticks=12)
+    locator: Locator = LogLocator(subs=(1, 2, 5) if low > 0 and high / low < 300 else (1,), numticks=12)
     if sum(low <= tick <= high for tick in locator.tick_values(max(low, 1e-300), high)) < 3:
         locator = MaxNLocator(nbins=5)
     axis.set_major_locator(locator)

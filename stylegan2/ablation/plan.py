@@ -53,7 +53,7 @@ def ablations(names: str) -> list[Variant]:
         InputError: A name is none of these, or an overlay sets no option.
     """
     shipped = shipped_overlays()
-    chosen: dict[str, dict] = {}
+    chosen: dict[str, dict[str, Any]] = {}
     for name in filter(None, (part.strip() for part in names.split(","))):
         of_field = {
             stem: overlay
@@ -113,7 +113,7 @@ def sweep(name: str, values: str) -> list[Variant]:
     ]
 
 
-def effective(variants: list[Variant], base: dict) -> list[Variant]:
+def effective(variants: list[Variant], base: dict[str, Any]) -> list[Variant]:
     """The variants that change the base configuration.
 
     A variant is left out, with a message, if the base configuration already has its value.
@@ -140,7 +140,7 @@ def effective(variants: list[Variant], base: dict) -> list[Variant]:
     return kept
 
 
-def leaves(tree: dict, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def leaves(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Pairs of dotted names and values of nested options: {"a": {"b": 1}} gives ("a.b", 1)."""
     for key, value in tree.items():
         if isinstance(value, dict):
@@ -161,11 +161,12 @@ def nest(flat: dict[str, Any]) -> dict[str, Any]:
     return tree
 
 
-def lookup(tree: dict, key: str) -> Any:
+def lookup(tree: dict[str, Any], key: str) -> Any:
     """The value of a dotted key in nested options, or None if there is no such key."""
+    found: Any = tree
     for part in key.split("."):
-        tree = tree.get(part) if isinstance(tree, dict) else None
-    return tree
+        found = found.get(part) if isinstance(found, dict) else None
+    return found
 
 
 def _same(a: object, b: object) -> bool:

@@ -65,19 +65,20 @@ def headline(summary: Summary) -> str:
 def sweep_conclusion(summary: Summary) -> str:
     """Whether the default is the best value tried, and in which range no value differs detectably from it."""
     name, default, pairs = summary.swept, summary.default_value, summary.by_value()
-    finished = [row for row in summary.rows if row.level and not row.ended]
-    if summary.default not in finished or len(finished) < 2:
+    means = [(row.level.mean, row) for row in summary.rows if row.level and not row.ended]
+    if summary.default not in [row for _, row in means] or len(means) < 2:
         return f"Too few runs of {name} have finished for a conclusion."
-    best = min(finished, key=lambda row: row.level.mean)
-    if best is summary.default:
+    _, best = min(means, key=lambda pair: pair[0])
+    c = best.comparison
+    if c is None:  # only the default has none
         text = f"The default, {name} = {default:.4g}, is the best of the values tried."
     else:
         chance = best.verdict in UNDETECTED
         text = (
             f"The best of the values tried is {name} = {best.variant.value}: its quality distance is "
-            f"{best.comparison.ratio:.2f} times that of the default, {default:.4g}, "
+            f"{c.ratio:.2f} times that of the default, {default:.4g}, "
             f"{'which may be chance at this budget' if chance else 'and the test confirms it'} "
-            f"(p = {best.comparison.p:.2g} after correction)."
+            f"(p = {c.p:.2g} after correction)."
         )
     alike = [row is summary.default or row.verdict in UNDETECTED for _, row in pairs]
     low = high = [row for _, row in pairs].index(summary.default)
@@ -97,7 +98,7 @@ def sweep_conclusion(summary: Summary) -> str:
 def facts(summary: Summary) -> list[str]:
     """How the study was run and evaluated, as a list of short paragraphs."""
     study, base = summary.study, summary.base
-    about = inspect.getdoc(metrics[study.metric]).splitlines()[0]
+    about = (inspect.getdoc(metrics[study.metric]) or "").partition("\n")[0]
     size, ended = base["data"]["resolution"], sum(study.result(run) is not None for run in study.runs)
     return [
         f"The study has {len(summary.compared)} variants and their controls, with {study.seeds} "

@@ -15,7 +15,8 @@ import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import FrameType
+from typing import TYPE_CHECKING, NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -295,7 +296,7 @@ def run_all(
     return received[0] if received else None
 
 
-def _show(bar: tqdm, study: Study, running: list[str]) -> None:
+def _show(bar: tqdm[NoReturn], study: Study, running: list[str]) -> None:
     """Set the bar to the total kimg of all runs, and show the names of the running ones."""
     ended = [result.status for run in study.runs if (result := study.result(run))]
     counts = [f"{ended.count('finished')} finished"]
@@ -310,7 +311,7 @@ def _stop_signals() -> Iterator[list[int]]:
     """Inside the block, Ctrl-C and SIGTERM add their number to the list instead of ending the process."""
     received: list[int] = []
 
-    def handle(number: int, frame) -> None:
+    def handle(number: int, frame: FrameType | None) -> None:
         tqdm.write("\nStopping: all running runs save their state. The same command resumes them.")
         received.append(number)
 

@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, geometric_mean
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import yaml
@@ -183,7 +183,7 @@ class Summary:
     study: Study
     rows: list[Row]
     """The default first, then the tested variants by effect (or by value in a sweep), then other controls."""
-    base: dict
+    base: dict[str, Any]
 
     @property
     def default(self) -> Row:

@@ -47,7 +47,7 @@ def bench_beside(programs: int, seconds: float) -> list[Row]:
 
 
 @contextmanager
-def busy(programs: int) -> Iterator[list[subprocess.Popen]]:
+def busy(programs: int) -> Iterator[list[subprocess.Popen[bytes]]]:
     """So many processes that each keep a core busy while the block runs."""
     processes = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(programs)]
     try:

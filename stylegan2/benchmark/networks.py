@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from stylegan2.kernels import fixed_weights, off
@@ -20,8 +21,10 @@ from stylegan2.training.regularizers.r1 import R1
 
 from .timing import Row, flops, medians, peak_mb, with_kernels
 
+M = TypeVar("M", bound=nn.Module)
 
-def _blocks(dtype: str) -> dict:
+
+def _blocks(dtype: str) -> dict[str, Any]:
     return {} if dtype == "float32" else {"low_precision_blocks": 99, "low_precision_dtype": dtype}
 
 
@@ -39,7 +42,7 @@ def bench_generate(
     fixed = fixed_weights()
 
     @torch.no_grad()
-    def generate(network: nn.Module) -> None:
+    def generate(network: Callable[..., Tensor]) -> None:
         network(z, noise="const")
 
     def generate_many() -> None:
@@ -66,7 +69,7 @@ def bench_generate(
     return rows
 
 
-def _variants(function: Callable[[nn.Module], object], network: nn.Module) -> dict[str, Callable[[], object]]:
+def _variants(function: Callable[[M], object], network: M) -> dict[str, Callable[[], object]]:
     """The function of a network in the reference (contiguous and channels last) and with kernels."""
     contiguous = copy.deepcopy(network).to(memory_format=torch.contiguous_format)
     return {
@@ -82,11 +85,13 @@ FORMATS = (torch.channels_last, torch.contiguous_format)
 class _Recorder(TorchFunctionMode):
     """Records the arguments of every convolution without groups."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
-        self.calls = []
+        self.calls: list[tuple[Any, ...]] = []
 
-    def __torch_function__(self, function, types, args=(), kwargs=None):
+    def __torch_function__(
+        self, function: Any, types: object, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
         kwargs = kwargs or {}
         is_convolution = function in (F.conv2d, F.conv_transpose2d, torch.conv2d, torch.conv_transpose2d)
         if is_convolution and kwargs.get("groups", 1) == 1:
@@ -95,13 +100,13 @@ class _Recorder(TorchFunctionMode):
         return function(*args, **kwargs)
 
 
-def record_convolutions(function: Callable[[], object]) -> list[tuple]:
+def record_convolutions(function: Callable[[], object]) -> list[tuple[Any, ...]]:
     with _Recorder() as recorder:
         function()
     return recorder.calls
 
 
-def convolution(call: tuple, device: str, form: torch.memory_format) -> Callable[[], object]:
+def convolution(call: tuple[Any, ...], device: str, form: torch.memory_format) -> Callable[[], object]:
     """A recorded convolution, on random data in the given memory format."""
     function, x_shape, weight_shape, dtype, rest, kwargs = call
     x = torch.randn(x_shape, device=device).to(dtype, memory_format=form)
@@ -128,7 +133,7 @@ def bench_train(
     ).to(device)
     real = torch.rand(batch, 3, resolution, resolution, device=device) * 2 - 1
     c = torch.zeros(batch, 0, device=device)
-    phases = {
+    phases: dict[str, Callable[[StyleGAN2], Tensor]] = {
         "G": lambda model: model.generator_loss(real, c),
         "D": lambda model: model.discriminator_loss(real, c),
         "R1": lambda model: model.penalty("r1", real, c),
@@ -137,13 +142,14 @@ def bench_train(
     rows = []
     for phase, loss in phases.items():
 
-        def step(model: StyleGAN2, loss=loss, of_d=phase in ("D", "R1")) -> None:
-            trained, other = model.discriminator, model.generator
-            if not of_d:
-                trained, other = other, trained
-            with frozen(other):
+        def step(
+            model: StyleGAN2,
+            loss: Callable[[StyleGAN2], Tensor] = loss,
+            of_d: bool = phase in ("D", "R1"),
+        ) -> None:
+            with frozen(model.generator if of_d else model.discriminator):
                 loss(model).backward()
-            trained.zero_grad()
+            (model.discriminator if of_d else model.generator).zero_grad()
 
         variants = _variants(step, model)
         times = medians(variants, device, repeats)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -86,21 +87,19 @@ def op_cases(
 
     b, scale = torch.randn(c, device=device), torch.rand(batch, c, device=device) + 0.5
     noise = torch.randn(r, r, device=device)
-    for name, leaves, order in (
-        ("bias_act", (images(c, r), b), lambda x, b: (x, b, None, None)),
-        ("bias_act with scale and noise", (images(c, r), b, scale, noise), lambda x, b, s, n: (x, b, s, n)),
-    ):
 
-        def run(op: Callable, *leaves: Tensor, order: Callable = order) -> Tensor:
-            x, b, scale, noise = order(*leaves)
-            return op(x, b, "lrelu", 0.2, 2**0.5, 256.0, 1, scale, noise)
+    def run(
+        op: Callable[..., Tensor],
+        x: Tensor,
+        b: Tensor,
+        scale: Tensor | None = None,
+        noise: Tensor | None = None,
+    ) -> Tensor:
+        return op(x, b, "lrelu", 0.2, 2**0.5, 256.0, 1, scale, noise)
 
-        yield OpCase(
-            name,
-            lambda *leaves, run=run: run(library.bias_act, *leaves),
-            lambda *leaves, run=run: run(bias_act_definition, *leaves),
-            leaves,
-        )
+    kernel, definition = partial(run, library.bias_act), partial(run, bias_act_definition)
+    yield OpCase("bias_act", kernel, definition, (images(c, r), b))
+    yield OpCase("bias_act with scale and noise", kernel, definition, (images(c, r), b, scale, noise))
 
     if device == "cpu" and dtype == torch.float32:  # the one case in which this kernel is timed
         yield OpCase(

@@ -10,11 +10,14 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from stylegan2.kernels import allocation, off
+
+K = TypeVar("K")
 
 
 @dataclass
@@ -39,13 +42,13 @@ def synchronize(device: str) -> None:
         torch.cuda.synchronize()
 
 
-def medians(functions: dict[str, Callable[[], object]], device: str, repeats: int) -> dict[str, float]:
+def medians(functions: dict[K, Callable[[], object]], device: str, repeats: int) -> dict[K, float]:
     """Median milliseconds of each function.
 
     Every round runs each function once, so that a change in the machine's speed affects all of them. Two
     warm-up rounds are not counted.
     """
-    times: dict[str, list[float]] = {name: [] for name in functions}
+    times: dict[K, list[float]] = {name: [] for name in functions}
     for round_ in range(repeats + 2):
         for name, function in functions.items():
             synchronize(device)

@@ -4,6 +4,8 @@ Each of them replaces a definition of the same name (`stylegan2.ops.replaceable`
 The environment variable `STYLEGAN2_KERNELS` (auto, require, off) controls the compiled ones: docs/kernels.md.
 """
 
+from collections.abc import Callable
+
 from stylegan2.ops import definitions_only as off
 from stylegan2.ops import replace
 
@@ -13,7 +15,7 @@ from .weight_cache import fixed_weights
 
 __all__ = ["available", "fixed_weights", "off"]
 
-for _name, _implementation in {
+_REPLACEMENTS: dict[str, Callable[..., object]] = {
     "upfirdn2d": dispatch.upfirdn2d,
     "bias_act": dispatch.bias_act,
     "conv2d": convolution.conv2d,
@@ -21,5 +23,6 @@ for _name, _implementation in {
     "equalized": layers.equalized,
     "modulated_conv2d": layers.modulated_conv2d,
     "choose_memory_order": layers.choose_memory_order,
-}.items():
+}
+for _name, _implementation in _REPLACEMENTS.items():
     replace(_name, _implementation)

@@ -14,6 +14,7 @@ import threading
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -55,7 +56,7 @@ def available(device: str) -> bool:
 
 # This does what torch.compiler.assume_constant_result does, without importing the compiler: while tracing,
 # the function is called rather than traced.
-available._dynamo_marked_constant = True
+vars(available)["_dynamo_marked_constant"] = True
 
 
 def mode() -> str:
@@ -136,7 +137,7 @@ def build(what: Build) -> Path:
     return folder
 
 
-def _compile(what: Build, folder: Path) -> dict:
+def _compile(what: Build, folder: Path) -> dict[str, Any]:
     return compiler.compile(what.device, what.sources, what.architectures, folder / cache.LIBRARY)
 
 

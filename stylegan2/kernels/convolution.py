@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -113,13 +114,15 @@ class _Derivative(torch.autograd.Function):
     """The derivative of T with respect to one of x, w and y, as a function of the other two."""
 
     @staticmethod
-    def forward(ctx, conv: _Convolution, by: str, size: tuple[torch.Size, ...], *others: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, conv: _Convolution, by: str, size: tuple[torch.Size, ...], *others: Tensor
+    ) -> Tensor:
         ctx.conv, ctx.by = conv, by
         ctx.save_for_backward(*others)
         return getattr(conv, by)(*others, *size)
 
     @staticmethod
-    def backward(ctx, cot: Tensor):
+    def backward(ctx: Any, cot: Tensor) -> tuple[Tensor | None, ...]:
         have = dict(zip(_OTHERS[ctx.by], ctx.saved_tensors), **{ctx.by: cot})
         grads = []
         for by, needed in zip(_OTHERS[ctx.by], ctx.needs_input_grad[3:]):

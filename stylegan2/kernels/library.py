@@ -7,6 +7,9 @@ the CPU or for CUDA to these operators. `cot` is the gradient with respect to an
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -14,6 +17,9 @@ DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 ACTS = ("linear", "relu", "lrelu", "tanh", "sigmoid", "elu", "selu", "softplus", "swish")
 """Names of the activations, in the order of `enum class Act` in csrc/arithmetic.h."""
 PIECEWISE_LINEAR = ACTS[:3]
+
+Gradients = tuple[Tensor | None, ...]
+"""One for each argument of an operator. None for what is no tensor, or needs no gradient."""
 
 _library = torch.library.Library("stylegan2", "DEF")
 _library.define(
@@ -91,8 +97,8 @@ def is_channels_last(x: Tensor) -> bool:
     return x.ndim == 4 and not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
 
 
-@torch.library.register_fake("stylegan2::upfirdn2d")
-def _(x, filter, upx, upy, downx, downy, x0, x1, y0, y1, flip, gain):
+def _upfirdn2d_shape(x: Tensor, filter: Tensor | None, *settings: Any) -> Tensor:
+    upx, upy, downx, downy, x0, x1, y0, y1, _, _ = settings
     fw, fh = (1, 1) if filter is None else (filter.shape[-1], filter.shape[0])
     n, c, h, w = x.shape
     size = (n, c, (h * upy + y0 + y1 - fh) // downy + 1, (w * upx + x0 + x1 - fw) // downx + 1)
@@ -101,28 +107,31 @@ def _(x, filter, upx, upy, downx, downy, x0, x1, y0, y1, flip, gain):
     )
 
 
-@torch.library.register_fake("stylegan2::bias_act")
-def _(x, b, scale, noise, act, alpha, gain, clamp, dim):
+def _bias_act_shape(x: Tensor, dim: int) -> Tensor:
     last = dim == 1 and is_channels_last(x)
     return torch.empty_like(x, memory_format=torch.channels_last if last else torch.contiguous_format)
 
 
-@torch.library.register_fake("stylegan2::bias_act_grad")
-def _(cot, x, b, scale, noise, act, alpha, gain, clamp, dim, order, from_output):
-    last = dim == 1 and is_channels_last(x)
-    return torch.empty_like(x, memory_format=torch.channels_last if last else torch.contiguous_format)
+torch.library.register_fake("stylegan2::upfirdn2d", _upfirdn2d_shape)
+torch.library.register_fake(
+    "stylegan2::bias_act", lambda x, b, scale, noise, act, alpha, gain, clamp, dim: _bias_act_shape(x, dim)
+)
+torch.library.register_fake(
+    "stylegan2::bias_act_grad",
+    lambda cot, x, b, scale, noise, act, alpha, gain, clamp, dim, order, from_output: _bias_act_shape(x, dim),
+)
 
 
 # -------------------------------------------------------------------------------------------- derivatives
 
 
-def _upfirdn2d_setup(ctx, inputs, output):
+def _upfirdn2d_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     x, filter, *ctx.settings = inputs
     ctx.save_for_backward(filter)
     ctx.size, ctx.out_size = x.shape[2:], output.shape[2:]
 
 
-def _upfirdn2d_backward(ctx, cot):
+def _upfirdn2d_backward(ctx: Any, cot: Tensor) -> Gradients:
     """Apply the same op with up and down exchanged and the filter reversed."""
     upx, upy, downx, downy, x0, _, y0, _, flip, gain = ctx.settings
     (filter,) = ctx.saved_tensors
@@ -136,7 +145,7 @@ def _upfirdn2d_backward(ctx, cot):
 torch.library.register_autograd("stylegan2::upfirdn2d", _upfirdn2d_backward, setup_context=_upfirdn2d_setup)
 
 
-def _bias_act_setup(ctx, inputs, output):
+def _bias_act_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     x, b, scale, noise, act, alpha, gain, clamp, dim = inputs
     ctx.settings = act, alpha, gain, clamp, dim
     # The slope of a piecewise linear activation can be read off its result. The next layer keeps the result
@@ -146,30 +155,31 @@ def _bias_act_setup(ctx, inputs, output):
     ctx.save_for_backward(output if ctx.from_output else x, b, scale, noise)
 
 
-def _bias_act_backward(ctx, cot):
-    x, b, scale, noise = ctx.saved_tensors
-    if any(ctx.needs_input_grad[1:4]) and _can_run_in_one_pass(cot, x, b, scale, noise, *ctx.settings):
-        return *_backward_in_one_pass(ctx, cot, x, b, scale, noise), *[None] * 5
-    inner = _bias_act_grad(cot, x, b, scale, noise, *ctx.settings, 1, ctx.from_output)
-    return *_input_gradients(inner, x, b, scale, noise, ctx.settings[-1], ctx.needs_input_grad), *[None] * 5
+def _bias_act_backward(ctx: Any, cot: Tensor) -> Gradients:
+    if any(ctx.needs_input_grad[1:4]) and _can_run_in_one_pass(ctx, cot):
+        return *_backward_in_one_pass(ctx, cot), *[None] * 5
+    inner = _bias_act_grad(cot, *ctx.saved_tensors, *ctx.settings, 1, ctx.from_output)
+    return *_input_gradients(inner, ctx.saved_tensors, ctx.settings[-1], ctx.needs_input_grad), *[None] * 5
 
 
 torch.library.register_autograd("stylegan2::bias_act", _bias_act_backward, setup_context=_bias_act_setup)
 
 
-def _can_run_in_one_pass(cot, x, b, scale, noise, act, alpha, gain, clamp, dim):
+def _can_run_in_one_pass(ctx: Any, cot: Tensor) -> bool:
     """Whether one pass can compute all derivatives. It cannot if they are to be differentiated again."""
+    (x, *others), act, dim = ctx.saved_tensors, ctx.settings[0], ctx.settings[-1]
     if torch.is_grad_enabled() or torch.compiler.is_compiling() or x.device.type != "cpu":
         return False
     if torch._C._functorch.is_batchedtensor(cot) or torch._C._functorch.is_legacy_batchedtensor(cot):
         return False
-    floats = all(t is None or t.dtype == torch.float32 for t in (cot, x, b, scale, noise))
+    floats = all(t is None or t.dtype == torch.float32 for t in (cot, x, *others))
     return floats and dim == 1 and ACTS[act] in PIECEWISE_LINEAR and is_channels_last(x)
 
 
-def _backward_in_one_pass(ctx, cot, x, b, scale, noise):
+def _backward_in_one_pass(ctx: Any, cot: Tensor) -> Gradients:
+    x, b, scale, noise = ctx.saved_tensors
     cot = cot.contiguous(memory_format=torch.channels_last)
-    grads = [torch.empty_like(x)]
+    grads: list[Tensor | None] = [torch.empty_like(x)]
     for t, need in zip((b, scale), ctx.needs_input_grad[1:3]):
         grads.append(torch.empty_like(t, memory_format=torch.contiguous_format) if need else None)
     total = x.new_empty(x.shape[0], 1, *x.shape[2:]) if ctx.needs_input_grad[3] else None
@@ -179,14 +189,15 @@ def _backward_in_one_pass(ctx, cot, x, b, scale, noise):
     return *grads, None if total is None else _sum_to_noise_shape(total, noise)
 
 
-def _sum_to_noise_shape(total, noise):
+def _sum_to_noise_shape(total: Tensor, noise: Tensor) -> Tensor:
     shared = noise.ndim == 2 or noise.shape[0] != total.shape[0]
     return (total.sum(0) if shared else total).reshape(noise.shape)
 
 
-def _input_gradients(inner, x, b, scale, noise, dim, needed):
+def _input_gradients(inner: Tensor, inputs: Sequence[Any], dim: int, needed: Sequence[bool]) -> Gradients:
     """Compute the gradients of x, b, scale and noise from that of the inner value scale · x + noise + b."""
-    grads = [None] * 4
+    x, b, scale, noise = inputs
+    grads: list[Tensor | None] = [None] * 4
     if needed[0]:
         grads[0] = inner if scale is None else inner * scale.to(inner.dtype)[:, :, None, None]
     if needed[1]:
@@ -195,15 +206,15 @@ def _input_gradients(inner, x, b, scale, noise, dim, needed):
         grads[2] = (inner * x).sum([2, 3], dtype=scale.dtype)
     if needed[3]:
         grads[3] = _sum_to_noise_shape(inner.sum(1, keepdim=True, dtype=noise.dtype), noise)
-    return grads
+    return tuple(grads)
 
 
-def _bias_act_grad_setup(ctx, inputs, output):
+def _bias_act_grad_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     cot, x, b, scale, noise, *ctx.settings, ctx.order, ctx.from_output = inputs
     ctx.save_for_backward(cot, x, b, scale, noise)
 
 
-def _bias_act_grad_backward(ctx, v):
+def _bias_act_grad_backward(ctx: Any, v: Tensor) -> Gradients:
     cot, x, b, scale, noise = ctx.saved_tensors
     needed = ctx.needs_input_grad
     first = None
@@ -221,7 +232,7 @@ def _bias_act_grad_backward(ctx, v):
             )
         return first, *[None] * 11
     inner = _bias_act_grad(v * cot, x, b, scale, noise, *ctx.settings, 2, False)
-    return first, *_input_gradients(inner, x, b, scale, noise, ctx.settings[-1], needed[1:5]), *[None] * 7
+    return first, *_input_gradients(inner, (x, b, scale, noise), ctx.settings[-1], needed[1:5]), *[None] * 7
 
 
 torch.library.register_autograd(

@@ -10,6 +10,7 @@ import json
 import platform
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -70,9 +71,9 @@ def _check_device(device: torch.device, name: str) -> None:
             except RuntimeError as error:
                 raise WrongResultError(_message(what, dtype, name, f"failed ({error})")) from error
             for ours, theirs in zip(found, _value_and_gradients(definition, leaves)):
-                error = float((ours - theirs).norm() / theirs.norm().clamp_min(1e-30))
-                if not error <= tolerance:
-                    raise WrongResultError(_message(what, dtype, name, f"is {error:.1e} off"))
+                distance = float((ours - theirs).norm() / theirs.norm().clamp_min(1e-30))
+                if not distance <= tolerance:
+                    raise WrongResultError(_message(what, dtype, name, f"is {distance:.1e} off"))
 
 
 def _message(what: str, dtype: torch.dtype, name: str, found: str) -> str:
@@ -96,7 +97,7 @@ def _cases(device: torch.device, dtype: torch.dtype) -> Iterator[Case]:
     for form in (torch.contiguous_format, torch.channels_last):
         x = draw(2, 8, 12, 10).to(dtype, memory_format=form)
         for up, down, padding in ((1, 1, (1, 1, 1, 1)), (2, 1, (2, 1, 2, 1)), (1, 2, (1, 1, 1, 1))):
-            args = (f, (up, up), (down, down), padding, False, 2.0)
+            args: tuple[Any, ...] = (f, (up, up), (down, down), padding, False, 2.0)
             yield (
                 f"upfirdn2d up {up} down {down}",
                 lambda x, args=args: library.upfirdn2d(x, *args),

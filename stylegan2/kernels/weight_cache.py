@@ -20,7 +20,7 @@ class fixed_weights:  # noqa: N801 (as torch.no_grad)
     """
 
     def __init__(self) -> None:
-        self.kept: dict[tuple, tuple[Tensor, int, Tensor]] = {}
+        self.kept: dict[tuple[object, ...], tuple[Tensor, int, Tensor]] = {}
         self.derived: set[int] = set()  # ids of the cached results, since results of these can be cached too
         self._outer: list[fixed_weights | None] = []
 

@@ -84,8 +84,8 @@ def grad_weight(x: Tensor, y: Tensor, stride: int, padding: int) -> Tensor:
     panels, tiles = -(-o // 64) * -(-i // 64), y.shape[0] * -(-y.shape[2] // 4) * -(-y.shape[3] // 4)
     # The tiles are divided into enough ranges for many threads. Their number does not depend on the number of
     # threads, so neither does the result.
-    parts = max(1, min(-(-32 // panels), tiles // 48))
-    parts = torch.empty(parts, o, 3, 3, i, dtype=torch.float32, device=x.device)
+    ranges = max(1, min(-(-32 // panels), tiles // 48))
+    parts = torch.empty(ranges, o, 3, 3, i, dtype=torch.float32, device=x.device)
     _ops.winograd_grad_weight(_channels_last(x), _channels_last(y), parts, stride, padding)
     weight = parts[0] if len(parts) == 1 else parts.sum(dim=0)
     return weight.to(x.dtype).permute(0, 3, 1, 2)

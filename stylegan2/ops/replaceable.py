@@ -5,15 +5,25 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 P = ParamSpec("P")
-R = TypeVar("R")
+R = TypeVar("R", covariant=True)
+
+
+class Replaceable(Protocol[P, R]):
+    """A function that `replace` may have replaced, and its definition."""
+
+    @property
+    def __wrapped__(self) -> Callable[P, R]: ...
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
+
 
 _replacements: dict[str, Callable[..., Any]] = {}
 
 
-def replaceable(definition: Callable[P, R]) -> Callable[P, R]:
+def replaceable(definition: Callable[P, R]) -> Replaceable[P, R]:
     """Decorator that lets `replace` substitute another implementation for a function.
 
     The replacement has the same signature and result. The definition stays available as `__wrapped__`.

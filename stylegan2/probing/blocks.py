@@ -10,17 +10,21 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from stylegan2.networks.discriminator import Discriminator
-from stylegan2.networks.generator import Generator
+from stylegan2.networks.discriminator import Discriminator, DiscriminatorBlock
+from stylegan2.networks.generator import Generator, SynthesisBlock
 from stylegan2.networks.layers import EqualizedConv2d, SynthesisLayer, ToRGBLayer
 from stylegan2.networks.normalization import Normalization
 from stylegan2.networks.normalization.none import NoNormalization
 from stylegan2.networks.scalings import Scalings
 from stylegan2.probing.layers import rms
+
+Block = SynthesisBlock | DiscriminatorBlock
+WITH_CLAMP = (SynthesisLayer, ToRGBLayer, EqualizedConv2d)
 
 SIZE = 16
 """Side of a constant image in pixels. It is large enough that the zero padding does not affect the center."""
@@ -63,16 +67,17 @@ def normalizations_of(network: nn.Module) -> list[Normalization]:
     return [module for module in network.modules() if isinstance(module, Normalization)]
 
 
-def _gain(block: nn.Module, scalings: Scalings | None, run: Callable, size: int) -> float:
+def _gain(block: Block, scalings: Scalings | None, run: Callable[..., Tensor], size: int) -> float:
     block = copy.deepcopy(block)
-    block.fromrgb = None  # the features enter directly
+    if isinstance(block, DiscriminatorBlock):
+        block.fromrgb = None  # the features enter directly
     weights = [p for p in block.parameters() if p.ndim == 4]
     scales = [scalings.weight(p[0].numel())[0] if scalings else rms(p) for p in weights]
     for name, p in block.named_parameters():
         if p.ndim <= 1 and "affine" not in name:
             p.zero_()
     for layer in block.modules():
-        if hasattr(layer, "clamp"):
+        if isinstance(layer, WITH_CLAMP):
             layer.clamp = None
     width = block.conv0.weight.shape[1]
     power, draws = 0.0, min(max(1024 // width, 2), 128)
@@ -122,10 +127,10 @@ def _layer_filter_gain(layer: SynthesisLayer | EqualizedConv2d) -> float:
     layer.clamp = None
     if layer.bias is not None:
         layer.bias.zero_()
-    args = (layer.weight.new_ones(1, layer.weight.shape[1], SIZE, SIZE),)
+    args: tuple[Any, ...] = (layer.weight.new_ones(1, layer.weight.shape[1], SIZE, SIZE),)
     if isinstance(layer, SynthesisLayer):
         layer.affine.weight.zero_()
-        layer.affine.bias.fill_(1 / layer.affine.bias_gain)
+        layer.affine.get_parameter("bias").fill_(1 / layer.affine.bias_gain)
         args += (layer.weight.new_zeros(1, layer.affine.weight.shape[1]), "none")
     resampled = center(layer(*args)).mean().item()
     layer.up = layer.down = 1
@@ -191,7 +196,7 @@ def doubled_latent(generator: Generator) -> float:
 @torch.no_grad()
 def low_precision_errors(
     generator: Generator, discriminator: Discriminator, z: Tensor, reals: Tensor, labels: Tensor
-) -> dict[str, dict]:
+) -> dict[str, dict[str, Any]]:
     """Difference of each low-precision block from the same block in full precision, on the same inputs.
 
     Args:
@@ -215,19 +220,22 @@ def low_precision_errors(
         for name, block, args in low_precision_inputs(network, inputs):
             full = copy.deepcopy(block)
             full.dtype = None
+            low, right = block(*args), full(*args)
             found[f"{prefix}.{name}"] = {
-                "dtype": str(block.dtype).removeprefix("torch."),
-                "eps": torch.finfo(block.dtype).eps,
-                "error": relative_error(block(*args), full(*args)),
+                "dtype": str(low[0].dtype).removeprefix("torch."),
+                "eps": torch.finfo(low[0].dtype).eps,
+                "error": relative_error(low, right),
                 "bounded": all(layer.clamp is not None for layer in block.modules() if _is_activated(layer)),
             }
     return found
 
 
-def low_precision_inputs(network: nn.Module, inputs: tuple) -> Iterator[tuple[str, nn.Module, tuple]]:
+def low_precision_inputs(
+    network: nn.Module, inputs: tuple[Any, ...]
+) -> Iterator[tuple[str, Block, tuple[Any, ...]]]:
     """(name, block, arguments of the block in a forward pass of the network) for each low-precision block."""
-    blocks = {name: block for name, block in network.named_children() if getattr(block, "dtype", None)}
-    seen: dict[str, tuple] = {}
+    blocks = {n: block for n, block in network.named_children() if isinstance(block, Block) and block.dtype}
+    seen: dict[str, tuple[Any, ...]] = {}
     handles = [
         block.register_forward_pre_hook(lambda m, args, name=name: seen.__setitem__(name, args))
         for name, block in blocks.items()
@@ -247,7 +255,7 @@ def relative_error(found: tuple[Tensor | None, ...], right: tuple[Tensor | None,
     ratios = [
         (a.float() - b.float()).square().mean().sqrt() / b.float().square().mean().sqrt().clamp_min(1e-30)
         for a, b in zip(found, right)
-        if a is not None
+        if a is not None and b is not None
     ]
     return torch.stack(ratios).max().item()
 

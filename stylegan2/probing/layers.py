@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import reduce
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -72,7 +74,7 @@ class Probe:
     def layers(self) -> list[Row]:
         return [row for row in self.rows if row.leaf]
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """Plain data, for JSON."""
         return asdict(self)
 
@@ -82,7 +84,7 @@ class Probe:
 
 def probe(
     module: nn.Module,
-    inputs: Tensor | tuple | Mapping,
+    inputs: Tensor | tuple[Any, ...] | Mapping[str, Any],
     loss: Callable[..., Tensor] | None = None,
     *,
     learning_rate: float = 0.002,
@@ -108,7 +110,7 @@ def probe(
     with restored(module, seed):
         records, output = _record(module, args, kwargs)
         if loss is None:
-            value = sum((out * torch.randn_like(out)).sum() for out in _tensors(output))
+            value = reduce(torch.add, [(out * torch.randn_like(out)).sum() for out in _tensors(output)])
         else:
             value = loss(output)
         parameters = [p for p in module.parameters() if p.requires_grad]
@@ -121,23 +123,25 @@ def probe(
     return Probe(rows=rows, loss=float(value.detach()), findings=list(signal_findings(rows)))
 
 
-def _record(module: nn.Module, args: tuple, kwargs: dict) -> tuple[list[tuple[nn.Module, dict]], object]:
+def _record(
+    module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[list[tuple[nn.Module, dict[str, Any]]], object]:
     """Call the module.
 
     Returns:
         The layer and the numbers of each inner call, and the output of the module. The gradients in the numbers
         are filled in during the backward pass.
     """
-    records: list[tuple[nn.Module, dict]] = []
+    records: list[tuple[nn.Module, dict[str, Any]]] = []
     calls: Counter[str] = Counter()
     entered: list[float | None] = []  # rms of the inputs; a stack, because modules call other modules
 
-    def before(layer: nn.Module, args: tuple, kwargs: dict) -> None:
+    def before(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         first = next(_tensors((args, kwargs)), None)
         # Measured before the call, because an in-place module overwrites its input.
         entered.append(None if first is None else rms(first))
 
-    def after(name: str, layer: nn.Module, kwargs: dict, output: object) -> None:
+    def after(name: str, layer: nn.Module, kwargs: dict[str, Any], output: object) -> None:
         out, input_rms = next(_tensors(output), None), entered.pop()
         if out is None:
             return
@@ -218,7 +222,7 @@ def _tensors(value: object) -> Iterator[Tensor]:
             yield from _tensors(item)
 
 
-def _statistics(out: Tensor, clamp: float | None) -> dict:
+def _statistics(out: Tensor, clamp: float | None) -> dict[str, Any]:
     # The factor 0.999 is there because half precision rounds the bound itself.
     at_bound = None if clamp is None else (out.abs() >= clamp * 0.999).float().mean().item()
     return {

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -35,11 +35,11 @@ class ModelProbe:
     iteration: int
     generator: Probe
     discriminator: Probe
-    numbers: dict
+    numbers: dict[str, Any]
     """Measurements of the whole networks and their losses on the batch."""
-    blocks: dict
+    blocks: dict[str, Any]
     """Measurements of single blocks and layers on the inputs of `stylegan2.probing.blocks`."""
-    settings: dict
+    settings: dict[str, Any]
     """The settings that the rules use: intervals, batch, learning rates."""
     findings: list[Finding] = field(default_factory=list)
 
@@ -47,7 +47,7 @@ class ModelProbe:
     def faults(self) -> list[Finding]:
         return [f for f in self.findings if f.fault]
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """Plain data, for JSON."""
         return asdict(self)
 
@@ -112,7 +112,7 @@ def probe_model(
     return replace(found, findings=list(model_findings(found)))
 
 
-def settings(model: StyleGAN2) -> dict:
+def settings(model: StyleGAN2) -> dict[str, Any]:
     """The settings of the configuration that the rules use, as plain data."""
     scalings = model.config.scalings
     penalties = {name: r for name, r in model.regularizers.items() if r.every}
@@ -141,16 +141,16 @@ def settings(model: StyleGAN2) -> dict:
     }
 
 
-def _numbers(model: StyleGAN2, reals: Tensor, labels: Tensor) -> dict:
+def _numbers(model: StyleGAN2, reals: Tensor, labels: Tensor) -> dict[str, Any]:
     g, d, n = model.generator, model.discriminator, len(reals)
     z = torch.randn(max(n, 4), g.z_dim).to(reals)
-    numbers = latent_influence(g, z, labels)
+    numbers: dict[str, Any] = latent_influence(g, z, labels)
     numbers |= noise_influence(g, z, labels)
     numbers["rows"] = row_influence(g, z[: max(n, 2)], labels)
     numbers |= logits_and_losses(model, reals, labels, z[:n])
     numbers["discriminator_growth"] = block_growth(d, reals, labels)
     affines = [layer.affine for layer in synthesis_layers(g)]
-    biases = [affine.bias.mean().item() * affine.bias_gain for affine in affines]
+    biases = [affine.get_parameter("bias").mean().item() * affine.bias_gain for affine in affines]
     numbers["style_bias"] = sum(biases) / len(biases)
     for regularizer in model.regularizers.values():
         numbers |= {name: model.get_buffer(name).item() for name in regularizer.state}
@@ -162,7 +162,7 @@ def _numbers(model: StyleGAN2, reals: Tensor, labels: Tensor) -> dict:
 
 
 @torch.no_grad()
-def latent_influence(generator: Generator, z: Tensor, c: Tensor) -> dict:
+def latent_influence(generator: Generator, z: Tensor, c: Tensor) -> dict[str, float]:
     """Standard deviation across z (N, z_dim) of the image and of w, with the same noise and the first label."""
     c = c[:1].expand(len(z), -1)
     ws = generator.mapping(z, c)
@@ -176,7 +176,7 @@ def latent_influence(generator: Generator, z: Tensor, c: Tensor) -> dict:
 
 
 @torch.no_grad()
-def noise_influence(generator: Generator, z: Tensor, c: Tensor) -> dict:
+def noise_influence(generator: Generator, z: Tensor, c: Tensor) -> dict[str, float]:
     """Standard deviation of one latent's image across noise, with the noise strengths as they are and set to 1."""
     ws = generator.mapping(z[:1], c[:1]).expand(DRAWS, -1, -1)
     strengths = [layer.noise_strength for layer in synthesis_layers(generator) if layer.has_noise]
@@ -208,7 +208,7 @@ def row_influence(generator: Generator, z: Tensor, c: Tensor) -> list[float]:
     return found
 
 
-def logits_and_losses(model: StyleGAN2, reals: Tensor, labels: Tensor, z: Tensor) -> dict:
+def logits_and_losses(model: StyleGAN2, reals: Tensor, labels: Tensor, z: Tensor) -> dict[str, float]:
     """Standard deviations of the logits, the losses, mean ‖∇ₓD‖², R1, and R1 over the discriminator's loss."""
     with torch.no_grad():
         fakes = model.generator(z, labels)
@@ -216,7 +216,8 @@ def logits_and_losses(model: StyleGAN2, reals: Tensor, labels: Tensor, z: Tensor
         loss_d = model.loss.discriminator(fake_logits, real_logits).item()
     x = reals.detach().clone().requires_grad_()
     (gradient,) = torch.autograd.grad(model.discriminator(x, labels).sum(), x)
-    r1 = model.regularizers.get("r1", R1(gamma=1.0))
+    r1 = model.regularizers.get("r1")
+    r1 = r1 if isinstance(r1, R1) else R1(gamma=1.0)
     penalty = r1(lambda images: model.discriminator(images, labels), reals).item()
     return {
         "logits_std_real": real_logits.std(unbiased=False).item(),
@@ -231,10 +232,11 @@ def logits_and_losses(model: StyleGAN2, reals: Tensor, labels: Tensor, z: Tensor
 
 def path_length_of(model: StyleGAN2) -> PathLength:
     """The path length regularizer of the configuration, or the default one if the configuration has none."""
-    return model.regularizers.get("path_length", PathLength())
+    found = model.regularizers.get("path_length")
+    return found if isinstance(found, PathLength) else PathLength()
 
 
-def path_lengths(generator: Generator, loss: PathLength, z: Tensor, c: Tensor) -> dict:
+def path_lengths(generator: Generator, loss: PathLength, z: Tensor, c: Tensor) -> dict[str, float]:
     """Mean path length with the given loss and with y/√(H·W), for the same latents z (N, z_dim) and the same y."""
     ws = generator.mapping(z, c).detach().requires_grad_()
     y = torch.randn(len(z), generator.img_channels, *generator.image_size).to(z)

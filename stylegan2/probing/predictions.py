@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean, geometric_mean, stdev
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -20,6 +20,7 @@ from stylegan2.networks.generator import Generator
 from stylegan2.networks.scalings import Scalings
 from stylegan2.probing import blocks, measure
 from stylegan2.probing.layers import Probe, probe, restored
+from stylegan2.probing.rules import existing
 from stylegan2.sizes import side
 from stylegan2.training.regularizers.path_length import PathLength
 
@@ -110,7 +111,7 @@ def path_length_by_resolution(
     resolutions: Sequence[int],
     seeds: Sequence[int] = (0, 1, 2),
     batch: int = 4,
-) -> list[dict]:
+) -> list[dict[str, Any]]:
     """Path lengths of untrained generators of one configuration at several resolutions.
 
     Args:
@@ -126,16 +127,16 @@ def path_length_by_resolution(
     """
     rows = []
     for resolution in resolutions:
-        row = {"resolution": resolution, "with": [], "without": []}
+        lengths: dict[str, list[float]] = {"with": [], "without": []}
         for seed in seeds:
             with torch.random.fork_rng():
                 torch.manual_seed(seed)
                 generator = Generator(replace(config, resolution=resolution, base=(4, 4)), scalings).eval()
                 loss = PathLength(normalize_by_image_size=False)
                 found = measure.path_lengths(generator, loss, *blocks.latents(generator, batch))
-            row["without"].append(found["path_length"])
-            row["with"].append(found["path_length_normalized"])
-        rows.append(row)
+            lengths["without"].append(found["path_length"])
+            lengths["with"].append(found["path_length_normalized"])
+        rows.append({"resolution": resolution, **lengths})
     return rows
 
 
@@ -159,7 +160,7 @@ def _body(p: Probe) -> list[str]:
 
 def _root_fan_in(model: StyleGAN2, names: Sequence[str]) -> float:
     """Geometric mean of √fan_in over layers of D."""
-    weights = [model.discriminator.get_submodule(name).weight for name in names]
+    weights = [model.discriminator.get_parameter(f"{name}.weight") for name in names]
     return _mean(math.sqrt(weight[0].numel()) for weight in weights)
 
 
@@ -167,10 +168,15 @@ def _mapping_layers(p: Probe) -> list[str]:
     return [r.name for r in p.layers if r.name.startswith("mapping.fc")]
 
 
+def _layer_gain(p: Probe, name: str) -> float:
+    """rms of a layer's output over that of its input."""
+    return p[name].rms / existing(p[name].input_rms)
+
+
 def _kaiming(p: Pair) -> Measurements:
     on, off = p.probes("discriminator")
     names = _body(on)
-    ratios = [off[name].step / on[name].step for name in names]
+    ratios = [existing(off[n].step) / existing(on[n].step) for n in names]
     yield "D's Adam step, relative, off/on: mean √fan_in", _root_fan_in(p.on, names), _mean(ratios)
     with torch.no_grad():
         a, b = p.on.discriminator(p.reals, p.labels), p.off.discriminator(p.reals, p.labels)
@@ -180,13 +186,13 @@ def _kaiming(p: Pair) -> Measurements:
 def _unscaled(p: Pair) -> Measurements:
     on, off = p.probes("discriminator")
     names = _body(on)
-    gains = [off[n].rms / off[n].input_rms / (on[n].rms / on[n].input_rms) for n in names]
+    gains = [_layer_gain(off, n) / _layer_gain(on, n) for n in names]
     yield "gain of a layer of D, off/on: mean √fan_in", _root_fan_in(p.on, names), _mean(gains)
 
 
 def _activation(p: Pair) -> Measurements:
     _, off = p.probes("generator")
-    gains = [off[n].rms / off[n].input_rms for n in _mapping_layers(off)]
+    gains = [_layer_gain(off, n) for n in _mapping_layers(off)]
     # The mean square of a leaky ReLU of slope 0.2 is that of its input times (1 + 0.04) / 2.
     yield "gain of a mapping layer: √0.52", math.sqrt(0.52), _mean(gains)
     expected = 0.52
@@ -211,7 +217,7 @@ def _residual(p: Pair) -> Measurements:
 
 def _mapping_lr(p: Pair) -> Measurements:
     on, off = p.probes("generator")
-    ratios = [off[n].step / on[n].step for n in _mapping_layers(on)]
+    ratios = [existing(off[n].step) / existing(on[n].step) for n in _mapping_layers(on)]
     yield "Adam step of the mapping network, off/on", 100.0, _mean(ratios)
 
 
@@ -221,7 +227,7 @@ def _l2(p: Pair) -> Measurements:
     predicted = 1 / math.sqrt(g.z_dim)
     if g.num_classes:  # the latent and the embedded label are concatenated, and each has length 1
         predicted = math.sqrt(2 / (g.z_dim + g.w_dim))
-    yield "rms of the mapping network's input: 1/√dim", predicted, off["mapping.fc0"].input_rms
+    yield "rms of the mapping network's input: 1/√dim", predicted, existing(off["mapping.fc0"].input_rms)
 
 
 def _raw_latents(p: Pair) -> Measurements:

@@ -8,12 +8,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
+from typing import TYPE_CHECKING, Any
 
 from stylegan2.files import markdown_table, replacing, write_text
-from stylegan2.probing.layers import COLUMNS, number
+from stylegan2.probing.layers import COLUMNS, Probe, number
 from stylegan2.probing.measure import ModelProbe
 from stylegan2.probing.predictions import Prediction, spread
 from stylegan2.probing.rules import Finding, fault
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
 KEY_NUMBERS = {
     "image_rms": "image rms",
@@ -72,7 +77,7 @@ def write_report(
     out: Path,
     variants: Sequence[Variant],
     predictions: Sequence[Prediction],
-    lengths: Sequence[Mapping],
+    lengths: Sequence[Mapping[str, Any]],
     findings: Sequence[Finding],
     heading: str,
 ) -> None:
@@ -111,7 +116,7 @@ def diagnosis(findings: Sequence[Finding]) -> str:
 
 
 def _sections(
-    variants: Sequence[Variant], predictions: Sequence[Prediction], lengths: Sequence[Mapping]
+    variants: Sequence[Variant], predictions: Sequence[Prediction], lengths: Sequence[Mapping[str, Any]]
 ) -> list[str]:
     """The headings and tables of probe.md, alternately."""
     base = variants[0]
@@ -156,7 +161,7 @@ def _side_by_side(variants: Sequence[Variant]) -> str:
     return markdown_table(["variant", *KEY_NUMBERS.values()], rows)
 
 
-def _plot(out: Path, variants: Sequence[Variant], lengths: Sequence[Mapping]) -> list[str]:
+def _plot(out: Path, variants: Sequence[Variant], lengths: Sequence[Mapping[str, Any]]) -> list[str]:
     """Save the plots as PNG files and return their names."""
     figures = {f"{key}.png": _over_depth(variants, key, title) for key, title in CURVES.items()}
     if lengths:
@@ -167,14 +172,17 @@ def _plot(out: Path, variants: Sequence[Variant], lengths: Sequence[Mapping]) ->
     return list(figures)
 
 
-def _over_depth(variants: Sequence[Variant], key: str, title: str):
+def _over_depth(variants: Sequence[Variant], key: str, title: str) -> Figure:
     """A figure of one field of `Row` over the layers of both networks, with one line per variant."""
     from matplotlib import colormaps
     from matplotlib.figure import Figure
 
-    colors = ["black", *(color for name in ("tab10", "Dark2") for color in colormaps[name].colors)]
+    colors = [
+        "black",
+        *(color for name, n in (("tab10", 10), ("Dark2", 8)) for color in colormaps[name](range(n))),
+    ]
     figure = Figure(figsize=(14, 9), layout="constrained")
-    lines: dict[str, object] = {}
+    lines: dict[str, Line2D] = {}
     for axes, network in zip(figure.subplots(2, 1), ("generator", "discriminator")):
         base = _curve(getattr(variants[0].start, network), key)
         for i, v in enumerate(variants):
@@ -194,12 +202,17 @@ def _over_depth(variants: Sequence[Variant], key: str, title: str):
         axes.grid(alpha=0.3)
     states = "solid: " + ", dotted: ".join(name for name, _ in variants[0].states)
     figure.legend(
-        lines.values(), lines.keys(), loc="outside right upper", fontsize=8, title=states, title_fontsize=8
+        list(lines.values()),
+        list(lines),
+        loc="outside right upper",
+        fontsize=8,
+        title=states,
+        title_fontsize=8,
     )
     return figure
 
 
-def _over_resolution(lengths: Sequence[Mapping]):
+def _over_resolution(lengths: Sequence[Mapping[str, Any]]) -> Figure:
     """A figure of the path length over resolution, with mean and standard deviation over seeds."""
     from matplotlib.figure import Figure
 
@@ -216,7 +229,7 @@ def _over_resolution(lengths: Sequence[Mapping]):
     return figure
 
 
-def _curve(p, key: str) -> dict[str, float]:
+def _curve(p: Probe, key: str) -> dict[str, float]:
     """Values by layer, without affine layers (their outputs are styles) and values a log scale cannot show."""
     rows = [row for row in p.layers if not row.name.endswith(".affine")]
     values = {row.name: getattr(row, key) for row in rows}

@@ -75,6 +75,11 @@ def note(name: str, text: str) -> Finding:
     return Finding(name=name, text=text, fault=False)
 
 
+def existing(value: float | None) -> float:
+    """A number that exists for the layer in question. NaN for None."""
+    return math.nan if value is None else value
+
+
 # Any network
 
 
@@ -135,7 +140,7 @@ def _latent(m: ModelProbe) -> Iterator[Finding]:
     share, limit = std / max(size, 1e-30), IGNORED if m.iteration else WEAK
     if math.isfinite(share) and share < limit:
         layers = [row for row in m.generator.rows if row.name.startswith("mapping.fc")]
-        entering, w_std = layers[0].input_rms, m.numbers["w_std_z"]
+        entering, w_std = existing(layers[0].input_rms), m.numbers["w_std_z"]
         factor = (layers[-1].rms / entering) ** (1 / len(layers))
         causes = []
         if entering < 0.5:
@@ -297,14 +302,14 @@ def _steps(m: ModelProbe) -> Iterator[Finding]:
     if m.iteration:
         return
     for letter, p in (("G", m.generator), ("D", m.discriminator)):
-        body = [r for r in p.layers if r.step and not r.name.startswith("mapping.")]
-        fast, slow = (f(body, key=lambda r: r.step, default=None) for f in (max, min))
-        if body and fast.step > UNEVEN * slow.step:
+        steps = {r.name: r.step for r in p.layers if r.step and not r.name.startswith("mapping.")}
+        fast, slow = (f(steps, key=steps.__getitem__, default="") for f in (max, min))
+        if steps and steps[fast] > UNEVEN * steps[slow]:
             yield fault(
                 "uneven steps",
-                f"one Adam step changes {letter}.{fast.name} by {fast.step:.2g} of its weights and {slow.name} by "
-                f"{slow.step:.2g}, a ratio of {fast.step / slow.step:.3g}, should be 1 (limit {UNEVEN:g}); likely "
-                "cause: the factor 1/√fan_in is in the stored weights (scalings.weight_scaling)",
+                f"one Adam step changes {letter}.{fast} by {steps[fast]:.2g} of its weights and {slow} by "
+                f"{steps[slow]:.2g}, a ratio of {steps[fast] / steps[slow]:.3g}, should be 1 (limit {UNEVEN:g}); "
+                "likely cause: the factor 1/√fan_in is in the stored weights (scalings.weight_scaling)",
             )
     steps = {row.name: row.step for row in m.generator.layers if row.step}
     mapping = [step for name, step in steps.items() if name.startswith("mapping.fc")]

@@ -6,87 +6,25 @@ import dataclasses
 import shlex
 import shutil
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
-from typing import Literal
+from typing import TYPE_CHECKING
 
 import torch
 import yaml
 from jsonargparse import Namespace
-from torch import nn
 
 from stylegan2.ablation import plan, run
+from stylegan2.ablation.options import AblationOptions
 from stylegan2.ablation.study import CYCLE, Study, load_study, longest_runs, parse_duration, training_seconds
 from stylegan2.cli import build_data, build_model, select, train_parser, with_default_config
 from stylegan2.errors import InputError
 from stylegan2.parsing import Parser
-from stylegan2.registry import check_choices
 from stylegan2.training.options import RunOptions
 
-
-@dataclass(frozen=True, kw_only=True)
-class AblationOptions:
-    """What a study compares, and how it runs.
-
-    Raises:
-        InputError: A number is out of range, or the options contradict each other.
-    """
-
-    out: str = "ablation"
-    """Folder of the study. The same command continues the study that is there."""
-
-    fields: str | None = None
-    """Scalings to switch off: all, or names such as residual_gain,noise (files of configs/ablations, or your own
-    YAML files). null: all, unless --field is given."""
-
-    field: str | None = None
-    """A constant to try at several --values, such as residual_gain or r1.gamma. It replaces --fields."""
-
-    values: str | None = None
-    """The values of --field, such as 0.5,0.6,0.7071,0.85,1."""
-
-    seeds: int = 3
-    """Number of runs of each variant, with seeds 0, 1, ..."""
-
-    budget: str | None = None
-    """Time for all runs, such as 2h. The speed is measured, and kimg follows from it. null: --kimg is used."""
-
-    metric: str = "random_frechet"
-    """Quality distance: a registered metric that is positive, and lower for better images."""
-
-    images: int = 2000
-    """Number of generated images for the quality distance."""
-
-    parallel: int = 1
-    """Number of runs at the same time."""
-
-    engine: Literal["processes", "slurm"] = "processes"
-    """Where to run: processes on this machine, or slurm jobs (which need the package submitit)."""
-
-    slurm: dict[str, str | int] = dataclasses.field(default_factory=dict)
-    """Parameters of submitit, such as {slurm_partition: gpu, timeout_min: 240, gpus_per_node: 1}."""
-
-    yes: bool = False
-    """Run the study although it takes more than an hour by the estimate."""
-
-    report_only: bool = False
-    """Do not run anything. Only write the report of the runs that are in the folder."""
-
-    def __post_init__(self) -> None:
-        check_choices(self)
-        for name in ("seeds", "parallel"):
-            if getattr(self, name) < 1:
-                raise InputError(
-                    f"Expected --{name} of 1 or more, found {getattr(self, name)}. Give 1 or more."
-                )
-        if self.images < 2:
-            raise InputError(f"Expected --images of 2 or more, found {self.images}. Try 2000.")
-        if (self.field is None) != (self.values is None) or (self.field and self.fields):
-            raise InputError(
-                "Expected either --fields, or both --field and --values, found "
-                f"--fields {self.fields}, --field {self.field}, --values {self.values}. Give one or the other."
-            )
+if TYPE_CHECKING:
+    from stylegan2.training.module import StyleGAN2
 
 
 def make_ablate_parser(prog: str = "stylegan2 ablate") -> Parser:
@@ -125,7 +63,7 @@ def ablate_command(args: list[str], prog: str = "stylegan2 ablate") -> int:
     base = _base(config)
     variants = (
         plan.sweep(options.field, options.values)
-        if options.field
+        if options.field and options.values is not None
         else plan.ablations(options.fields or "all")
     )
     study = Study(
@@ -137,7 +75,8 @@ def ablate_command(args: list[str], prog: str = "stylegan2 ablate") -> int:
         metric=options.metric,
     )
     if options.budget:
-        study = _fit_to_budget(study, options, parsed.batch, base)
+        seconds = parse_duration(options.budget)
+        study = _fit_to_budget(study, options, seconds, parsed.batch, base)
     elif options.engine == "processes" and not options.yes:
         _check_duration(study, model, parsed.accelerator)
     study.save(base)
@@ -170,7 +109,7 @@ def _base(config: Namespace) -> str:
     return yaml.safe_dump(dumped, sort_keys=False, allow_unicode=True)
 
 
-def _check_base(parsed: Namespace) -> nn.Module:
+def _check_base(parsed: Namespace) -> StyleGAN2:
     """Build data and networks of the base configuration, so that an error appears before any run starts.
 
     Raises:
@@ -181,7 +120,7 @@ def _check_base(parsed: Namespace) -> nn.Module:
     return build_model(parsed, dataset, options.batch, options.batch_per_device)
 
 
-def _check_duration(study: Study, model: nn.Module, accelerator: str) -> None:
+def _check_duration(study: Study, model: StyleGAN2, accelerator: str) -> None:
     """Refuse a study of more than an hour that nobody has confirmed.
 
     Raises:
@@ -205,15 +144,14 @@ def _engine(study: Study, options: AblationOptions) -> run.Engine:
     return run.processes(study, options.parallel)
 
 
-def _fit_to_budget(study: Study, options: AblationOptions, batch: int, base: str) -> Study:
-    """The study with the longest runs that the budget allows, or as long as those of a study in the folder.
+def _fit_to_budget(study: Study, options: AblationOptions, seconds: float, batch: int, base: str) -> Study:
+    """The study with the longest runs that fit into these seconds, or as long as those of a study in the folder.
 
     The speed is measured in a short study of the base configuration, with the same number of parallel runs.
 
     Raises:
         InputError: The budget is too short, or the base configuration cannot be trained.
     """
-    seconds = parse_duration(options.budget)
     if (study.out / "study.json").is_file():
         return replace(study, kimg=load_study(study.out).kimg)
     print("Measuring the speed ...", flush=True)

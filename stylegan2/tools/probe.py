@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jsonargparse import Namespace
@@ -23,6 +23,7 @@ from stylegan2.cli import (
 from stylegan2.data import InfiniteSampler, to_float
 from stylegan2.errors import InputError
 from stylegan2.formats import native
+from stylegan2.parsing import Parser
 from stylegan2.probing.measure import probe_model
 from stylegan2.probing.options import ProbeOptions
 from stylegan2.probing.predictions import PREDICTIONS, check_theory, path_length_by_resolution
@@ -41,7 +42,7 @@ def ablation_options() -> dict[str, dict[str, object]]:
     Only the first option of an overlay is used. Any others are training conditions of `stylegan2 ablate`.
     Ablations are in the order of the predictions.
     """
-    found = {}
+    found: dict[str, dict[str, object]] = {}
     for overlay in shipped_overlays().values():
         key, value = next(leaves(overlay["model"]))
         text = value if isinstance(value, str) else json.dumps(value)
@@ -58,7 +59,7 @@ def chosen_ablations(wanted: str) -> dict[str, dict[str, object]]:
     every = ablation_options()
     if wanted in ("all", "none"):
         return every if wanted == "all" else {}
-    found = {}
+    found: dict[str, dict[str, object]] = {}
     for name in wanted.split(","):
         matches = [a for a in every if name in (a, a.split("=")[0], a.split("=")[0].split(".")[-1])]
         if not matches:
@@ -72,7 +73,7 @@ def chosen_ablations(wanted: str) -> dict[str, dict[str, object]]:
 class Builder:
     """Builds and probes the configured networks and their variants, on one data set and one device."""
 
-    def __init__(self, parser, args: list[str]):
+    def __init__(self, parser: Parser, args: list[str]):
         self.parser, self.args = parser, args
         config = self._parse({})
         self.run, self.options = select(config, RunOptions), select(config, ProbeOptions)
@@ -172,7 +173,7 @@ def load(model: StyleGAN2, path: str) -> list[Finding]:
     return checkpoint_findings(contents, missing)
 
 
-def checkpoint_findings(contents: Mapping, missing: list[str]) -> list[Finding]:
+def checkpoint_findings(contents: Mapping[str, Any], missing: list[str]) -> list[Finding]:
     """A fault if a checkpoint lacks something that resuming needs, or an empty list.
 
     Args:
@@ -190,7 +191,7 @@ def checkpoint_findings(contents: Mapping, missing: list[str]) -> list[Finding]:
     return [fault("checkpoint incomplete", text)] if found else []
 
 
-def make_probe_parser(prog: str = "stylegan2 probe"):
+def make_probe_parser(prog: str = "stylegan2 probe") -> Parser:
     """The parser of `stylegan2 probe`: its own options and, because a config.yaml holds them, all of training."""
     parser = train_parser(prog)
     parser.description = (
