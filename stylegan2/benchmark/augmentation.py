@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 
@@ -43,9 +44,9 @@ def bench_augment(resolution: int, device: str, batch: int, repeats: int, channe
     }
     for p in PROBABILITIES:
         augmentation = Fixed(ADAOptions(p=p)).to(device)
-        phases[f"p = {p:g}, forward"] = lambda a=augmentation: a(real)
-        phases[f"p = {p:g}, backward"] = lambda a=augmentation: a(_leaf(real)).sum().backward()
-        phases[f"p = {p:g}, R1"] = lambda a=augmentation: _twice(a, real)
+        phases[f"p = {p:g}, forward"] = partial(augmentation, real)
+        phases[f"p = {p:g}, backward"] = partial(_once, augmentation, real)
+        phases[f"p = {p:g}, R1"] = partial(_twice, augmentation, real)
     ms = medians(phases, device, repeats)
     iteration = ms["G"] + ms["D"] + ms["R1"] / 16 + ms["path length"] / 4
     rows = [Row("augment: an iteration without", resolution, "", iteration)]
@@ -65,6 +66,11 @@ def _step(model: StyleGAN2, network: str, loss: Callable[[], torch.Tensor]) -> N
 
 def _leaf(images: torch.Tensor) -> torch.Tensor:
     return images.detach().requires_grad_()
+
+
+def _once(augmentation: Fixed, images: torch.Tensor) -> None:
+    """What augmentation adds to G's loss: forward and backward."""
+    augmentation(_leaf(images)).sum().backward()
 
 
 def _twice(augmentation: Fixed, images: torch.Tensor) -> None:
