@@ -30,6 +30,9 @@ class Parser(ArgumentParser):
     foreign: Mapping[str, Sequence[str]] = {}
     """Names that other programs have for options, with the options of this one that they may stand for."""
 
+    aliases: Mapping[str, str] = {}
+    """Short names of options, such as --augment, with the options that they stand for."""
+
     positional: str = ""
     """The option that a word of its own is most likely meant for."""
 
@@ -107,6 +110,8 @@ class Parser(ArgumentParser):
             if hasattr(action, "_typehint")
         }
         written: list[str] = []
+        names = [arg.partition("=") for arg in args]
+        args = ["".join([self.aliases.get(name, name), *value]) for name, *value in names]
         args = _gathered(args, {name for name, hint in hints.items() if _is_list(hint)})
         for before, arg, after in zip(["", *args], args, [*args[1:], "--"]):
             name, equals, value = arg.partition("=")
