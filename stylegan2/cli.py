@@ -53,9 +53,13 @@ CHOICES: dict[str, Mapping[str, Any]] = {
 
 
 FOREIGN = {
+    "ada_target": ["model.ada.target"],
+    "aug": ["model.augment"],
+    "augpipe": ["model.ada.groups"],
     "batch_size": ["batch"],
     "bs": ["batch"],
     "checkpoint": ["ckpt_path"],
+    "diffaugment": ["model.augment"],
     "cond": ["data.classes"],
     "data": ["data.path"],
     "dataroot": ["data.path"],
@@ -126,7 +130,7 @@ def add_model_options(parser: Parser) -> None:
         parser.add_class_arguments(regularizer, f"model.{name}", instantiate=False)
     for name, network in (("generator", GeneratorConfig), ("discriminator", DiscriminatorConfig)):
         parser.add_class_arguments(network, f"model.{name}", skip=FROM_DATA, instantiate=False)
-    parser.positional = "data.path"
+    parser.positional, parser.aliases = "data.path", {"--augment": "--model.augment"}
     for action in parser._actions:
         if action.dest in CHOICES:
             action.help = f"{action.help} Choices: {', '.join(CHOICES[action.dest])}."

@@ -30,6 +30,9 @@ class Parser(ArgumentParser):
     foreign: Mapping[str, Sequence[str]] = {}
     """Names that other programs have for options, with the options of this one that they may stand for."""
 
+    aliases: Mapping[str, str] = {}
+    """Short names of options, such as --augment, with the options that they stand for."""
+
     positional: str = ""
     """The option that a word of its own is most likely meant for."""
 
@@ -107,6 +110,8 @@ class Parser(ArgumentParser):
             if hasattr(action, "_typehint")
         }
         written: list[str] = []
+        names = [arg.partition("=") for arg in args]
+        args = ["".join([self.aliases.get(name, name), *value]) for name, *value in names]
         args = _gathered(args, {name for name, hint in hints.items() if _is_list(hint)})
         for before, arg, after in zip(["", *args], args, [*args[1:], "--"]):
             name, equals, value = arg.partition("=")
@@ -227,6 +232,16 @@ def _accepts_null(hint: Any) -> bool:
     return any(h in (None, type(None), Any) for h in _alternatives(hint))
 
 
+def _is_text(hint: Any) -> bool:
+    kinds = [h for h in _alternatives(hint) if h not in (None, type(None))]
+    words = [word for h in kinds if get_origin(h) is Literal for word in get_args(h)]
+    return (
+        bool(kinds)
+        and all(h is str or get_origin(h) is Literal for h in kinds)
+        and all(isinstance(word, str) for word in words)
+    )
+
+
 def _is_list(hint: Any) -> bool:
     return all(get_origin(h) is list for h in _alternatives(hint) if h not in (None, type(None)))
 
@@ -244,16 +259,6 @@ def _gathered(args: Sequence[str], lists: set[str]) -> list[str]:
             gathered += several if len(several) < 2 else [json.dumps(list(several))]
             start = end
     return gathered
-
-
-def _is_text(hint: Any) -> bool:
-    kinds = [h for h in _alternatives(hint) if h not in (None, type(None))]
-    words = [word for h in kinds if get_origin(h) is Literal for word in get_args(h)]
-    return (
-        bool(kinds)
-        and all(h is str or get_origin(h) is Literal for h in kinds)
-        and all(isinstance(word, str) for word in words)
-    )
 
 
 def _bracketed(value: str, hint: Any) -> str:

@@ -38,6 +38,8 @@ def refused(capsys, *args, command="train"):
         (["--data", "photos/"], "--data.path photos/"),
         (["--resolution", "64"], "--data.resolution 64"),
         (["--mirror"], "--data.mirror"),
+        (["--aug", "ada"], "--model.augment ada"),
+        (["--holdout", "5%"], "--data.holdout 5%"),
         (["--kmig", "1"], "--kimg 1"),
         (["--channel_max", "64"], "--model.generator.channel_max 64 or --model.discriminator.channel_max 64"),
         (["--model.scalings.residual_gian", "1"], "--model.scalings.residual_gain 1"),
@@ -169,6 +171,18 @@ def test_lists_and_switches_may_be_written_shortly():
     assert config.devices == [0, 2] and tuple(config.model.betas) == (0, 0.9)
     assert config.data.mirror is True and config.name == "1e3"
     assert train_parser().parse_args(["--devices", "2", "--loggers", "[wandb]"]).devices == 2
+
+
+def test_augment_is_short_for_the_models_option_and_auto_has_ada():
+    for args in (["--augment", "fixed"], ["--augment=fixed"], ["--model.augment", "fixed"]):
+        assert train_parser().parse_args(args).model.augment == "fixed"
+    for name, augment in (("auto", "ada"), ("demo", "none"), ("config-f-256", "none")):
+        config = train_parser().parse_args(["--config", str(CONFIGS / f"{name}.yaml")])
+        assert config.model.augment == augment
+    args = ["--model.ada.groups", "blit,filter", "--model.ada.multipliers.xflip", "0", "--model.ada.p=0.3"]
+    ada = train_parser().instantiate(train_parser().parse_args(args)).model.ada
+    assert (ada.p, ada.groups) == (0.3, ["blit", "filter"])
+    assert [ada.multiplier(name) for name in ("xflip", "xint", "imgfilter", "hue")] == [0, 1, 1, 0]
 
 
 # ---- help and --print_config

@@ -180,6 +180,15 @@ def upgrade(checkpoint: Mapping[str, Any]) -> None:
     state["scalings"] = scalings
 
 
+def keep_own(weights: dict[str, Any], own: Mapping[str, Any], prefix: str) -> None:
+    """Put our tensors below a prefix into a checkpoint's, in place, if theirs have other names."""
+    theirs, ours = ({name for name in names if name.startswith(prefix)} for names in (weights, own))
+    if theirs != ours:
+        for name in theirs:
+            del weights[name]
+        weights |= {name: own[name].clone() for name in ours}
+
+
 def upgraded_clamp(clamp: float | None, blocks: str) -> str | float | None:
     """Translate the two options of version 0.1, a bound and the blocks that it applied to, to today's clamp.
 

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stylegan2.cli import CHOICES, make_parser, select
 from stylegan2.data import ImageData, ImageDataset
@@ -17,8 +17,9 @@ from stylegan2.formats.tensors import NUMBERED
 from stylegan2.metrics.figures import Figure, best, merged, read_figures, tables, write_figures
 from stylegan2.metrics.options import MetricOptions
 from stylegan2.networks.generator import Generator
-from stylegan2.parsing import Parser, read_yaml
+from stylegan2.parsing import Parser
 from stylegan2.training.folder import LAST
+from stylegan2.yaml_files import read_yaml
 
 from .generate import _device, _writable
 
@@ -107,7 +108,8 @@ def evaluate_command(args: list[str], prog: str = "stylegan2 evaluate") -> int:
         if shape not in known:
             (height, width), channels = shape
             size = height if height == width else (height, width)
-            data = ImageData(**vars(config.data), resolution=size, channels=channels)
+            seen: dict[str, Any] = {"resolution": size, "channels": channels}  # what the network makes
+            data = ImageData(**vars(config.data), **seen)
             known[shape] = Measuring(chosen, data.open(minimum=2))
         check_classes(network, known[shape].dataset, file)
         kimg = about.get("images", 0) / 1000
