@@ -66,7 +66,6 @@ FOREIGN = {
     "dataset": ["data.path"],
     "device": ["accelerator", "devices"],
     "epochs": ["kimg"],
-    "features.path": ["features_path", "metrics.features_path"],
     "fid": ["names", "metrics.names"],
     "gamma": ["model.r1.gamma"],
     "gpus": ["devices"],

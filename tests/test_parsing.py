@@ -62,8 +62,6 @@ def test_other_commands_suggest_their_own_options(capsys):
 
 def test_evaluate_suggests_its_own_options(capsys):
     assert "Did you mean --checkpoint a.ckpt?" in refused(capsys, "a.ckpt", command="evaluate")
-    args = ["--checkpoint", "a.ckpt", "--features.path", "x.pth"]
-    assert "Did you mean --features_path x.pth?" in refused(capsys, *args, command="evaluate")
     assert "Did you mean --names fid?" in refused(capsys, "--metrics", "fid", command="evaluate")
 
 
