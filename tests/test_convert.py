@@ -233,6 +233,21 @@ def test_settings_that_ask_for_more_than_the_tensors_cost_nothing(source):
             load(source)
 
 
+def test_a_few_lines_that_stand_for_billions_are_not_written_out(source, tmp_path):
+    value = [0]
+    for _ in range(12):
+        value = [value] * 10
+    contents = torch.load(source, weights_only=True)
+    for place, key in (("stylegan2", "class_names"), ("stylegan2", "data"), ("generator", "w_avg_beta")):
+        state = dict(contents["stylegan2"])
+        if place == "stylegan2":
+            state[key] = value
+        else:
+            state[place] = {**state[place], key: value}
+        torch.save({**contents, "stylegan2": state}, tmp_path / "b.ckpt")
+        assert convert(tmp_path / "b.ckpt", tmp_path / "b.safetensors") == (0 if place == "stylegan2" else 2)
+
+
 def test_an_archive_that_expands_is_refused_before_it_does(tmp_path):
     import zipfile
 
