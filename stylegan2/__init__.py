@@ -1,12 +1,16 @@
 """StyleGAN2 in modern PyTorch: train on your own images, understand every constant, trust the numbers."""
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from . import kernels as _kernels  # noqa: F401 (the import registers the kernels and compiles nothing)
 from .networks.config import DiscriminatorConfig, GeneratorConfig
 from .networks.discriminator import Discriminator
 from .networks.generator import Generator
 from .networks.scalings import Scalings
+
+if TYPE_CHECKING:
+    from .formats import load_generator
+    from .probing import probe
 
 __version__ = "0.2.0.dev0"
 __all__ = [
@@ -21,7 +25,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name == "probe":  # these modules are imported only when they are used
         from .probing import probe
 

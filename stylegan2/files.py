@@ -69,10 +69,7 @@ _Quoting.add_implicit_resolver(
 
 def yaml_text(data: object) -> str:
     """Nested dictionaries and lists of plain data as YAML, in their own order, with all text staying text."""
-    text: str = yaml.dump(
-        data, Dumper=_Quoting, default_flow_style=False, allow_unicode=True, sort_keys=False
-    )
-    return text
+    return yaml.dump(data, Dumper=_Quoting, default_flow_style=False, allow_unicode=True, sort_keys=False)
 
 
 def safe_name(text: str, at_most: int = 80) -> str:
