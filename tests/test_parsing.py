@@ -38,6 +38,8 @@ def refused(capsys, *args, command="train"):
         (["--data", "photos/"], "--data.path photos/"),
         (["--resolution", "64"], "--data.resolution 64"),
         (["--mirror"], "--data.mirror"),
+        (["--aug", "ada"], "--model.augment ada"),
+        (["--holdout", "5%"], "--data.holdout 5%"),
         (["--kmig", "1"], "--kimg 1"),
         (["--channel_max", "64"], "--model.generator.channel_max 64 or --model.discriminator.channel_max 64"),
         (["--model.scalings.residual_gian", "1"], "--model.scalings.residual_gain 1"),
@@ -56,6 +58,24 @@ def test_other_commands_suggest_their_own_options(capsys):
     assert "Did you mean --checkpoint a.pkl?" in refused(capsys, "--network", "a.pkl", command="generate")
     assert "Did you mean --source photos/?" not in refused(capsys, "photos/", command="pack")
     assert main(["trian"]) == 2 and "Did you mean train?" in capsys.readouterr().err
+
+
+def test_evaluate_suggests_its_own_options(capsys):
+    assert "Did you mean --checkpoint a.ckpt?" in refused(capsys, "a.ckpt", command="evaluate")
+    args = ["--checkpoint", "a.ckpt", "--features.path", "x.pth"]
+    assert "Did you mean --features_path x.pth?" in refused(capsys, *args, command="evaluate")
+    assert "Did you mean --names fid?" in refused(capsys, "--metrics", "fid", command="evaluate")
+
+
+@pytest.mark.parametrize(
+    "words", [["fid,kid"], ["[fid,kid]"], ["fid", "kid"], ["[fid, kid]"]], ids=lambda words: " ".join(words)
+)
+@pytest.mark.parametrize("equals", [False, True])
+def test_a_list_may_be_written_as_words(words, equals):
+    args = [f"--metrics.names={words[0]}"] if equals else ["--metrics.names", *words]
+    config = train_parser().parse_args([*args, "--kimg", "2", "--loggers", "wandb", "tensorboard"])
+    assert config.metrics.names == (["fid"] if equals and words[0] == "fid" else ["fid", "kid"])
+    assert config.kimg == 2 and config.loggers == ["wandb", "tensorboard"]
 
 
 def test_what_stands_for_nothing_is_sent_to_the_help(capsys):
@@ -151,6 +171,18 @@ def test_lists_and_switches_may_be_written_shortly():
     assert config.devices == [0, 2] and tuple(config.model.betas) == (0, 0.9)
     assert config.data.mirror is True and config.name == "1e3"
     assert train_parser().parse_args(["--devices", "2", "--loggers", "[wandb]"]).devices == 2
+
+
+def test_augment_is_short_for_the_models_option_and_auto_has_ada():
+    for args in (["--augment", "fixed"], ["--augment=fixed"], ["--model.augment", "fixed"]):
+        assert train_parser().parse_args(args).model.augment == "fixed"
+    for name, augment in (("auto", "ada"), ("demo", "none"), ("config-f-256", "none")):
+        config = train_parser().parse_args(["--config", str(CONFIGS / f"{name}.yaml")])
+        assert config.model.augment == augment
+    args = ["--model.ada.groups", "blit,filter", "--model.ada.multipliers.xflip", "0", "--model.ada.p=0.3"]
+    ada = train_parser().instantiate(train_parser().parse_args(args)).model.ada
+    assert (ada.p, ada.groups) == (0.3, ["blit", "filter"])
+    assert [ada.multiplier(name) for name in ("xflip", "xint", "imgfilter", "hue")] == [0, 1, 1, 0]
 
 
 # ---- help and --print_config

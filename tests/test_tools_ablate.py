@@ -32,6 +32,7 @@ def test_another_length_in_the_same_folder_is_refused(study, study_arguments):
         (["--fields", "noise", "--seeds", "0"], "--seeds"),
         (["--fields", "noise", "--kimg", "-1"], "kimg above 0"),
         (["--fields", "noise", "--metric", "random_frechett"], "Did you mean random_frechet?"),
+        (["--fields", "noise", "--metric", "fid"], "a metric on images, such as random_frechet"),
         (["--fields", "noise", "--model.generator.channel_base", "4"], "channel_base must leave"),
         (["--fields", "noise", "--budget", "soon"], "soon"),
         (["--fields", "noise", "--data.path", "nowhere"], "nowhere"),

@@ -33,12 +33,13 @@ def make_model(
     scalings=DEFAULT,
     r1=R1(gamma=1, every=3),  # noqa: B008 (frozen)
     path_length=PathLength(every=2),  # noqa: B008
+    num_classes=9,
     also=(),
     batch_per_device=None,
     **options,
 ):
     torch.manual_seed(seed)
-    shared = {"num_classes": 9, "scalings": scalings} | TINY
+    shared = {"num_classes": num_classes, "scalings": scalings} | TINY
     return StyleGAN2(
         Generator(8, z_dim=8, w_dim=8, mapping_layers=2, **shared),
         Discriminator(8, mapping_layers=2, **shared),

@@ -58,7 +58,8 @@ def generate(
     The image of a seed does not depend on the other seeds and classes.
 
     Args:
-        checkpoint: A .ckpt file that training wrote, or a file with an official state dictionary.
+        checkpoint: A .ckpt file that training wrote, or a file of another program, such as NVIDIA's .pkl
+            (docs/formats.md).
         out: Folder for the grid and for one file per seed and class, such as seed0042-class3-cats.png.
         seeds: Numbers and ranges, such as 0-15,42.
         psi: Truncation. Below 1, images are more typical and vary less. 0 gives the mean image, 1 no truncation.

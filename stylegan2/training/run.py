@@ -31,7 +31,7 @@ from .data import TrainingData, check_batch
 from .distributed import is_loss_of_a_process
 from .evaluation import Evaluation
 from .folder import LAST
-from .launch import this_launch
+from .launch import is_first_process, this_launch
 from .loggers import finish_loggers, make_loggers
 from .module import Diverged, StyleGAN2
 from .options import RunOptions
@@ -69,9 +69,11 @@ def train(
             images can no longer be read, and the state is saved.
     """
     resumed = folder / LAST if options.ckpt_path == "last" else options.ckpt_path
-    done = 0.0
+    done, held_out, seen = 0.0, [], None
     if resumed is not None:
-        done = checkpoint.read_resumable(resumed, model)[native.KEY]["images"] / 1000
+        state = checkpoint.read_resumable(resumed, model)[native.KEY]
+        done, held_out = state["images"] / 1000, state.get("held_out", [])
+        seen = state.get("data", {}).get("digest")
         if done >= options.kimg:
             raise InputError(
                 f"Expected --kimg above the {done:g} kimg of {resumed}, found {options.kimg:g}. Set a larger "
@@ -87,7 +89,9 @@ def train(
         transfer.freeze(model.discriminator, options.freeze_d)
     if options.compile:
         model.compile_networks()
-    data = TrainingData(dataset, model, options.seed)
+    data = TrainingData(dataset, model, options.seed, held_out)
+    if data.held_out and not held_out and seen == data.identity["digest"] and is_first_process():
+        print(f"warning: {resumed} was trained on the images that are held out from now on.", file=sys.stderr)
     stop = Stop(options.kimg, data)
     samples = Samples(folder / "samples", options.sample_kimg, dataset, options.seed)
     # Lightning calls the callbacks in this order. Snapshots come after the callbacks that log and draw, so
@@ -96,7 +100,7 @@ def train(
     callbacks = [
         checkpoint.CheckpointState(data),
         TuneThreads(_thread_tuner(options.threads)),
-        LossLogger(options.log_kimg),
+        LossLogger(options.log_kimg, dataset),
         Progress(options.kimg),
         cost.MeasuredDuration(options.kimg),
         stop,
@@ -104,7 +108,7 @@ def train(
         Snapshots(
             folder / "checkpoints", options.snapshot_kimg, options.keep, next(iter(metrics.names), None)
         ),
-        Evaluation(metrics, dataset),
+        Evaluation(metrics, dataset, folder),
     ]
     _quiet()
     trainer = make_trainer(options, folder, callbacks)
@@ -237,9 +241,10 @@ def _summary(model: StyleGAN2, kimg: float, dataset: ImageDataset, folder: Path,
     r1 = model.regularizers.get("r1")
     gamma = f"gamma {r1.gamma:.4g}, " if isinstance(r1, R1) and r1.every else ""
     classes = f"{table}\n" if (table := class_table(dataset.class_names)) else ""
+    held_out = f"{len(dataset.held_out):,} of them held out, " if dataset.held_out else ""
     where = f"{trainer.world_size} × {trainer.strategy.root_device.type}"
     return (
-        f"Data       {dataset.num_images:,} images from {dataset.options.path}, "
+        f"Data       {dataset.num_images:,} images from {dataset.options.path}, {held_out}"
         f"{text(g.image_size)}, {g.img_channels} channels, {g.num_classes or 'no'} classes\n"
         f"{textwrap.indent(classes, ' ' * 11)}"
         f"Networks   G {sizes[0]} and D {sizes[1]} parameters, on {where}\n"
