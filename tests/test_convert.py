@@ -136,7 +136,9 @@ def test_a_model_card_travels_with_the_result(source, tmp_path):
     run_folder = tmp_path / "runs" / "cats"
     (run_folder / "checkpoints").mkdir(parents=True)
     checkpoint = source.rename(run_folder / "checkpoints" / "last.ckpt")
-    (run_folder / "metrics.csv").write_text("kimg,metric_fid,loss\n20,9.5,1\n25,7.25,1\n30,6,1\n")
+    (run_folder / "metrics.csv").write_text(
+        "kimg,metric_fid,loss\n20,9.5,1\n25,7.25,1\n30,6,1\n", encoding="utf-8"
+    )
     assert convert(checkpoint, tmp_path / "b.safetensors", "--license", "CC BY 4.0") == 0
     card = json.loads((tmp_path / "b.safetensors.json").read_text(encoding="utf-8"))
     assert card["license"] == "CC BY 4.0"
