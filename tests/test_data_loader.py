@@ -88,7 +88,8 @@ def test_without_semaphores_there_are_no_workers(two_classes, monkeypatch):
 
 
 def test_a_program_that_iterates_with_workers_ends():
-    code = "from stylegan2.data import ImageData; d = ImageData('demo', 8, workers=1, cache_gb=0).open(progress=False)"
+    code = "from stylegan2.data import ImageData; "
+    code += "d = ImageData('demo', 8, workers=1, cache_gb=0).open(progress=False)"
     code += "; batches = iter(d.loader(4, seed=0)); next(batches); print('read')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", timeout=120)
     assert done.stdout == "read\n" and done.returncode == 0
