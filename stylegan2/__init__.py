@@ -1,7 +1,7 @@
 """StyleGAN2 in modern PyTorch: train on your own images, understand every constant, trust the numbers."""
 
 # ruff: noqa: E402
-from typing import Any
+from typing import TYPE_CHECKING
 
 from .console import hear_interrupts_early
 
@@ -12,6 +12,10 @@ from .networks.config import DiscriminatorConfig, GeneratorConfig
 from .networks.discriminator import Discriminator
 from .networks.generator import Generator
 from .networks.scalings import Scalings
+
+if TYPE_CHECKING:
+    from .formats import load_generator
+    from .probing import probe
 
 __version__ = "0.2.0.dev0"
 __all__ = [
@@ -28,7 +32,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name == "probe":  # these modules are imported only when they are used
         from .probing import probe
 

@@ -74,8 +74,7 @@ Quoting.add_implicit_resolver(
 
 def yaml_text(data: object) -> str:
     """Nested dictionaries and lists of plain data as YAML, in their own order, with all text staying text."""
-    text: str = yaml.dump(data, Dumper=Quoting, default_flow_style=False, allow_unicode=True, sort_keys=False)
-    return text
+    return yaml.dump(data, Dumper=Quoting, default_flow_style=False, allow_unicode=True, sort_keys=False)
 
 
 def cache_folder() -> Path | None:

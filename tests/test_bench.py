@@ -88,7 +88,7 @@ def test_augmentation_is_compared_with_an_iteration(tmp_path):
     out = tmp_path / "bench.json"
     args = ["--resolutions", "8", "--what", "augment", "--repeats", "1", "--channel_base", "64"]
     assert run("bench", [*args, "--device", "cpu", "--out", str(out)], "stylegan2 bench") == 0
-    iteration, *rows = json.loads(out.read_text())["rows"]
+    iteration, *rows = json.loads(out.read_text(encoding="utf-8"))["rows"]
     assert [row["variant"] for row in rows] == ["p = 0.2", "p = 0.5", "p = 0.8"]
     for row in rows:
         assert row["of_limit"] == pytest.approx(row["ms"] / (row["ms"] + iteration["ms"]))

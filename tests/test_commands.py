@@ -11,6 +11,7 @@ import pytest
 from stylegan2.__main__ import COMMANDS, run
 from stylegan2.cli import CONFIGS, make_parser, train_parser, with_default_config
 from stylegan2.tools.ablate import make_ablate_parser
+from stylegan2.tools.convert import make_convert_parser, with_names
 from stylegan2.tools.evaluate import make_evaluate_parser
 from stylegan2.tools.probe import make_probe_parser
 
@@ -65,7 +66,9 @@ def test_every_command_is_one_that_its_parser_takes(place, monkeypatch):
             for before, arg in zip(["", *args], args)
         ]  # a configuration of the reader's own, or of a run
         module, function, _ = COMMANDS[name]
-        if name in PARSERS:
+        if name == "convert":
+            parser, args = make_convert_parser(), with_names(args)
+        elif name in PARSERS:
             parser = PARSERS[name]()
             args = args if name == "evaluate" else with_default_config(args)
         else:

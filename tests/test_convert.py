@@ -136,7 +136,9 @@ def test_a_model_card_travels_with_the_result(source, tmp_path):
     run_folder = tmp_path / "runs" / "cats"
     (run_folder / "checkpoints").mkdir(parents=True)
     checkpoint = source.rename(run_folder / "checkpoints" / "last.ckpt")
-    (run_folder / "metrics.csv").write_text("kimg,metric_fid,loss\n20,9.5,1\n25,7.25,1\n30,6,1\n")
+    (run_folder / "metrics.csv").write_text(
+        "kimg,metric_fid,loss\n20,9.5,1\n25,7.25,1\n30,6,1\n", encoding="utf-8"
+    )
     assert convert(checkpoint, tmp_path / "b.safetensors", "--license", "CC BY 4.0") == 0
     card = json.loads((tmp_path / "b.safetensors.json").read_text(encoding="utf-8"))
     assert card["license"] == "CC BY 4.0"
@@ -231,6 +233,21 @@ def test_settings_that_ask_for_more_than_the_tensors_cost_nothing(source):
         torch.save(spoilt, source)
         with pytest.raises(InputError):
             load(source)
+
+
+def test_a_few_lines_that_stand_for_billions_are_not_written_out(source, tmp_path):
+    value = [0]
+    for _ in range(12):
+        value = [value] * 10
+    contents = torch.load(source, weights_only=True)
+    for place, key in (("stylegan2", "class_names"), ("stylegan2", "data"), ("generator", "w_avg_beta")):
+        state = dict(contents["stylegan2"])
+        if place == "stylegan2":
+            state[key] = value
+        else:
+            state[place] = {**state[place], key: value}
+        torch.save({**contents, "stylegan2": state}, tmp_path / "b.ckpt")
+        assert convert(tmp_path / "b.ckpt", tmp_path / "b.safetensors") == (0 if place == "stylegan2" else 2)
 
 
 def test_an_archive_that_expands_is_refused_before_it_does(tmp_path):

@@ -56,7 +56,7 @@ def test_push_and_pull_give_the_same_networks(checkpoint, tmp_path, monkeypatch,
     assert main(["push", *args]) == 0
     assert "address of user/cats" in capsys.readouterr().out
     assert "**License:** MIT" in (there / "user/cats/README.md").read_text(encoding="utf-8")
-    assert main(["pull", "--repository", "user/cats", "--out", str(tmp_path / "b.safetensors")]) == 0
+    assert main(["pull", "--repository", "user/cats", "--destination", str(tmp_path / "b.safetensors")]) == 0
     a, b = load(checkpoint).tensors(), load(tmp_path / "b.safetensors").tensors()
     assert a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 

@@ -20,8 +20,7 @@ def generator(**options):
     return g.requires_grad_(False)
 
 
-@pytest.mark.parametrize("classes", [0, 3])
-@pytest.mark.parametrize("format", [exported, onnx], ids=["export", "onnx"])
+@pytest.mark.parametrize("format,classes", [(exported, 0), (onnx, 3)], ids=["export", "onnx"])
 def test_the_images_are_those_of_the_generator(format, classes, tmp_path):
     if format is onnx:
         [pytest.importorskip(name) for name in onnx.NEEDED]

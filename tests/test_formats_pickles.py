@@ -109,14 +109,14 @@ def test_other_classes_become_records_that_do_nothing(protocol, tmp_path, monkey
 
 
 def test_nothing_is_imported(tmp_path):
-    (tmp_path / "evil.py").write_text("open('executed', 'w')\n")
+    (tmp_path / "evil.py").write_text("open('executed', 'w')\n", encoding="utf-8")
     (tmp_path / "x.pkl").write_bytes(b"cevil\nf\n(tR.")
     code = "from stylegan2.formats.pickles import read_pickle; print(read_pickle('x.pkl').name); import sys; "
     code += "print('evil' in sys.modules)"
     paths = os.pathsep.join([str(tmp_path), os.getcwd(), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
         [sys.executable, "-c", code],
-        cwd=tmp_path, env={**os.environ, "PYTHONPATH": paths}, capture_output=True, text=True, check=True,
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": paths}, capture_output=True, encoding="utf-8", check=True,
     )  # fmt: skip
     assert done.stdout.split() == ["evil.f", "False"]
     assert not (tmp_path / "executed").exists()

@@ -19,7 +19,7 @@ TOLERANCE = {torch.float64: 1e-7, torch.float32: 1e-4}  # the references are rou
 
 def cases():
     for file in FILES:
-        for case in json.loads((GOLDEN / f"{file}.json").read_text())["cases"]:
+        for case in json.loads((GOLDEN / f"{file}.json").read_text(encoding="utf-8"))["cases"]:
             if case not in ("shared", "constants"):
                 yield from (pytest.param(file, case, d, id=f"{file}/{case}-{str(d)[6:]}") for d in TOLERANCE)
 

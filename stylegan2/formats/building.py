@@ -30,6 +30,8 @@ def with_weights(kind: type[N], config: Any, scalings: Scalings, weights: Mappin
     Raises:
         ValueError: Names or shapes are not those of the network.
     """
+    _check_plain(config)
+    _check_plain(scalings)
     if config.mapping_layers > len(weights):
         raise ValueError(
             f"the settings have {config.mapping_layers} mapping layers, and {len(weights)} tensors"
@@ -74,6 +76,14 @@ def check_standard(network: Generator | Discriminator, what: str) -> None:
             f"Expected StyleGAN2's own scalings and square images for {what}, found another "
             f"{' and '.join(changed)}. Write it as safetensors, which holds all settings."
         )
+
+
+def _check_plain(settings: object) -> None:
+    """Raise `ValueError` for a setting that no network has. A file can hold a few lines that stand for billions."""
+    for name, value in vars(settings).items():
+        items = value if isinstance(value, tuple) else (value,)
+        if len(items) > 64 or not all(isinstance(item, (str, int, float, type(None))) for item in items):
+            raise ValueError(f"the setting {name} is no plain value")
 
 
 def _names(names: list[str]) -> str:

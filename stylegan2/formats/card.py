@@ -11,7 +11,7 @@ from stylegan2 import __version__
 from stylegan2.files import printable, write_text
 
 from . import Networks
-from .native import plain_entry
+from .native import plain_about, plain_entry
 
 UNKNOWN = "not known"
 
@@ -35,7 +35,7 @@ def card_of(
         metrics: Values by the name of the metric, measured for exactly these weights.
         remarks: Sentences about what is not known and what the format does not hold.
     """
-    g, d, about = networks.generator, networks.discriminator, networks.about
+    g, d, about = networks.generator, networks.discriminator, plain_about(networks.about)
     images, data = about.get("images"), about.get("data")
     known = isinstance(images, int) and images > 0
     return {
@@ -44,10 +44,10 @@ def card_of(
         "source": printable(source.name),
         "written_by": f"stylegan2 {__version__}",
         "license": license or about.get("license") or UNKNOWN,
-        "data": dict(data) if isinstance(data, Mapping) else UNKNOWN,
+        "data": data or UNKNOWN,
         "kimg": images / 1000 if known and images is not None else UNKNOWN,
         "metrics": dict(metrics) or UNKNOWN,
-        "class_names": list(about.get("class_names") or []),
+        "class_names": about.get("class_names", []),
         "image_size": list(g.image_size),
         "parameters": {
             name: sum(parameter.numel() for parameter in network.parameters())

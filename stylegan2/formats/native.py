@@ -136,7 +136,7 @@ def settings_of(networks: Networks) -> dict[str, Any]:
                 "Our formats hold one set of scalings. Choose another format."
             )
     return {
-        **_plain(networks.about),
+        **plain_about(networks.about),
         "generator": plain_entry(generator.config),
         "discriminator": plain_entry(discriminator.config) if discriminator is not None else None,
         "scalings": plain_entry(scalings),
@@ -151,10 +151,21 @@ def write(networks: Networks, path: Path) -> list[str]:
     return ["The file has no state of optimizers, so that training cannot resume from it."]
 
 
-def _plain(about: Mapping[str, Any]) -> dict[str, Any]:
+def plain_about(about: Mapping[str, Any]) -> dict[str, Any]:
     """What of the information about networks is plain data and not the state of a run."""
-    kept = ("images", "iteration", "class_names", "data", "source", "kimg", "license")
-    return {key: about[key] for key in kept if key in about}
+    kept: dict[str, Any] = {
+        key: about[key] for key in ("images", "iteration", "source", "license") if _is_scalar(about.get(key))
+    }
+    if isinstance(data := about.get("data"), Mapping):
+        kept["data"] = {str(key): value for key, value in data.items() if _is_scalar(value)}
+    names = about.get("class_names")
+    if isinstance(names, list) and all(isinstance(name, str) for name in names):
+        kept["class_names"] = list(names)
+    return kept
+
+
+def _is_scalar(value: object) -> bool:
+    return isinstance(value, (str, int, float))
 
 
 def upgrade(checkpoint: Mapping[str, Any]) -> None:

@@ -22,8 +22,8 @@ from .inert import Array, Inert, Name, as_key, call
 
 T = TypeVar("T")
 
-MOST_STEPS = 1_000_000
-"""Most instructions and copied items of a pickle. A network of 1024×1024 pixels takes about 50 thousand."""
+MOST_STEPS = 500_000
+"""Most instructions and copied items of a pickle. G, D and G_ema of 1024×1024 pixels take 51,000."""
 
 LITERALS = {
     *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"),

@@ -37,7 +37,8 @@ def digest(settings: str, tensors: Mapping[str, Tensor]) -> str:
 
 
 def recognizes(contents: Mapping[Any, Any]) -> bool:
-    return KEY in contents.get(METADATA, {})
+    metadata = contents.get(METADATA)
+    return isinstance(metadata, dict) and type(metadata.get(KEY)) is str
 
 
 def load(contents: Mapping[Any, Any]) -> Networks:

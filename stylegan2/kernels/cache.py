@@ -57,8 +57,7 @@ def find(name: str) -> Path | None:
 
 def report(folder: Path) -> dict[str, Any]:
     """Read how a library was built (seconds, compiler, flags)."""
-    contents: dict[str, Any] = json.loads((folder / REPORT).read_text(encoding="utf-8"))
-    return contents
+    return json.loads((folder / REPORT).read_text(encoding="utf-8"))
 
 
 def make(name: str, build: Callable[[Path], dict[str, Any]]) -> tuple[Path, bool]:

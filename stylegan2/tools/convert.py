@@ -14,6 +14,7 @@ from stylegan2.errors import InputError
 from stylegan2.files import printable
 from stylegan2.formats import Format, Networks, formats, load
 from stylegan2.formats.card import card_of, write_card
+from stylegan2.parsing import Parser
 
 LATENTS = 4
 """Number of latents that `--verify` compares."""
@@ -21,15 +22,23 @@ LATENTS = 4
 
 def convert_command(args: list[str], prog: str = "stylegan2 convert") -> int:
     """The command `stylegan2 convert SOURCE DESTINATION`."""
+    convert(**make_convert_parser(prog).parse_args(with_names(args)).as_dict())
+    return 0
+
+
+def make_convert_parser(prog: str = "stylegan2 convert") -> Parser:
+    """The parser of `stylegan2 convert`, whose two files are options too."""
     parser = make_parser(prog, (convert.__doc__ or "").split("\n\n")[0])
     parser.usage = f"{prog} SOURCE DESTINATION [options]"
     parser.add_function_arguments(convert)
-    words = 0
-    while words < min(2, len(args)) and not args[words].startswith("-"):
-        words += 1
-    named = [part for pair in zip(("--source", "--destination"), args[:words]) for part in pair]
-    convert(**parser.parse_args([*named, *args[words:]]).as_dict())
-    return 0
+    return parser
+
+
+def with_names(args: list[str]) -> list[str]:
+    """The arguments with the options of the first two files written out."""
+    words = [arg for arg in args[:2] if not arg.startswith("-")] if args and args[0][:1] != "-" else []
+    named = [part for pair in zip(("--source", "--destination"), words) for part in pair]
+    return [*named, *args[len(words) :]]
 
 
 def convert(

@@ -36,12 +36,12 @@ def push(checkpoint: str, repository: str, license: str | None = None, public: b
     print(upload(networks, repository, card, private=not public))
 
 
-def pull(repository: str, out: str, revision: str | None = None) -> None:
+def pull(repository: str, destination: str, revision: str | None = None) -> None:
     """Download the networks of a repository of the Hugging Face hub to a safetensors file.
 
     Args:
         repository: Its name, such as user/cats.
-        out: The file to write.
+        destination: The file to write.
         revision: Branch, tag or commit. null: the newest commit.
 
     Raises:
@@ -50,12 +50,12 @@ def pull(repository: str, out: str, revision: str | None = None) -> None:
     path = download(repository, revision)
     networks = load(path)
     try:
-        with replacing(Path(out).expanduser()) as temporary:
+        with replacing(Path(destination).expanduser()) as temporary:
             shutil.copyfile(path, temporary)
     except OSError as error:
         raise InputError(
-            f"Expected to write {printable(out)}, found that this fails ({error.strerror or error}). Name another "
-            "file."
+            f"Expected to write {printable(destination)}, found that this fails ({error.strerror or error}). "
+            "Name another file."
         ) from error
     height, width = networks.generator.image_size
-    print(f"{printable(out)}: {height}×{width}, {', '.join(networks.named())}")
+    print(f"{printable(destination)}: {height}×{width}, {', '.join(networks.named())}")

@@ -253,16 +253,15 @@ def twice_while_saving(folder: Path, random: Random) -> str:
     Path("slow/sitecustomize.py").write_text(SLOW_DISK, encoding="utf-8")
     run = start(random, path=str(folder / "slow"))
     run.wait_for(LAST.exists)
+    time.sleep(random.uniform(0, 5))
     before = seen_images()
     run.signal(random.choice(SIGNALS))
     time.sleep(0.6)  # signals that come together count as one
     assert run.wait_for(lambda: any(LAST.parent.glob("*.tmp"))), f"it saves nothing: {run.text()[-400:]}"
-    time.sleep(random.uniform(0, 0.3))
     number = random.choice(SIGNALS)
     run.signal(number)
     status = run.end()
     assert status == 128 + number, f"ended with status {status} at signal {number}: {run.text()[-400:]}"
-    assert any(LAST.parent.glob("*.tmp")), "it had saved before the second signal came"
     return finish(random, whole(before))
 
 
