@@ -237,7 +237,7 @@ def test_a_printed_configuration_is_a_configuration(capsys, tmp_path):
 # ---- literals in Python
 
 
-NOT_OPTIONS = {"Comparison", "Result"}
+NOT_OPTIONS = {"Comparison", "FeatureMetric", "Figure", "Result"}
 """Dataclasses that no user writes."""
 
 
