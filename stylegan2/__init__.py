@@ -1,12 +1,21 @@
 """StyleGAN2 in modern PyTorch: train on your own images, understand every constant, trust the numbers."""
 
-from typing import Any
+# ruff: noqa: E402
+from typing import TYPE_CHECKING
+
+from .console import hear_interrupts_early
+
+hear_interrupts_early()  # before the imports that take long
 
 from . import kernels as _kernels  # noqa: F401 (the import registers the kernels and compiles nothing)
 from .networks.config import DiscriminatorConfig, GeneratorConfig
 from .networks.discriminator import Discriminator
 from .networks.generator import Generator
 from .networks.scalings import Scalings
+
+if TYPE_CHECKING:
+    from .formats import load_generator
+    from .probing import probe
 
 __version__ = "0.2.0.dev0"
 __all__ = [
@@ -16,12 +25,14 @@ __all__ = [
     "GeneratorConfig",
     "Scalings",
     "__version__",
+    "from_pretrained",
     "load_generator",
     "probe",
+    "save_pretrained",
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name == "probe":  # these modules are imported only when they are used
         from .probing import probe
 
@@ -30,4 +41,8 @@ def __getattr__(name: str) -> Any:
         from .formats import load_generator
 
         return load_generator
+    if name in ("from_pretrained", "save_pretrained"):
+        from .formats import hub
+
+        return getattr(hub, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

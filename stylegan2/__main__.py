@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from difflib import get_close_matches
 from functools import partial
@@ -10,14 +9,19 @@ from importlib import import_module
 
 from stylegan2 import __version__
 
-from .console import accept_any_character, exit_status
+from .console import accept_any_character, exit_status, stop_hearing_early
 
 # Each row is name: (module, function, purpose). The arguments of the function are the options of the command.
 COMMANDS = {
     "train": ("tools.train", "train_command", "train on a folder or zip of images"),
     "generate": ("tools.generate", "generate", "generate images from a checkpoint"),
     "advise": ("tools.advise", "advise_command", "look at images and this machine, and suggest how to train"),
+    "convert": ("tools.convert", "convert_command", "write the networks of a checkpoint in another format"),
+    "evaluate": ("tools.evaluate", "evaluate_command", "measure FID and other metrics of checkpoints"),
     "pack": ("tools.pack", "pack", "convert a folder of images to a zip at one resolution, and report on it"),
+    "augment": ("tools.augment", "augment_command", "show what each augmentation does to your images"),
+    "push": ("tools.hub", "push", "write networks to a repository of the Hugging Face hub"),
+    "pull": ("tools.hub", "pull", "download networks from a repository of the Hugging Face hub"),
     "probe": ("tools.probe", "probe_command", "measure every layer and report what is wrong"),
     "ablate": ("tools.ablate", "ablate_command", "measure the effect of each scaling by training without it"),
     "doctor": ("tools.doctor", "doctor", "check this machine, and whether the kernels are correct and fast"),
@@ -28,8 +32,6 @@ COMMANDS = {
 def run(name: str, args: list[str], prog: str) -> int:
     """Run a command by name and return its exit status."""
     accept_any_character()
-    if signal.getsignal(signal.SIGINT) == signal.SIG_DFL:  # as train.py leaves it
-        signal.signal(signal.SIGINT, signal.default_int_handler)
     return exit_status(partial(_import_and_run, name, prog), args)
 
 
@@ -38,6 +40,7 @@ def _import_and_run(name: str, prog: str, args: list[str]) -> int:
 
     module, function, _ = COMMANDS[name]
     function = getattr(import_module(f".{module}", __package__), function)
+    stop_hearing_early()
     if function.__name__.endswith("_command"):
         return function(args, prog=prog)
     return function_command(function, prog)(args)

@@ -16,6 +16,7 @@ from stylegan2.data import ImageData, ImageDataset
 from stylegan2.errors import InputError
 from stylegan2.formats.native import upgraded_clamp
 from stylegan2.metrics import metrics
+from stylegan2.metrics.extractors import extractors
 from stylegan2.metrics.options import MetricOptions
 from stylegan2.networks.config import DiscriminatorConfig, GeneratorConfig
 from stylegan2.networks.normalization import normalizations
@@ -44,6 +45,7 @@ CHOICES: dict[str, Mapping[str, Any]] = {
     "model.generator.activation": activations,
     "model.discriminator.activation": activations,
     "metrics.names": metrics,
+    "metrics.features": extractors,
     "model.scalings.style_normalization": normalizations,
     "model.discriminator.normalization": normalizations,
 }
@@ -51,15 +53,20 @@ CHOICES: dict[str, Mapping[str, Any]] = {
 
 
 FOREIGN = {
+    "ada_target": ["model.ada.target"],
+    "aug": ["model.augment"],
+    "augpipe": ["model.ada.groups"],
     "batch_size": ["batch"],
     "bs": ["batch"],
     "checkpoint": ["ckpt_path"],
+    "diffaugment": ["model.augment"],
     "cond": ["data.classes"],
     "data": ["data.path"],
     "dataroot": ["data.path"],
     "dataset": ["data.path"],
     "device": ["accelerator", "devices"],
     "epochs": ["kimg"],
+    "fid": ["names", "metrics.names"],
     "gamma": ["model.r1.gamma"],
     "gpus": ["devices"],
     "image_size": ["data.resolution"],
@@ -67,6 +74,7 @@ FOREIGN = {
     "logger": ["loggers"],
     "lr": ["model.learning_rate"],
     "max_steps": ["kimg"],
+    "metrics": ["names", "metrics.names"],
     "network": ["checkpoint"],
     "num_workers": ["data.workers"],
     "outdir": ["out", "runs"],
@@ -121,7 +129,7 @@ def add_model_options(parser: Parser) -> None:
         parser.add_class_arguments(regularizer, f"model.{name}", instantiate=False)
     for name, network in (("generator", GeneratorConfig), ("discriminator", DiscriminatorConfig)):
         parser.add_class_arguments(network, f"model.{name}", skip=FROM_DATA, instantiate=False)
-    parser.positional = "data.path"
+    parser.positional, parser.aliases = "data.path", {"--augment": "--model.augment"}
     for action in parser._actions:
         if action.dest in CHOICES:
             action.help = f"{action.help} Choices: {', '.join(CHOICES[action.dest])}."

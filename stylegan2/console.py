@@ -1,16 +1,57 @@
-"""How a command meets the terminal: no character ends it, and what the user can mend is told in a line."""
+"""How a command meets the terminal: no character ends it, and what the user can mend is told in a line.
+
+This module imports nothing that takes long, because the package imports it first.
+"""
 
 from __future__ import annotations
 
 import errno
 import io
 import os
+import signal
 import sys
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
 
 from .errors import InputError
 
 FULL_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
+
+ROOT = Path(__file__).resolve().parents[1]
+"""In a clone, the folder of train.py and generate.py."""
+
+
+def hear_interrupts_early() -> None:
+    """In a process of a command, let Ctrl-C end it with status 130 and without a traceback from now on.
+
+    The imports that follow take seconds. `stop_hearing_early` ends this. Nothing happens in other processes.
+    """
+    if _is_command() and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _end)
+
+
+def stop_hearing_early() -> None:
+    """Let Ctrl-C raise KeyboardInterrupt again, so that what the command has begun is cleaned up."""
+    if signal.getsignal(signal.SIGINT) is _end:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _is_command() -> bool:
+    """Whether Python was started to run one of our commands, rather than a program that imports the package."""
+    given, name = sys.orig_argv, sys.argv[0] if sys.argv else ""
+    if name == "-m":  # as long as Python looks for the module
+        return ("-m", "stylegan2") in zip(given, given[1:])
+    script = Path(name)
+    is_ours = script.name in ("train.py", "generate.py") and script.resolve().parent == ROOT
+    return name in given and (is_ours or script.stem == "stylegan2")
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    os.write(2, b"\nInterrupted.\n")
+    os._exit(130)
 
 
 def accept_any_character() -> None:
@@ -28,7 +69,8 @@ def exit_status(command: Callable[[list[str]], int], args: list[str]) -> int:
     """
     try:
         try:
-            return command(args)
+            with _short_warnings():
+                return command(args)
         finally:
             sys.stdout.flush()
     except InputError as error:
@@ -60,6 +102,23 @@ def exit_status(command: Callable[[list[str]], int], args: list[str]) -> int:
     except KeyboardInterrupt:
         print("\nInterrupted.", file=sys.stderr)
         return 130
+
+
+@contextmanager
+def _short_warnings() -> Iterator[None]:
+    """Show warnings without the place in the source that gave them."""
+
+    def short(
+        message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+    ) -> str:
+        return f"warning: {message}\n"
+
+    before = warnings.formatwarning
+    warnings.formatwarning = short
+    try:
+        yield
+    finally:
+        warnings.formatwarning = before
 
 
 def _refuse(message: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import textwrap
 import threading
 import unicodedata
 from collections.abc import Iterator, Sequence
@@ -58,26 +59,39 @@ def remove_leftovers(folder: str | Path) -> None:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write a UTF-8 text file atomically. A file of that name is replaced."""
+    r"""Write a UTF-8 text file atomically. A file of that name is replaced.
+
+    The name of a file may have bytes that are no UTF-8, which Python holds as surrogates. They are written as
+    \udcff, so that every program can read the text. In JSON and `yaml_text` they are escaped in this way already.
+    """
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
-class _Quoting(yaml.SafeDumper):
+class Quoting(yaml.SafeDumper):
     """Puts text in quotes that some reader of YAML takes for a number: PyYAML itself does not know 1e3."""
 
 
-_Quoting.add_implicit_resolver(
+Quoting.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"[-+]?[\d_.]+[eE][-+]?\d+$"), list("-+.0123456789")
 )
 
 
 def yaml_text(data: object) -> str:
     """Nested dictionaries and lists of plain data as YAML, in their own order, with all text staying text."""
-    text: str = yaml.dump(
-        data, Dumper=_Quoting, default_flow_style=False, allow_unicode=True, sort_keys=False
-    )
-    return text
+    return yaml.dump(data, Dumper=Quoting, default_flow_style=False, allow_unicode=True, sort_keys=False)
+
+
+def cache_folder() -> Path | None:
+    """The folder for what can be computed again: `STYLEGAN2_CACHE`, or `stylegan2` in the user's cache folder.
+
+    None: the user has no home folder.
+    """
+    if folder := os.environ.get("STYLEGAN2_CACHE"):
+        return Path(folder).expanduser()
+    with suppress(RuntimeError):
+        return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "stylegan2"
+    return None
 
 
 def safe_name(text: str, at_most: int = 80) -> str:
@@ -95,6 +109,17 @@ def safe_name(text: str, at_most: int = 80) -> str:
 def printable(text: str) -> str:
     """A text for a terminal: characters that cannot be printed, such as control characters, are escaped."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def class_table(names: Sequence[str]) -> str:
+    """The numbers and names of classes for a terminal, such as "0 cats, 1 dogs", in lines of 100 characters.
+
+    Names after the first 200 are counted. A class whose name is its number is left out.
+    """
+    named = [f"{k} {printable(name)}" for k, name in enumerate(names) if name != str(k)]
+    more = f", ... and {len(named) - 200} more in this order" if len(named) > 200 else ""
+    text = ", ".join(named[:200]) + more
+    return textwrap.fill(text, 100, break_long_words=False, break_on_hyphens=False)
 
 
 def text_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import codecs
 import difflib
 import json
-import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
@@ -16,11 +14,8 @@ from typing import Any, Literal, NoReturn, get_args, get_origin
 import yaml
 from jsonargparse import ActionConfigFile, ArgumentParser, Namespace
 
-from stylegan2.errors import InputError
-from stylegan2.files import yaml_text
-
-MOST_VALUES = 10_000
-"""A few lines of YAML can stand for billions of values, which would fill the memory."""
+from stylegan2.files import Quoting, yaml_text
+from stylegan2.yaml_files import read_yaml, restored
 
 HELP, PRINT = {"-h", "--help"}, "--print_config"
 
@@ -28,12 +23,15 @@ HELP, PRINT = {"-h", "--help"}, "--print_config"
 class Parser(ArgumentParser):
     """Options that are explained by the docstrings of the fields that they set.
 
-    Beside what jsonargparse does, a list may be written as `wandb` or `0,2` instead of `[wandb]` and `[0,2]`, and
-    a switch without its `true`. `--help` and `--print_config` show what the configuration files give.
+    Beside what jsonargparse does, a list may be written as `wandb`, `0,2` or `a b` instead of in brackets, and a
+    switch without its `true`. `--help` and `--print_config` show what the configuration files give.
     """
 
     foreign: Mapping[str, Sequence[str]] = {}
     """Names that other programs have for options, with the options of this one that they may stand for."""
+
+    aliases: Mapping[str, str] = {}
+    """Short names of options, such as --augment, with the options that they stand for."""
 
     positional: str = ""
     """The option that a word of its own is most likely meant for."""
@@ -112,6 +110,9 @@ class Parser(ArgumentParser):
             if hasattr(action, "_typehint")
         }
         written: list[str] = []
+        names = [arg.partition("=") for arg in args]
+        args = ["".join([self.aliases.get(name, name), *value]) for name, *value in names]
+        args = _gathered(args, {name for name, hint in hints.items() if _is_list(hint)})
         for before, arg, after in zip(["", *args], args, [*args[1:], "--"]):
             name, equals, value = arg.partition("=")
             if equals and name in hints:
@@ -178,6 +179,10 @@ class Parser(ArgumentParser):
             found = ends[end]
         return found[:3]
 
+    def options_of_text(self) -> set[str]:
+        """The names of the options whose values are text, or null."""
+        return {action.dest for action in self._actions if _is_text(getattr(action, "_typehint", None))}
+
     def options(self) -> list[str]:
         """The names of all options, those within a value of several fields too."""
         names = []
@@ -204,63 +209,17 @@ class ConfigFile(ActionConfigFile):
         Raises:
             InputError: There is no such file, or it holds something else.
         """
-        text, options = read_yaml(Path(path))
+        text, options = read_yaml(Path(path), parser.options_of_text())
         if parser.upgrade(options):
-            text = yaml.safe_dump(options)
-        elif not text.isascii():
-            # The parser tries any text as a path, which the system's encoding may lack: write letters as \xe4.
-            text = yaml.serialize(yaml.compose(text), Dumper=yaml.SafeDumper)
+            text = yaml.dump(options, Dumper=Quoting)
         parser._file = path
         try:
-            cls.apply_config(parser, config, dest, text if options else "{}")
+            cls.apply_config(parser, config, dest, text)
+            for name in parser.options_of_text() & set(config.keys()):
+                if isinstance(value := config[name], str):
+                    config[name] = restored(value)
         finally:
             parser._file = ""
-
-
-def read_yaml(path: Path) -> tuple[str, dict[str, Any]]:
-    """The text of a YAML file, and the options in it.
-
-    Raises:
-        InputError: There is no such file, or it holds something else.
-    """
-    if not path.is_file():
-        raise InputError(f"Expected a YAML file of options at {path}, found none. Correct the path.")
-    content = path.read_bytes()
-    # Windows PowerShell writes UTF-16 when it redirects the output of a program.
-    is_utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    try:
-        text = content.decode("utf-16" if is_utf16 else "utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"Expected UTF-8 text in {path}, found other bytes ({error}). Save it as UTF-8."
-        ) from error
-    try:
-        options = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        why = "it is nested too deeply" if isinstance(error, RecursionError) else error
-        raise InputError(f"Expected YAML in {path}, but it cannot be read: {why}") from error
-    if options is not None and not isinstance(options, dict):
-        raise InputError(f"Expected options such as kimg: 100 in {path}, found {str(options)[:60]!r}.")
-    if _size(options, {}) > MOST_VALUES:
-        raise InputError(
-            f"Expected at most {MOST_VALUES:,} values in {path}, found more by aliases. Write them out."
-        )
-    return text, options or {}
-
-
-def _size(value: object, known: dict[int, float]) -> float:
-    """The number of values in nested lists and dictionaries, with those that occur twice counted twice.
-
-    It is infinite for a list within itself. `known` holds the sizes by id.
-    """
-    if not isinstance(value, (list, dict)):
-        return 1
-    if id(value) not in known:
-        known[id(value)] = math.inf
-        known[id(value)] = sum(
-            _size(v, known) for v in (value.values() if isinstance(value, dict) else value)
-        )
-    return known[id(value)]
 
 
 def _alternatives(hint: Any) -> list[Any]:
@@ -271,6 +230,35 @@ def _alternatives(hint: Any) -> list[Any]:
 
 def _accepts_null(hint: Any) -> bool:
     return any(h in (None, type(None), Any) for h in _alternatives(hint))
+
+
+def _is_text(hint: Any) -> bool:
+    kinds = [h for h in _alternatives(hint) if h not in (None, type(None))]
+    words = [word for h in kinds if get_origin(h) is Literal for word in get_args(h)]
+    return (
+        bool(kinds)
+        and all(h is str or get_origin(h) is Literal for h in kinds)
+        and all(isinstance(word, str) for word in words)
+    )
+
+
+def _is_list(hint: Any) -> bool:
+    return all(get_origin(h) is list for h in _alternatives(hint) if h not in (None, type(None)))
+
+
+def _gathered(args: Sequence[str], lists: set[str]) -> list[str]:
+    """The arguments, with several words behind an option of a list, such as files that a shell found, made one."""
+    gathered: list[str] = []
+    start = 0
+    while start < len(args):
+        gathered.append(args[start])
+        start += 1
+        if gathered[-1] in lists:
+            end = next((i for i in range(start, len(args)) if args[i].startswith("--")), len(args))
+            several = args[start:end]
+            gathered += several if len(several) < 2 else [json.dumps(list(several))]
+            start = end
+    return gathered
 
 
 def _bracketed(value: str, hint: Any) -> str:

@@ -54,12 +54,12 @@ class Case:
 
 
 def golden_cases(file: str) -> list[str]:
-    meta = json.loads((GOLDEN / f"{file}.json").read_text())
+    meta = json.loads((GOLDEN / f"{file}.json").read_text(encoding="utf-8"))
     return list(meta.get("cases", {"": None}))
 
 
 def load_golden(file: str, case: str = "", dtype: torch.dtype = torch.float64) -> Case:
-    meta = json.loads((GOLDEN / f"{file}.json").read_text())
+    meta = json.loads((GOLDEN / f"{file}.json").read_text(encoding="utf-8"))
     with np.load(GOLDEN / f"{file}.npz") as data:
         if not case:
             return Case(file, meta["args"], dict(data), dtype)
@@ -89,22 +89,13 @@ def _seeded():
     torch.manual_seed(0)
 
 
-TINY = """
-data: {resolution: 8, path: demo/smileys-emotion}
-batch: 8
-kimg: 0.064
-accelerator: cpu
-model:
-  generator: {z_dim: 8, w_dim: 8, mapping_layers: 2, channel_base: 64, channel_max: 8}
-  discriminator: {channel_base: 64, channel_max: 8, mapping_layers: 2}
-"""
-
-
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory) -> list[str]:
     """Arguments of `ablate` that make every run take seconds."""
+    from training_cases import tiny_config  # which imports what most tests do without
+
     path = tmp_path_factory.mktemp("config") / "tiny.yaml"
-    path.write_text(TINY)
+    path.write_text(tiny_config({"path": "demo/smileys-emotion"}, kimg=0.064), encoding="utf-8")
     return ["--config", str(path), "--images", "64"]
 
 
@@ -112,7 +103,7 @@ def tiny(tmp_path_factory) -> list[str]:
 def study_arguments(tiny, tmp_path_factory) -> list[str]:
     """Arguments of a study of the default, one ablation and one variant that diverges at once."""
     explosive = tmp_path_factory.mktemp("overlay") / "explosive.yaml"
-    explosive.write_text("model: {learning_rate: 1.0e+30}\n")
+    explosive.write_text("model: {learning_rate: 1.0e+30}\n", encoding="utf-8")
     out = tmp_path_factory.mktemp("studies") / "a study"
     return [*tiny, "--fields", f"noise,{explosive}", "--seeds", "1", "--parallel", "3", "--out", str(out)]
 

@@ -58,7 +58,7 @@ def make_damaged(root: Path) -> Path:
     for name in ("0a.jpg", "2a.png"):
         noise(root / name, 64)
         (root / name).write_bytes((root / name).read_bytes()[:-300])
-    (root / "3a.png").write_text("not an image")
+    (root / "3a.png").write_text("not an image", encoding="utf-8")
     labels = [[name, k] for k, name in enumerate(names)]
     write_labels(root, labels + [[name, 0] for name in ("0a.jpg", "2a.png", "3a.png")])
     return root

@@ -41,7 +41,7 @@ def test_an_overlay_that_sets_more_is_compared_with_a_run_of_the_rest_alone():
 
 
 def test_a_yaml_file_of_ones_own_is_an_ablation(tmp_path):
-    (tmp_path / "slow.yaml").write_text(yaml.safe_dump({"model": {"learning_rate": 1e-4}}))
+    (tmp_path / "slow.yaml").write_text(yaml.safe_dump({"model": {"learning_rate": 1e-4}}), encoding="utf-8")
     default, slow = ablations(str(tmp_path / "slow.yaml"))
     assert (slow.name, slow.key, slow.value, slow.control) == (
         "slow",

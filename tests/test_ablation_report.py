@@ -16,14 +16,14 @@ from stylegan2.metrics import metrics
 
 
 def test_the_page_needs_nothing_from_elsewhere(study):
-    page = (study.out / "report.html").read_text()
+    page = (study.out / "report.html").read_text(encoding="utf-8")
     assert not re.search(r"""(src|href)\s*=\s*["'](?!data:|#)""", page)
     assert not re.search(r"url\((?!#)", page) and "@import" not in page and "<script" not in page
     assert page.count("<svg") >= 2
 
 
 def test_the_page_steps_through_the_sample_grids_of_training(study):
-    page = (study.out / "report.html").read_text()
+    page = (study.out / "report.html").read_text(encoding="utf-8")
     buttons = re.findall(r'<label for="(time\d+)">([\d.]+) kimg</label>', page)
     assert len(buttons) >= 2 and buttons[0][1] == "0"
     cards = page.split('<div class="card">')[1:]
@@ -35,10 +35,10 @@ def test_the_page_steps_through_the_sample_grids_of_training(study):
 
 def test_markup_in_names_is_escaped(tiny, tmp_path):
     overlay = tmp_path / "<b>x&y.yaml"
-    overlay.write_text("model: {learning_rate: 0.001}\n")
+    overlay.write_text("model: {learning_rate: 0.001}\n", encoding="utf-8")
     made = Study(out=tmp_path / "<i>out", variants=ablations(str(overlay)), seeds=2, kimg=1, images=2)
     made.save(train_parser().dump(train_parser().parse_args(["--config", tiny[1]])))
-    page = write_report(made).read_text()
+    page = write_report(made).read_text(encoding="utf-8")
     assert "<b>x" not in page and "<i>out" not in page
     assert "&lt;i&gt;out" in page
 
@@ -53,13 +53,13 @@ def test_every_log_axis_has_several_ticks(low, high):
 
 
 def test_every_figure_of_the_markdown_is_there(study):
-    names = re.findall(r"figures/(\w+)\.png", (study.out / "report.md").read_text())
+    names = re.findall(r"figures/(\w+)\.png", (study.out / "report.md").read_text(encoding="utf-8"))
     assert names == ["effects", "gallery", "training", "penalties", "depth"]
     assert all((study.out / "figures" / f"{name}.png").is_file() for name in names)
 
 
 def test_the_report_names_the_verdicts_and_the_distance(study):
-    text = (study.out / "report.md").read_text()
+    text = (study.out / "report.md").read_text(encoding="utf-8")
     assert "Needed: explosive." in text and "diverged at 0 kimg" in text
     assert "Quality distance: random_frechet. Fréchet distance on standardized features" in text
 
@@ -113,11 +113,13 @@ def test_a_study_of_which_nothing_has_ended_has_a_report(tiny, tmp_path):
     made = Study(out=tmp_path, variants=ablations("noise"), seeds=2, kimg=1, images=2)
     made.save(train_parser().dump(train_parser().parse_args(["--config", tiny[1]])))
     assert write_report(made).is_file()
-    assert "Not known: noise." in (tmp_path / "report.md").read_text()
+    assert "Not known: noise." in (tmp_path / "report.md").read_text(encoding="utf-8")
 
 
 def test_a_metric_without_a_docstring_has_a_report(tiny, tmp_path, monkeypatch):
     monkeypatch.setitem(metrics._entries, "undocumented", lambda reals: lambda images: 1.0)
     made = Study(out=tmp_path, variants=ablations("noise"), seeds=2, kimg=1, images=2, metric="undocumented")
     made.save(train_parser().dump(train_parser().parse_args(["--config", tiny[1]])))
-    assert "Quality distance: undocumented." in write_report(made).with_suffix(".md").read_text()
+    assert "Quality distance: undocumented." in write_report(made).with_suffix(".md").read_text(
+        encoding="utf-8"
+    )

@@ -75,7 +75,7 @@ def test_an_interrupted_study_goes_on_from_its_checkpoints(tiny, tmp_path):
     out = tmp_path / "out"
     args = [*tiny, "--fields", "noise", "--seeds", "1", "--kimg", "1.6", "--out", str(out)]
     code = "import sys; from stylegan2.tools import ablate; sys.exit(ablate.ablate_command(sys.argv[1:]))"
-    process = subprocess.Popen([sys.executable, "-c", code, *args], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen([sys.executable, "-c", code, *args], stdout=subprocess.PIPE, encoding="utf-8")
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         if (out / "study.json").is_file() and load_study(out).numbers(DEFAULT):
@@ -90,7 +90,7 @@ def test_an_interrupted_study_goes_on_from_its_checkpoints(tiny, tmp_path):
     assert 0 < half.kimg_done(DEFAULT) < 1.6
     assert ablate_command(args) == 0
     assert [half.result(run).status for run in half.runs] == ["finished", "finished"]
-    assert "Finished at 1.6 kimg" in half.log(DEFAULT).read_text()
+    assert "Finished at 1.6 kimg" in half.log(DEFAULT).read_text(encoding="utf-8")
 
 
 def test_a_run_whose_training_is_complete_only_needs_its_result(study, tmp_path):
@@ -155,7 +155,7 @@ def test_a_signal_stops_the_running_jobs_once_and_starts_no_more(tmp_path):
 @pytest.mark.slow
 def test_jobs_go_through_submitit(study, tmp_path):
     pytest.importorskip("submitit")
-    made = small_study(tmp_path, study.base.read_text(), seeds=1, kimg=0.016)
+    made = small_study(tmp_path, study.base.read_text(encoding="utf-8"), seeds=1, kimg=0.016)
     start = runs.slurm(made, {"timeout_min": 2}, cluster="local")
     assert runs.run_all(made, start, 1, progress=False, poll_seconds=0.1) is None
     assert made.result(DEFAULT).status == "finished", made.result(DEFAULT)

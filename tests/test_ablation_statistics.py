@@ -90,7 +90,9 @@ def test_a_rows_penalty_is_the_last_one_however_long_ago(study, tmp_path):
     changed = load_study(shutil.copytree(study.out, tmp_path / "study"))
     path = changed.folder(Run(variant="default", seed=0)) / "metrics.csv"
     columns = ["kimg", "kimg_per_second", "r1", "path_length_mean"]
-    path.write_text("\n".join([",".join(columns), "0.01,1,7,1", "0.02,1,5,2", "0.03,1,,3"]) + "\n")
+    path.write_text(
+        "\n".join([",".join(columns), "0.01,1,7,1", "0.02,1,5,2", "0.03,1,,3"]) + "\n", encoding="utf-8"
+    )
     default = summarize(changed).default
     assert (default.r1, default.path_length) == (5, 3)
     assert default.seconds == pytest.approx(0.03)

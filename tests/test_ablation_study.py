@@ -37,12 +37,12 @@ def test_a_study_comes_back_from_its_folder(plan):
 
 
 def test_a_study_of_version_0_1_can_still_be_reported(plan):
-    state = json.loads((plan.out / "study.json").read_text())
+    state = json.loads((plan.out / "study.json").read_text(encoding="utf-8"))
     del state["metric"]
-    (plan.out / "study.json").write_text(json.dumps(state))
+    (plan.out / "study.json").write_text(json.dumps(state), encoding="utf-8")
     plan.result_file(DEFAULT).parent.mkdir()
     plan.result_file(DEFAULT).write_text(
-        '{"status": "finished", "kimg": 1, "why": "", "curve": [[1.0, 300.0]]}'
+        '{"status": "finished", "kimg": 1, "why": "", "curve": [[1.0, 300.0]]}', encoding="utf-8"
     )
     old = load_study(plan.out)
     assert old == plan and old.result(DEFAULT).curve == [[1.0, 300.0]]
@@ -59,7 +59,7 @@ def test_a_failed_run_is_not_done_and_a_diverged_one_is(plan):
 
 
 def test_variants_and_seeds_may_be_added_and_another_base_is_refused(plan):
-    base = plan.base.read_text()
+    base = plan.base.read_text(encoding="utf-8")
     replace(plan, variants=ablations("noise,ema"), seeds=3).save(base)
     with pytest.raises(InputError, match=r"(?s)kimg: 1 in the folder, 2 requested.*another --out"):
         replace(plan, kimg=2).save(base)

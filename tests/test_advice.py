@@ -99,12 +99,10 @@ def test_classes_need_enough_images_and_come_from_labels_first(tmp_path):
     assert advice(root / "cats").answer == "none" and "23 outside" in advice(root / "cats").reason
 
 
-def test_small_sets_are_augmented_if_there_is_an_augmentation_that_adapts(monkeypatch):
-    monkeypatch.setattr("stylegan2.advice.images.augmentations", {"none": None, "ada": None})
+def test_small_sets_are_augmented():
     assert augmentation(19_999).options == {"model.augment": "ada"}
     assert augmentation(20_000).options == {"model.augment": "none"}
-    monkeypatch.undo()
-    assert augmentation(100).options.get("model.augment", "none") in augmentations
+    assert "ada" in augmentations
 
 
 def test_copies_are_told_and_mirroring_is_left_to_the_user(tmp_path):

@@ -2,8 +2,11 @@
 
 import pytest
 import torch
+from pytorch_lightning.plugins import MixedPrecision
+from training_cases import fit, make_model
 
 from stylegan2 import Discriminator, Generator, Scalings
+from stylegan2.errors import InputError
 from stylegan2.kernels import off
 from stylegan2.ops import activations, bias_act, setup_filter, upfirdn2d
 
@@ -96,6 +99,27 @@ def test_ops_keep_the_type_of_their_input_within_autocast():
         for act in activations:
             for dtype in (torch.float32, torch.bfloat16):
                 assert bias_act(x.to(dtype), b, act).dtype == dtype, act
+
+
+def mixed_float16():
+    """What Lightning uses for 16-mixed on a GPU."""
+    return MixedPrecision("16-mixed", "cpu", scaler=torch.amp.GradScaler("cpu"))
+
+
+@pytest.mark.parametrize("name", ["16-mixed", "16-true", "bf16-true"])
+@pytest.mark.filterwarnings("ignore")
+def test_a_precision_that_does_not_train_is_refused_before_training(name):
+    model = make_model()
+    precision = {"plugins": [mixed_float16()]} if name == "16-mixed" else {"precision": name}
+    with pytest.raises(InputError, match=f"found {name}.*low_precision_blocks"):
+        fit(model, 1, **precision)
+    assert model.iteration == 0
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_lightning_trains_in_float64():
+    model = fit(make_model(), 2, precision="64-true")
+    assert {p.dtype for p in model.parameters()} == {torch.float64}
 
 
 def test_lightning_trains_in_bf16_mixed(tmp_path):

@@ -47,7 +47,7 @@ def test_a_variant_without_kernels_really_is_and_leaves_no_trace():
 
 def bench_in_a_process_of_its_own(*args, **environment):
     command = [sys.executable, "-m", "stylegan2", "bench", "--device", "cpu", *args]
-    return subprocess.run(command, capture_output=True, text=True, env=os.environ | environment)
+    return subprocess.run(command, capture_output=True, encoding="utf-8", env=os.environ | environment)
 
 
 def test_ops_are_measured_from_a_fresh_start(tmp_path):
@@ -55,7 +55,7 @@ def test_ops_are_measured_from_a_fresh_start(tmp_path):
     args = ["--resolutions", "64", "--what", "ops", "--repeats", "1", "--out", str(out)]
     done = bench_in_a_process_of_its_own(*args)
     assert done.returncode == 0, done.stderr
-    rows = json.loads(out.read_text())["rows"]
+    rows = json.loads(out.read_text(encoding="utf-8"))["rows"]
     convolutions = [row for row in rows if row["name"].startswith("conv2d")]
     assert all((row["gflop_per_s"] or 0) > 0 for row in convolutions) and len(convolutions) == 8
     assert all(row["gb_per_s"] > 0 for row in rows if row["name"] == "bias_act, forward, contiguous")
@@ -73,7 +73,7 @@ def test_whole_networks_are_measured_with_and_without_kernels(what, tmp_path, ca
     out = tmp_path / "bench.json"
     args = ["--resolutions", "8", "--what", what, "--repeats", "1", "--channel_base", "64", "--batch", "4"]
     assert run("bench", [*args, "--device", "cpu", "--out", str(out)], "stylegan2 bench") == 0
-    rows = json.loads(out.read_text())["rows"]
+    rows = json.loads(out.read_text(encoding="utf-8"))["rows"]
     names = {row["name"] for row in rows if row["variant"]}
     phases = {"train: G", "train: D", "train: R1", "train: path length"}
     assert names == ({"generate"} if what == "generate" else phases)
@@ -82,6 +82,16 @@ def test_whole_networks_are_measured_with_and_without_kernels(what, tmp_path, ca
     assert {row["variant"] for row in rows if row["variant"]} == variants
     assert all(row["ms"] > 0 for row in rows)
     assert "speed-up" in capsys.readouterr().out
+
+
+def test_augmentation_is_compared_with_an_iteration(tmp_path):
+    out = tmp_path / "bench.json"
+    args = ["--resolutions", "8", "--what", "augment", "--repeats", "1", "--channel_base", "64"]
+    assert run("bench", [*args, "--device", "cpu", "--out", str(out)], "stylegan2 bench") == 0
+    iteration, *rows = json.loads(out.read_text(encoding="utf-8"))["rows"]
+    assert [row["variant"] for row in rows] == ["p = 0.2", "p = 0.5", "p = 0.8"]
+    for row in rows:
+        assert row["of_limit"] == pytest.approx(row["ms"] / (row["ms"] + iteration["ms"]))
 
 
 @pytest.mark.parametrize(

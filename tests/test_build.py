@@ -30,7 +30,7 @@ def fresh(tmp_path, monkeypatch):
     monkeypatch.setenv("STYLEGAN2_KERNELS", "auto")
     monkeypatch.setattr(build, "_loaded", {})
     monkeypatch.setattr(build, "SOURCES", tmp_path)
-    (tmp_path / "cpu.cpp").write_text("int nothing() { return 0; }")
+    (tmp_path / "cpu.cpp").write_text("int nothing() { return 0; }", encoding="utf-8")
     return tmp_path
 
 
@@ -46,7 +46,7 @@ def python(folder, code, **environment):
         env=os.environ | environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        text=True,
+        encoding="utf-8",
         start_new_session=True,
     )
 
@@ -69,7 +69,8 @@ def test_two_processes_starting_at_once_build_once(fresh):
 def test_a_killed_build_neither_hangs_the_next_nor_leaves_a_trace(fresh):
     compiler = fresh / "compiler"
     compiler.write_text(
-        f'#!/bin/sh\n[ -e {fresh}/stuck ] && touch {fresh}/started && sleep 600\nexec c++ "$@"\n'
+        f'#!/bin/sh\n[ -e {fresh}/stuck ] && touch {fresh}/started && sleep 600\nexec c++ "$@"\n',
+        encoding="utf-8",
     )
     compiler.chmod(0o755)
     (fresh / "stuck").touch()
@@ -94,7 +95,7 @@ def test_a_lock_that_is_never_released_is_waited_for_aloud_and_given_up(fresh, m
     what = build.plan("cpu")
     (fresh / "cache").mkdir()
     monkeypatch.setattr(cache, "LOCK_LIMIT", 0.2)
-    with open(fresh / "cache" / f"{what.name}.lock", "w") as file:
+    with open(fresh / "cache" / f"{what.name}.lock", "w", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         with pytest.warns(UserWarning, match="another process has held"):
             assert not build.available("cpu")
@@ -160,7 +161,7 @@ def lose_the_report(library):
 
 
 def spoil_the_report(library):
-    (library.parent / cache.REPORT).write_text("[")
+    (library.parent / cache.REPORT).write_text("[", encoding="utf-8")
 
 
 @needs_compiler
@@ -242,7 +243,7 @@ def test_an_absent_compiler_falls_back(fresh, monkeypatch):
 
 @needs_compiler
 def test_a_failing_compilation_falls_back_and_quotes_the_compiler(fresh):
-    (fresh / "cpu.cpp").write_text("#error out of luck")
+    (fresh / "cpu.cpp").write_text("#error out of luck", encoding="utf-8")
     falls_back("out of luck")
 
 
@@ -282,7 +283,7 @@ def test_the_cuda_folder_is_found_behind_a_link_and_behind_a_script(tmp_path, mo
     for path in (link, script):
         path.parent.mkdir()
     link.symlink_to(home / "bin" / "nvcc")
-    script.write_text(f'#!/bin/sh\nexec {home}/bin/nvcc "$@"\n')
+    script.write_text(f'#!/bin/sh\nexec {home}/bin/nvcc "$@"\n', encoding="utf-8")
     script.chmod(0o755)
     monkeypatch.delenv("CUDA_HOME", raising=False)
     for path in (link, script):
@@ -321,7 +322,7 @@ def test_the_key_depends_on_the_source_and_the_torch_version(fresh, monkeypatch)
     first = build.plan("cpu").name
     monkeypatch.setattr(torch, "__version__", "99.0")
     second = build.plan("cpu").name
-    (fresh / "cpu.cpp").write_text("int other() { return 0; }")
+    (fresh / "cpu.cpp").write_text("int other() { return 0; }", encoding="utf-8")
     assert len({first, second, build.plan("cpu").name}) == 3
 
 
@@ -402,7 +403,7 @@ def load_cuda_kernels_on_host(folder: Path) -> None:
     sources = []
     for name in ("upfirdn2d", "bias_act"):
         sources.append(folder / f"{name}.cpp")
-        sources[-1].write_text(f'#include "{build.SOURCES}/{name}.cu"\n')
+        sources[-1].write_text(f'#include "{build.SOURCES}/{name}.cu"\n', encoding="utf-8")
     load(
         "stylegan2_on_host",
         [str(source) for source in sources],

@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import pytest
 import torch
 from training_cases import fit, make_model
 
@@ -18,6 +19,8 @@ def test_a_row_holds_means_of_what_was_computed_since_the_last(tmp_path):
         iteration=0,
         batch=1,
         losses={},
+        statistics={},
+        augmentation=SimpleNamespace(statistics=lambda: {"augment_p": torch.tensor(module.images / 100)}),
         regularizers={},
         check_finite=lambda: None,
         device=torch.device("cpu"),
@@ -27,10 +30,13 @@ def test_a_row_holds_means_of_what_was_computed_since_the_last(tmp_path):
         module.losses = {"loss_d": torch.tensor(float(i))}
         if i in (0, 3, 16):
             module.losses |= {"r1": torch.tensor(float(10 + i))}
+        module.statistics = {"r_t": torch.tensor(i / 10)}
         module.images = module.iteration = i + 1
         losses.on_train_batch_end(trainer, module)
     rows = read_csv(tmp_path / "metrics.csv")
     assert [float(row["loss_d"]) for row in rows] == [3.5, 11.5, 19.5]
+    assert [float(row["r_t"]) for row in rows] == pytest.approx([0.35, 1.15, 1.95])
+    assert [row["augment_p"] for row in rows] == ["0.08", "0.16", "0.24"]
     assert [row["r1"] for row in rows] == ["11.5", "", "26"]
 
 

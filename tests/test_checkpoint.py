@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 from training_cases import Saver, assert_same_state, fit, make_model
 
+from stylegan2.augment.options import ADAOptions
 from stylegan2.data import ImageData
 from stylegan2.errors import InputError
 from stylegan2.training.checkpoint import not_finite, read_matching, read_resumable
@@ -94,6 +95,15 @@ def test_classes_of_other_names_are_refused_with_both_lists(saved):
     with pytest.raises(InputError) as error:
         read_matching(saved, model)
     assert str(CLASSES) in str(error.value) and str(model.class_names) in str(error.value)
+
+
+def test_another_augmentation_on_resuming_begins_anew(saved, tmp_path):
+    ada = {"augment": "ada", "ada": ADAOptions(p=0.25, interval=100)}
+    model = fit(make_model(**ada), 3, Saver(tmp_path / "ada.ckpt"), resume=saved)
+    assert model.augmentation.p == 0.25 and model.augmentation.iterations == 1
+    assert "augmentation.p" not in fit(make_model(), 4, resume=tmp_path / "ada.ckpt").state_dict()
+    fixed = {"augment": "fixed", "ada": ADAOptions(p=0.5)}
+    assert fit(make_model(**fixed), 4, resume=tmp_path / "ada.ckpt").augmentation.p == 0.5
 
 
 def test_a_checkpoint_that_lacks_what_resuming_needs_is_refused(saved, tmp_path):

@@ -12,6 +12,7 @@ import pytest
 import torch
 import yaml
 from PIL import Image
+from training_cases import tiny_config
 
 from stylegan2.__main__ import COMMANDS, main, run
 from stylegan2.cli import CONFIGS
@@ -20,24 +21,13 @@ from stylegan2.training.module import StyleGAN2
 
 ROOT = Path(__file__).parent.parent
 pytestmark = pytest.mark.filterwarnings("ignore")
-TINY = """
-data: {resolution: 8}
-kimg: 0.08
-batch: 8
-log_kimg: 0.016
-sample_kimg: 0.032
-snapshot_kimg: 0.032
-accelerator: cpu
-model:
-  generator: {z_dim: 8, w_dim: 8, mapping_layers: 2, channel_base: 64, channel_max: 8}
-  discriminator: {channel_base: 64, channel_max: 8, mapping_layers: 2}
-"""
+TINY = tiny_config(kimg=0.08, log_kimg=0.016, sample_kimg=0.032, snapshot_kimg=0.032)
 
 
 @pytest.fixture
 def tiny(tmp_path):
     """Runs `train.py` on a tiny configuration in a folder of its own; returns the exit status."""
-    (tmp_path / "tiny.yaml").write_text(TINY)
+    (tmp_path / "tiny.yaml").write_text(TINY, encoding="utf-8")
 
     def train(*args, name="run"):
         base = ["--config", str(tmp_path / "tiny.yaml"), "--runs", str(tmp_path / "runs")]
@@ -63,7 +53,7 @@ def test_a_run_leaves_configuration_checkpoints_samples_and_numbers(tiny, capsys
     table = rows(folder)
     assert [float(row["kimg"]) for row in table] == pytest.approx([0.016, 0.032, 0.048, 0.064, 0.08])
     assert {"loss_g", "loss_d", "r1", "path_length", "path_length_mean", "kimg_per_second"} <= set(table[0])
-    config = yaml.safe_load((folder / "config.yaml").read_text())
+    config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
     assert config["model"]["generator"]["z_dim"] == 8
     assert config["model"]["scalings"]["residual_gain"] == pytest.approx(0.5**0.5)
     out = capsys.readouterr().out
@@ -87,7 +77,7 @@ def test_the_runs_own_configuration_resumes_it(tiny, tmp_path):
 
 def test_what_is_switched_off_stays_off_when_the_runs_own_configuration_resumes_it(tiny):
     assert tiny("--model.ema", "null", "--model.scalings.clamp", "null") == 0
-    config = yaml.safe_load((tiny.folder / "config.yaml").read_text())
+    config = yaml.safe_load((tiny.folder / "config.yaml").read_text(encoding="utf-8"))
     assert config["model"]["ema"] is None and config["model"]["scalings"]["clamp"] is None
     args = ["--config", str(tiny.folder / "config.yaml"), "--ckpt_path", "last", "--kimg", "0.1"]
     assert run("train", args, "train.py") == 0
@@ -162,14 +152,14 @@ def test_a_diverged_run_ends_with_status_1_and_keeps_the_last_good_checkpoint(ti
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_saves_and_ends_with_the_resume_command(tmp_path, number):
-    (tmp_path / "tiny.yaml").write_text(TINY)
+    (tmp_path / "tiny.yaml").write_text(TINY, encoding="utf-8")
     args = ["--config", "tiny.yaml", "--kimg", "1000", "--name", "run", "--snapshot_kimg", "0"]
     job = subprocess.Popen(
         [sys.executable, str(ROOT / "train.py"), *args],
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
     metrics, deadline = tmp_path / "runs" / "run" / "metrics.csv", time.time() + 240
@@ -194,8 +184,8 @@ def test_wandb_offline_and_tensorboard_get_numbers_and_pictures(tiny, monkeypatc
 
 
 def test_layers_of_configuration_and_options_override_in_order(tmp_path):
-    (tmp_path / "a.yaml").write_text("kimg: 1\nbatch: 4\nmodel: {scalings: {noise: false}}")
-    (tmp_path / "b.yaml").write_text("kimg: 2\nmodel: {scalings: {residual_gain: 1}}")
+    (tmp_path / "a.yaml").write_text("kimg: 1\nbatch: 4\nmodel: {scalings: {noise: false}}", encoding="utf-8")
+    (tmp_path / "b.yaml").write_text("kimg: 2\nmodel: {scalings: {residual_gain: 1}}", encoding="utf-8")
     args = ["--config", str(tmp_path / "a.yaml"), "--config", str(tmp_path / "b.yaml")]
     config = train_parser().parse_args([*args, "--model.scalings.activation_gain", "1"])
     assert (config.kimg, config.batch) == (2, 4)
@@ -209,7 +199,7 @@ def test_print_config_shows_the_merged_run(capsys):
     assert end.value.code == 0
     config = yaml.safe_load(capsys.readouterr().out)
     assert config["kimg"] == 3
-    demo = yaml.safe_load((CONFIGS / "demo.yaml").read_text())
+    demo = yaml.safe_load((CONFIGS / "demo.yaml").read_text(encoding="utf-8"))
     assert config["model"]["generator"]["channel_base"] == demo["model"]["generator"]["channel_base"]
 
 
@@ -270,8 +260,10 @@ HOSTILE = [
 
 @pytest.mark.parametrize("hostile", HOSTILE)
 def test_a_configuration_imports_nothing_that_it_names(tmp_path, hostile):
-    (tmp_path / "planted.py").write_text(f"open({str(tmp_path / 'it_ran')!r}, 'w')\nclass X: pass\n")
-    (tmp_path / "evil.yaml").write_text(hostile % "planted.X")
+    (tmp_path / "planted.py").write_text(
+        f"open({str(tmp_path / 'it_ran')!r}, 'w')\nclass X: pass\n", encoding="utf-8"
+    )
+    (tmp_path / "evil.yaml").write_text(hostile % "planted.X", encoding="utf-8")
     code = (
         "import sys; from stylegan2.__main__ import main; "
         "sys.exit(main(['train', '--config', 'evil.yaml', '--print_config']))"

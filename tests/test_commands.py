@@ -12,12 +12,19 @@ from stylegan2.__main__ import COMMANDS, run
 from stylegan2.cli import CONFIGS, make_parser, train_parser, with_default_config
 from stylegan2.tools.ablate import make_ablate_parser
 from stylegan2.tools.advise import make_advise_parser
+from stylegan2.tools.convert import make_convert_parser, with_names
+from stylegan2.tools.evaluate import make_evaluate_parser
 from stylegan2.tools.probe import make_probe_parser
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-PARSERS = {"train": train_parser, "ablate": make_ablate_parser, "probe": make_probe_parser}
-PARSERS |= {"advise": make_advise_parser}
+PARSERS = {
+    "train": train_parser,
+    "ablate": make_ablate_parser,
+    "advise": make_advise_parser,
+    "evaluate": make_evaluate_parser,
+    "probe": make_probe_parser,
+}
 
 
 def shell_lines(page: Path) -> list[str]:
@@ -61,9 +68,11 @@ def test_every_command_is_one_that_its_parser_takes(place, monkeypatch):
             for before, arg in zip(["", *args], args)
         ]  # a configuration of the reader's own, or of a run
         module, function, _ = COMMANDS[name]
-        if name in PARSERS:
+        if name == "convert":
+            parser, args = make_convert_parser(), with_names(args)
+        elif name in PARSERS:
             parser = PARSERS[name]()
-            args = args if name == "advise" else with_default_config(args)
+            args = args if name in ("advise", "evaluate") else with_default_config(args)
         else:
             parser = make_parser(name, "")
             parser.add_function_arguments(getattr(import_module(f"stylegan2.{module}"), function))

@@ -36,7 +36,7 @@ def test_every_configuration_builds_networks(path: Path):
 
 @pytest.mark.parametrize("path", OVERLAYS, ids=lambda path: path.stem)
 def test_an_overlay_is_short_changes_the_demo_and_says_how_to_run_it(path: Path):
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     body = [line for line in text.splitlines() if line and not line.startswith("#")]
     assert 1 <= len(body) <= 5
     command = f"--config configs/demo.yaml --config configs/ablations/{path.name}"

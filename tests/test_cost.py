@@ -1,12 +1,14 @@
 """What a run costs is told in time, in disk space, and in units in which it is no 0."""
 
 import io
+import time
 from types import SimpleNamespace
 
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from stylegan2.data import ImageData
 from stylegan2.errors import InputError
 from stylegan2.networks.config import DiscriminatorConfig, GeneratorConfig
 from stylegan2.networks.discriminator import Discriminator
@@ -47,6 +49,7 @@ def test_a_256_run_on_a_cpu_of_150_gflops_is_told_to_take_two_years_and_what_fit
         generator=SimpleNamespace(config=g),
         discriminator=SimpleNamespace(config=d),
         regularizers={r.network: r for r in TrainingConfig().regularizers},
+        batch=32,
     )
     text = cost.time_on_cpu(model, 25000, 150e9)
     assert "roughly 2 years" in text or "roughly 2.1 years" in text or "roughly 1.9 years" in text
@@ -57,6 +60,26 @@ def test_a_256_run_on_a_cpu_of_150_gflops_is_told_to_take_two_years_and_what_fit
 def test_a_short_run_is_told_its_duration_alone():
     text = cost.time_on_cpu(make_model(), 40, 150e9)
     assert text.startswith("Duration   roughly") and "--data.resolution" not in text
+
+
+def test_small_networks_take_the_time_in_which_their_ops_start():
+    """5,000 iterations of 0.03 s, though their convolutions take seconds."""
+    assert "roughly 2.5 minutes" in cost.time_on_cpu(make_model(), 40, 1e15)
+
+
+def test_reading_images_that_are_not_in_memory_counts():
+    model = make_model()
+    assert "roughly 2.5 minutes" in cost.time_on_cpu(model, 40, 1e15, reading=0.0)
+    text = cost.time_on_cpu(model, 40, 1e15, reading=0.09)  # an hour more
+    assert "roughly 1 hour for 40 kimg, by the speed of convolutions and of reading images" in text
+
+
+def test_the_time_to_read_an_image_is_measured(monkeypatch):
+    dataset = ImageData("demo:smileys-emotion", 8, cache_gb=0).open(progress=False)
+    monkeypatch.setattr(cost, "usable_cpus", lambda: 1)
+    monkeypatch.setattr(dataset, "read", lambda row: time.sleep(0.01))
+    assert 0.01 <= cost.reading_seconds(dataset) < 0.1
+    assert cost.reading_seconds(ImageData("demo:smileys-emotion", 8).open(progress=False)) == 0
 
 
 def test_the_speed_of_a_convolution_is_that_of_a_computer():

@@ -135,7 +135,7 @@ def test_smaller_images_are_enlarged(tmp_path):
 def test_a_program_hidden_behind_an_image_extension_is_not_run(tmp_path):
     """PIL would hand PostScript to Ghostscript."""
     (tmp_path / "a.png").write_text(
-        "%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n"
+        "%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n", encoding="utf-8"
     )
     with pytest.raises(InputError, match="cannot identify"):
         images_of(tmp_path, 8).scan(progress=False)

@@ -9,6 +9,7 @@ import torch
 from image_sets import images_of, make_two_classes, save, write_labels, zipped
 
 from stylegan2.errors import InputError
+from stylegan2.files import class_table
 
 
 @pytest.fixture
@@ -27,14 +28,14 @@ def test_numbered_folders_are_classes_in_the_order_of_their_numbers(tmp_path):
     for k in range(12):
         save(tmp_path / f"{k}/a.png", (k, 0, 0))
     dataset = images_of(tmp_path, 8, classes="folders")
-    assert dataset.class_names == [str(k) for k in range(12)] and dataset.class_table == ""
+    assert dataset.class_names == [str(k) for k in range(12)] and class_table(dataset.class_names) == ""
     for image, label in dataset:
         assert label.argmax() == image[0, 0, 0]
 
 
 def test_the_class_table_says_which_number_is_which_class(two_classes):
-    assert images_of(two_classes, 8, classes="folders").class_table == "0 cats, 1 dogs"
-    assert images_of(two_classes, 8).class_table == ""
+    assert class_table(images_of(two_classes, 8, classes="folders").class_names) == "0 cats, 1 dogs"
+    assert class_table(images_of(two_classes, 8).class_names) == ""
 
 
 def test_folders_of_systems_are_no_classes(two_classes):

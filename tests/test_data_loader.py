@@ -3,6 +3,7 @@
 import itertools
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -25,7 +26,7 @@ def two_classes(tmp_path) -> Path:
 
 def children() -> list[int]:
     path = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children")
-    return [int(pid) for pid in path.read_text().split()]
+    return [int(pid) for pid in path.read_text(encoding="utf-8").split()]
 
 
 def test_batches_do_not_pass_through_shared_files(two_classes, monkeypatch):
@@ -84,3 +85,11 @@ def test_without_semaphores_there_are_no_workers(two_classes, monkeypatch):
     with pytest.warns(UserWarning, match="without workers"):
         loader = images_of(two_classes, cache_gb=0, workers=2).loader(2, seed=0)
     assert loader.batches.num_workers == 0 and next(iter(loader))[0].shape == (2, 3, 8, 8)
+
+
+def test_a_program_that_iterates_with_workers_ends():
+    code = "from stylegan2.data import ImageData; "
+    code += "d = ImageData('demo', 8, workers=1, cache_gb=0).open(progress=False)"
+    code += "; batches = iter(d.loader(4, seed=0)); next(batches); print('read')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", timeout=120)
+    assert done.stdout == "read\n" and done.returncode == 0

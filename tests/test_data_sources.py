@@ -4,6 +4,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import time
 import zipfile
 from contextlib import closing
 from pathlib import Path
@@ -27,7 +28,7 @@ def two_classes(tmp_path) -> Path:
 def test_nested_folders_and_upper_case_extensions_are_found_in_a_fixed_order(tmp_path):
     for name in ("b.PNG", "a/deep/er/x.JPG", "a/y.webp", "c.jpeg", "d.Bmp"):
         save(tmp_path / name)
-    (tmp_path / "notes.txt").write_text("")
+    (tmp_path / "notes.txt").write_text("", encoding="utf-8")
     save(tmp_path / ".hidden/x.png")
     dataset = images_of(tmp_path, 8)
     assert dataset.names == ["a/deep/er/x.JPG", "a/y.webp", "b.PNG", "c.jpeg", "d.Bmp"]
@@ -172,6 +173,28 @@ def test_links_that_lead_back_end_and_each_real_file_is_there_once(tmp_path):
         assert f"{name}: a link to a" in str(warned[0].message)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no paths of 2,000 characters")
+def test_the_time_to_look_through_nested_folders_grows_with_their_number(tmp_path):
+    folders = [tmp_path / "set"]
+    for _ in range(1000):
+        folders.append(folders[-1] / "d")
+    for folder in folders:
+        folder.mkdir()
+    noise(folders[-1] / "deepest.png", 8)
+    (folders[-1] / "loop").symlink_to(folders[0])
+    (folders[-1] / "inside").symlink_to(folders[500])
+    start = time.process_time()
+    source = Folder(str(folders[0]))
+    seconds = time.process_time() - start
+    (folders[-1] / "inside").unlink()  # pytest's own removal would recurse too deeply
+    (folders[-1] / "loop").unlink()
+    (folders[-1] / "deepest.png").unlink()
+    for folder in reversed(folders):
+        folder.rmdir()
+    assert source.names == ["d/" * 1000 + "deepest.png"] and len(source.left_out) == 2
+    assert seconds < 3  # with a look at every parent of every folder: 9 and more
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names")
 def test_pipes_devices_and_broken_links_do_not_block(tmp_path):
     noise(tmp_path / "0.png", 8)
@@ -194,7 +217,7 @@ def test_the_folders_of_runs_are_no_data(tmp_path):
     run = tmp_path / "runs/photos"
     noise(run / "samples/kimg00000.000.png", 8)
     noise(run / "checkpoints/x.png", 8)
-    (run / "config.yaml").write_text("")
+    (run / "config.yaml").write_text("", encoding="utf-8")
     dataset = images_of(tmp_path)
     assert dataset.names == ["photos/0.png"]
     with pytest.warns(UserWarning, match="runs/photos: the folder of a training run"):
@@ -248,7 +271,11 @@ for path in (sys.argv[1], "gr\\xfcn"):
     env = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     env["PYTHONPATH"] = str(Path(__file__).parents[1])
     done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path)], env=env, cwd=tmp_path, capture_output=True, text=True
+        [sys.executable, "-c", code, str(tmp_path)],
+        env=env,
+        cwd=tmp_path,
+        capture_output=True,
+        encoding="utf-8",
     )
     assert done.stdout == "['gr\\xfcn', 'rot'] 2\n", done.stderr
 
@@ -260,6 +287,25 @@ def test_a_name_that_a_zip_holds_twice_is_one_image(two_classes):
     dataset = images_of(path)
     assert dataset.names == images_of(two_classes).names
     assert torch.equal(dataset[3][0], dataset[0][0])  # the later content is the valid one
+
+
+@pytest.mark.parametrize("other", ["./dogs/0.png", "dogs\\0.png", "dogs//0.png"])
+def test_two_spellings_of_one_name_in_a_zip_are_refused(two_classes, other):
+    path = zipped(two_classes)
+    with zipfile.ZipFile(path, "a") as file:
+        file.writestr(other, (two_classes / "cats/0.png").read_bytes())
+    with pytest.raises(InputError) as refusal:
+        images_of(path)
+    assert "one file per name" in str(refusal.value)
+    assert repr("dogs/0.png") in str(refusal.value) and repr(other) in str(refusal.value)
+
+
+def test_two_spellings_of_a_hidden_name_in_a_zip_are_no_matter(two_classes):
+    path = zipped(two_classes)
+    with zipfile.ZipFile(path, "a") as file:
+        for name in ("cats/.DS_Store", "./cats/.DS_Store"):
+            file.writestr(name, name)
+    assert images_of(path).names == images_of(two_classes).names
 
 
 @pytest.mark.parametrize("stated", [None, 3000])

@@ -8,20 +8,13 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from image_sets import make_two_classes, noise, zipped
+from training_cases import tiny_config
 
 from stylegan2.__main__ import run
 from stylegan2.training.callbacks import Progress
 
 pytestmark = pytest.mark.filterwarnings("ignore")
-TINY = """
-kimg: 0.8
-batch: 4
-accelerator: cpu
-data: {resolution: 8, cache_gb: 0}
-model:
-  generator: {z_dim: 8, w_dim: 8, mapping_layers: 2, channel_base: 64, channel_max: 8}
-  discriminator: {channel_base: 64, channel_max: 8, mapping_layers: 2}
-"""
+TINY = tiny_config({"cache_gb": 0}, kimg=0.8, batch=4)
 
 
 class Spoiler:
@@ -36,7 +29,7 @@ class Spoiler:
 
 
 def train(folder: Path, data: Path, *args: str) -> int:
-    (folder / "tiny.yaml").write_text(TINY)
+    (folder / "tiny.yaml").write_text(TINY, encoding="utf-8")
     base = ["--config", str(folder / "tiny.yaml"), "--runs", str(folder / "runs"), "--name", "run"]
     return run("train", [*base, "--data.path", str(data), *args], "train.py")
 
@@ -70,10 +63,10 @@ def test_a_run_whose_zip_is_spoilt_ends_with_a_checkpoint_and_a_message(
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="children are listed on Linux alone")
 def test_a_run_whose_worker_is_killed_ends_with_a_checkpoint_and_a_message(tmp_path, monkeypatch, capsys):
     children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children")
-    before = children.read_text().split()
+    before = children.read_text(encoding="utf-8").split()
 
     def kill():
-        for pid in set(children.read_text().split()) - set(before):
+        for pid in set(children.read_text(encoding="utf-8").split()) - set(before):
             os.kill(int(pid), signal.SIGKILL)
 
     Spoiler(monkeypatch, kill)

@@ -17,7 +17,9 @@ sys.path.append(str(DOCS / "extensions"))
 def examples(page: str) -> list:
     """The Python code of a page, each block under the heading before it."""
     heading, found = "", []
-    for match in re.finditer(r"^## ([^\n]+)$|^```python\n(.*?)^```$", (DOCS / page).read_text(), re.M | re.S):
+    for match in re.finditer(
+        r"^## ([^\n]+)$|^```python\n(.*?)^```$", (DOCS / page).read_text(encoding="utf-8"), re.M | re.S
+    ):
         heading = match[1] or heading
         if match[2]:
             found.append(pytest.param(match[2], id=heading.replace(" ", "_")))
@@ -27,28 +29,28 @@ def examples(page: str) -> list:
 @pytest.mark.parametrize("code", examples("extending.md"))
 def test_an_example_of_an_extension_runs_by_itself(code, tmp_path):
     script = tmp_path / "example.py"
-    script.write_text(code)
+    script.write_text(code, encoding="utf-8")
     done = subprocess.run(
         [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r}); exec({code!r})"],
         cwd=tmp_path,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
     )
     assert done.returncode == 0, done.stderr
 
 
 def test_the_script_of_five_lines_brings_a_users_loss_to_the_command_line(tmp_path):
-    text = (DOCS / "extending.md").read_text()
+    text = (DOCS / "extending.md").read_text(encoding="utf-8")
     script = re.search(r"^```\n(import sys\nimport my_losses.*?)^```$", text, re.M | re.S)[1]
     (loss,) = (param.values[0] for param in examples("extending.md") if param.id == "An_adversarial_loss")
-    (tmp_path / "my_losses.py").write_text(loss.partition("\ntiny = ")[0])
-    (tmp_path / "my_train.py").write_text(script)
+    (tmp_path / "my_losses.py").write_text(loss.partition("\ntiny = ")[0], encoding="utf-8")
+    (tmp_path / "my_train.py").write_text(script, encoding="utf-8")
     done = subprocess.run(
         [sys.executable, "my_train.py", "--model.loss", "least_squares", "--print_config"],
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
-        text=True,
+        encoding="utf-8",
     )
     assert done.returncode == 0 and "loss: least_squares" in done.stdout, done.stderr
     assert len(script.splitlines()) == 5
@@ -62,14 +64,16 @@ def test_every_kind_of_extension_has_an_example_of_ten_to_forty_five_lines():
 
 def test_golden_numbers_are_those_that_were_received():
     golden = ROOT / "tests" / "golden"
-    sums = dict(reversed(line.split()) for line in (golden / "SHA256SUMS").read_text().splitlines())
+    sums = dict(
+        reversed(line.split()) for line in (golden / "SHA256SUMS").read_text(encoding="utf-8").splitlines()
+    )
     files = {path.name: path for path in golden.iterdir() if path.suffix in (".npz", ".json")}
     assert sums == {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
 
 
 @pytest.mark.parametrize("path", sorted(DOCS.glob("*.md")) + [ROOT / "README.md"], ids=lambda path: path.name)
 def test_links_to_files_of_the_repository_lead_somewhere(path):
-    text = re.sub(r"^```.*?^```$", "", path.read_text(), flags=re.M | re.S)
+    text = re.sub(r"^```.*?^```$", "", path.read_text(encoding="utf-8"), flags=re.M | re.S)
     targets = re.findall(r"\]\((?!https?:)([^)#\s]+)", text)
     missing = [target for target in targets if not (path.parent / target).exists()]
     assert not [target for target in missing if not target.startswith(("api/", "examples/"))]

@@ -3,20 +3,19 @@
 import ast
 import io
 import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from training_cases import tiny_config
 
-from stylegan2.console import accept_any_character, exit_status
+from stylegan2.console import accept_any_character
 
 ROOT = Path(__file__).parent.parent
 SOURCES = [
     ROOT / "train.py",
-    *(p for d in ("stylegan2", "docs", "examples") for p in (ROOT / d).rglob("*.py")),
+    *(p for d in ("stylegan2", "docs", "examples", "tests") for p in (ROOT / d).rglob("*.py")),
 ]
 STARTING = {"run", "Popen", "check_output"}
 OURS = {"minimum", "progress"}
@@ -65,15 +64,7 @@ def start(args, cwd, **environment):
     return done.returncode, done.stdout, done.stderr
 
 
-TINY = """# Größe 8×8, so that the text is no ASCII
-data: {resolution: 8, path: demo/smileys-emotion}
-kimg: 0.016
-batch: 8
-accelerator: cpu
-model:
-  generator: {z_dim: 8, w_dim: 8, mapping_layers: 2, channel_base: 64, channel_max: 8}
-  discriminator: {channel_base: 64, channel_max: 8, mapping_layers: 2}
-"""
+TINY = "# Größe 8×8, so that the text is no ASCII\n" + tiny_config({"path": "demo/smileys-emotion"})
 
 
 def test_a_run_in_the_c_locale(tmp_path):
@@ -101,38 +92,3 @@ def test_a_process_of_a_study_takes_any_character_too():
     assert "accept_any_character()" in (ROOT / "stylegan2" / "ablation" / "run.py").read_text(
         encoding="utf-8"
     )
-
-
-@pytest.mark.parametrize(
-    "error, status, words",
-    [
-        (PermissionError(13, "Permission denied", "runs"), 2, "Permission denied: runs"),
-        (OSError(28, "No space left on device"), 1, "Make room"),
-        (KeyboardInterrupt(), 130, "Interrupted"),
-        (UnicodeEncodeError("ascii", "ü", 0, 1, "no"), 2, "PYTHONUTF8"),
-    ],
-    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",
-)
-def test_what_the_system_refuses_is_told_without_a_traceback(monkeypatch, capsys, error, status, words):
-    monkeypatch.setattr(sys, "getfilesystemencoding", lambda: "ascii")
-
-    def command(args):
-        raise error
-
-    assert exit_status(command, []) == status
-    assert words in capsys.readouterr().err
-
-
-def test_a_reader_that_stops_reading_ends_a_command_quietly(tmp_path):
-    code = "from stylegan2.__main__ import main; import sys; sys.exit(main(['train', '--help']))"
-    command = f'{sys.executable} -c "{code}" | true; echo ${{PIPESTATUS[0]}}'
-    done = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, encoding="utf-8")
-    assert done.stderr == "" and done.stdout.strip() in ("141", "0")
-
-
-def test_ctrl_c_while_libraries_are_imported_leaves_no_traceback(tmp_path):
-    job = subprocess.Popen([sys.executable, str(ROOT / "train.py")], cwd=tmp_path, stderr=subprocess.PIPE)
-    time.sleep(0.4)
-    job.send_signal(signal.SIGINT)
-    _, error = job.communicate(timeout=60)
-    assert job.returncode != 0 and b"Traceback" not in error

@@ -4,22 +4,15 @@ import pytest
 import torch
 
 from stylegan2.cli import exit_status
-from stylegan2.data import ImageData
-from stylegan2.metrics.random_frechet import RandomFrechet
-from stylegan2.networks.generator import Generator
+from stylegan2.metrics import reference
+from stylegan2.metrics.figures import read_figures
 from stylegan2.tools.train import train_command
-from stylegan2.training.evaluation import generated_images, measure, real_images
 from stylegan2.training.loggers import read_csv
 
 
-@pytest.fixture
-def dataset():
-    return ImageData("demo/smileys-emotion", resolution=8).open(progress=False)
-
-
-@pytest.fixture
-def network():
-    return Generator(8, z_dim=8, w_dim=8, mapping_layers=2, channel_base=64, channel_max=8)
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setattr(reference, "cache_folder", lambda: tmp_path / "cache")
 
 
 def run(tiny, tmp_path, name, *args):
@@ -59,35 +52,54 @@ def test_a_resumed_run_measures_what_an_uninterrupted_one_does(tiny, tmp_path):
     assert found == expected and len(found) == 2
 
 
-def test_an_unknown_metric_is_refused_before_anything_is_written(tiny, tmp_path):
-    args = [*tiny[:2], "--runs", str(tmp_path / "runs"), "--metrics.names", "[fid]"]
+@pytest.mark.parametrize(
+    "args,message",
+    [
+        (["fidd"], "Did you mean fid"),
+        (
+            ["fid", "--metrics.features_path", "missing.pth"],
+            "Inception-v3 at missing.pth, found no such file",
+        ),
+        (["fid", "--metrics.features", "inceptoin"], "Did you mean inception"),
+    ],
+)
+def test_a_metric_that_cannot_be_measured_is_refused_before_anything_is_written(
+    args, message, tiny, tmp_path, capsys
+):
+    args = [*tiny[:2], "--runs", str(tmp_path / "runs"), "--metrics.names", *args]
     assert exit_status(train_command, args) == 2
-    assert not (tmp_path / "runs").exists()
+    assert message in capsys.readouterr().err and not (tmp_path / "runs").exists()
 
 
-def test_measuring_leaves_random_state_mode_and_weights_alone(dataset, network):
-    network.train()
-    state, before = torch.get_rng_state(), {k: v.clone() for k, v in network.state_dict().items()}
-    metric = {"x": RandomFrechet(real_images(dataset))}
-    first = measure(metric, network, dataset, 20)
-    assert torch.equal(torch.get_rng_state(), state) and network.training
-    assert all(torch.equal(v, before[k]) for k, v in network.state_dict().items())
-    torch.manual_seed(5)
-    assert measure(metric, network, dataset, 20) == first
+def test_figures_have_their_provenance_in_the_folder_and_their_values_in_metrics_csv(tiny, tmp_path):
+    args = [
+        "--metrics.names",
+        "kid",
+        "random_frechet",
+        "--metrics.every_kimg",
+        "0.032",
+        "--metrics.images",
+        "20",
+    ]
+    rows, _ = run(tiny, tmp_path, "measured", *args, "--metrics.features", "random", "--metrics.repeats", "2")
+    figures = read_figures(tmp_path / "measured" / "figures.csv")
+    assert [(f.kimg, f.name) for f in figures] == [
+        (kimg, name) for kimg in (0.032, 0.064) for name in ("kid", "random_frechet")
+    ]
+    logged = [row for row in rows if row["evaluation_seconds"]]
+    for row, figure in zip(logged, figures[::2]):
+        assert float(row["metric_kernel_distance_random"]) == pytest.approx(figure.value, rel=1e-5)
+    assert {(f.images, f.repeats, f.reals) for f in figures} == {(20, 2, 169)}
+    assert not any("kid" in name for name in rows[0])  # these features give no KID
 
 
-def test_generated_images_have_the_labels_of_the_data_and_nan_weights_are_no_error(dataset, network):
-    images = torch.cat(list(generated_images(network.eval(), dataset, 70)))
-    assert images.shape == (70, 3, 8, 8) and images.dtype == torch.uint8
-    assert len({tuple(image.flatten().tolist()) for image in images}) == 70
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.fill_(float("nan"))
-        (images,) = generated_images(network, dataset, 4)
-    assert (images == 128).all()
-
-
-def test_real_images_are_all_of_a_small_set_and_a_fixed_choice_of_a_large_one(dataset):
-    assert sum(map(len, real_images(dataset))) == len(dataset)
-    first, second = (torch.cat(list(real_images(dataset, at_most=30))) for _ in range(2))
-    assert len(first) == 30 and torch.equal(first, second)
+def test_a_resumed_run_measures_later_figures_again(tiny, tmp_path):
+    args = ["--metrics.names", "random_frechet", "--metrics.every_kimg", "0.016", "--metrics.images", "20"]
+    run(tiny, tmp_path, "run", *args, "--snapshot_kimg", "0.032")
+    file = tmp_path / "run" / "figures.csv"
+    whole = read_figures(file)
+    assert [f.kimg for f in whole] == [0.016, 0.032, 0.048, 0.064]
+    middle = str(tmp_path / "run" / "checkpoints" / "kimg00000.032.ckpt")
+    run(tiny, tmp_path, "run", *args, "--ckpt_path", middle)
+    again = read_figures(file)
+    assert [(f.kimg, f.value) for f in again] == [(f.kimg, f.value) for f in whole]

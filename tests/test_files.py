@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 
 from stylegan2 import files
 from stylegan2.files import (
@@ -15,34 +16,35 @@ from stylegan2.files import (
     safe_name,
     text_table,
     write_text,
+    yaml_text,
 )
 
 
 def test_the_old_file_stays_until_the_new_one_is_complete(tmp_path):
     path = tmp_path / "a.txt"
-    path.write_text("old")
+    path.write_text("old", encoding="utf-8")
     with replacing(path) as temporary:
-        temporary.write_text("new")
-        assert path.read_text() == "old" and temporary.parent == tmp_path
-    assert path.read_text() == "new" and os.listdir(tmp_path) == ["a.txt"]
+        temporary.write_text("new", encoding="utf-8")
+        assert path.read_text(encoding="utf-8") == "old" and temporary.parent == tmp_path
+    assert path.read_text(encoding="utf-8") == "new" and os.listdir(tmp_path) == ["a.txt"]
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
 def test_a_failure_keeps_the_old_file_and_leaves_nothing_else(tmp_path, error):
     path = tmp_path / "a.txt"
-    path.write_text("old")
+    path.write_text("old", encoding="utf-8")
     with pytest.raises(error), replacing(path) as temporary:
-        temporary.write_text("half of the n")
+        temporary.write_text("half of the n", encoding="utf-8")
         raise error
-    assert path.read_text() == "old" and os.listdir(tmp_path) == ["a.txt"]
+    assert path.read_text(encoding="utf-8") == "old" and os.listdir(tmp_path) == ["a.txt"]
 
 
 def test_a_block_that_writes_nothing_keeps_the_old_file(tmp_path):
     path = tmp_path / "a.txt"
-    path.write_text("old")
+    path.write_text("old", encoding="utf-8")
     with pytest.raises(FileNotFoundError), replacing(path):
         pass
-    assert path.read_text() == "old"
+    assert path.read_text(encoding="utf-8") == "old"
 
 
 def test_the_content_is_flushed_before_it_gets_its_name(tmp_path, monkeypatch):
@@ -80,7 +82,7 @@ def test_only_what_replacing_leaves_behind_is_removed(tmp_path):
 
 def test_missing_folders_are_made(tmp_path):
     write_text(tmp_path / "a/b/c.txt", "text")
-    assert (tmp_path / "a/b/c.txt").read_text() == "text"
+    assert (tmp_path / "a/b/c.txt").read_text(encoding="utf-8") == "text"
 
 
 @pytest.mark.skipif(os.name != "posix", reason="file modes are POSIX's")
@@ -134,3 +136,11 @@ def test_a_safe_name_can_be_written_where_file_names_are_ascii():
     command = [sys.executable, "-c", code, files.__file__]
     done = subprocess.run(command, env=environment, capture_output=True, check=True)
     assert done.stdout.strip() == b"b'K_se'"
+
+
+def test_bytes_that_are_no_utf8_are_written_readably(tmp_path):
+    name = os.fsdecode(b"photos\xff")
+    write_text(tmp_path / "a.md", f"{name} und größe")
+    assert (tmp_path / "a.md").read_text(encoding="utf-8") == "photos\\udcff und größe"
+    write_text(tmp_path / "a.yaml", yaml_text({"path": name}))
+    assert yaml.safe_load((tmp_path / "a.yaml").read_text(encoding="utf-8")) == {"path": name}

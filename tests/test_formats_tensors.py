@@ -134,7 +134,7 @@ def test_what_cannot_be_written_leaves_the_old_file_and_says_so(tmp_path, conten
     )
     pytest.importorskip("resource")
     done = subprocess.run(
-        [sys.executable, "-c", code, tmp_path / "a.ckpt"], capture_output=True, text=True, check=True
+        [sys.executable, "-c", code, tmp_path / "a.ckpt"], capture_output=True, encoding="utf-8", check=True
     )
     assert "a.ckpt" in done.stdout and "previous checkpoint is unchanged" in done.stdout
     assert "old" in read_tensors(tmp_path / "a.ckpt") and os.listdir(tmp_path) == ["a.ckpt"]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from training_cases import tiny_config
 
 from stylegan2.__main__ import run
 from stylegan2.formats import load_generator
@@ -13,22 +14,14 @@ from stylegan2.images import save_png
 from stylegan2.tools.generate import PAGE, PIXELS, _page, generate_image
 
 pytestmark = pytest.mark.filterwarnings("ignore")
-CONFIG = """
-data: {{resolution: 8, classes: {classes}, channels: {channels}}}
-kimg: 0.016
-batch: 8
-accelerator: cpu
-model:
-  generator: {{z_dim: 8, w_dim: 8, mapping_layers: 2, channel_base: 64, channel_max: 8}}
-  discriminator: {{channel_base: 64, channel_max: 8, mapping_layers: 2}}
-"""
 
 
 @pytest.fixture(scope="module", params=[("none", 3), ("folders", 1), ("none", 4)], ids=str)
 def checkpoint(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     classes, channels = request.param
-    (folder / "tiny.yaml").write_text(CONFIG.format(classes=classes, channels=channels))
+    config = tiny_config({"classes": classes, "channels": channels})
+    (folder / "tiny.yaml").write_text(config, encoding="utf-8")
     args = ["--config", str(folder / "tiny.yaml"), "--runs", str(folder), "--name", "run"]
     assert run("train", args, "train.py") == 0
     return folder / "run" / "checkpoints" / "last.ckpt"
@@ -123,12 +116,12 @@ def test_a_folder_that_cannot_be_written_to_is_refused_before_the_work(
     checkpoint, tmp_path, capsys, monkeypatch
 ):
     monkeypatch.setattr("stylegan2.tools.generate.generate_image", None)
-    (tmp_path / "file").write_text("mine")
+    (tmp_path / "file").write_text("mine", encoding="utf-8")
     for out in (tmp_path / "file", tmp_path / "file" / "below", tmp_path / "nul\0"):
         assert generate(checkpoint, out) == 2
         error = capsys.readouterr().err
         assert "--out" in error and "Traceback" not in error
-    assert (tmp_path / "file").read_text() == "mine"
+    assert (tmp_path / "file").read_text(encoding="utf-8") == "mine"
 
 
 def test_what_is_written_stays_when_the_disk_is_full(checkpoint, tmp_path, capsys, monkeypatch):

@@ -14,6 +14,7 @@ from test_ops import (
 from test_ops import test_upfirdn2d_equals_the_official_numbers as upfirdn2d_golden
 from torch.autograd import gradcheck, gradgradcheck
 
+from stylegan2 import Generator
 from stylegan2.kernels import build, dispatch
 from stylegan2.kernels import library as kernels
 from stylegan2.kernels.dispatch import bias_act
@@ -36,6 +37,7 @@ UPFIRDN2D = {  # name: shape of x, filter, arguments
     "features_up": ((2, 8, 20, 9), BINOMIAL, dict(up=2, padding=(1, 2, 1, 2), flip_filter=True)),
     "down": ((2, 8, 34, 33), BINOMIAL, dict(down=2, padding=1)),
     "separable": ((1, 8, 19, 21), torch.tensor([1.0, 3, -2, 0.5]), dict(padding=(1, 2, 2, 1))),
+    "separable_negative": ((1, 8, 19, 21), torch.tensor([1.0, 3, -2, 0.5]), dict(padding=2, gain=-1.5)),
     "full_rank": ((1, 8, 18, 19), FULL_RANK, dict(padding=(2, 1, 1, 2), flip_filter=True)),
     "full_rank_up": ((1, 8, 9, 10), FULL_RANK, dict(up=2, padding=(2, 1, 0, 3))),
     "zero_filter": ((1, 2, 8, 8), torch.zeros(4, 4), dict(padding=1)),
@@ -374,3 +376,25 @@ def test_more_than_two_to_the_31_elements_reach_their_end(device):
     del y
     y = upfirdn2d(x, torch.ones(4, device=device), down=2, padding=1)
     assert y[0, 1, -1, -1] == 1 and y.sum() == 1
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.script:FutureWarning")  # PyTorch's own
+def test_forward_mode_and_torch_func_differentiate_a_network_with_kernels():
+    """The kernels have no rules for them, and would give tangents of 0 without a word."""
+    torch.manual_seed(0)
+    g = Generator(16, z_dim=8, w_dim=8, mapping_layers=2, channel_base=128, channel_max=16).eval()
+    ws, v = torch.randn(1, g.num_ws, 8), torch.randn(1, g.num_ws, 8)
+
+    def images(ws):
+        return g.synthesis(ws, noise="const")
+
+    _, expected = torch.autograd.functional.jvp(images, ws, v)  # by reverse mode, twice
+    _, tangent = torch.func.jvp(images, (ws,), (v,))
+    torch.testing.assert_close(tangent, expected, rtol=1e-3, atol=1e-4)
+    with torch.autograd.forward_ad.dual_level():
+        dual = images(torch.autograd.forward_ad.make_dual(ws, v))
+        torch.testing.assert_close(torch.autograd.forward_ad.unpack_dual(dual).tangent, tangent)
+    slope = torch.func.grad(lambda ws: images(ws).square().sum())(ws)
+    leaf = ws.clone().requires_grad_()
+    (expected,) = torch.autograd.grad(images(leaf).square().sum(), leaf)
+    torch.testing.assert_close(slope, expected, rtol=1e-4, atol=1e-5)

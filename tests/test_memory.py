@@ -22,7 +22,9 @@ x = torch.ones(2**25)
 y = x + 1
 print(int(kept), faults() - before)
 """
-    out = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    out = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, encoding="utf-8"
+    ).stdout
     kept, faults = map(int, out.split())
     if not kept:
         pytest.skip("this C library has no mallopt")

@@ -69,16 +69,26 @@ def test_conv2d_resample_equals_the_official_numbers(golden):
     golden.check("grad_weight", grads[1])
 
 
+@pytest.mark.parametrize("gain", [1.7, -2, 0])
 @pytest.mark.parametrize("up,down", [(1, 1), (2, 1), (1, 2), (3, 2), (2, 3)])
-def test_upfirdn2d_is_scipy_upfirdn_along_both_axes(up, down):
+def test_upfirdn2d_is_scipy_upfirdn_along_both_axes(up, down, gain):
     x = torch.randn(2, 3, 9, 7, dtype=torch.float64)
     taps = torch.randn(5, dtype=torch.float64)
     pad = len(taps) - 1  # scipy convolves in full: as much zero padding as the filter is long
     padding = (pad, pad - (up - 1)) * 2  # scipy puts no zeros after the last sample
-    ours = upfirdn2d(x, taps, up, down, padding, gain=1.7)
+    ours = upfirdn2d(x, taps, up, down, padding, gain=gain)
     scipys = scipy.signal.upfirdn(taps.numpy(), x.numpy(), up, down, axis=3)
-    scipys = scipy.signal.upfirdn(taps.numpy(), scipys, up, down, axis=2) * 1.7
+    scipys = scipy.signal.upfirdn(taps.numpy(), scipys, up, down, axis=2) * gain
     np.testing.assert_allclose(ours.numpy(), scipys, rtol=0, atol=1e-12)
+
+
+def test_a_separable_filter_has_no_negative_gain():
+    """It stands for its outer product with itself."""
+    with pytest.raises(ValueError, match="gain of 0 or more"):
+        setup_filter([1, 2, 1], gain=-1.0, separable=True)
+    assert torch.equal(
+        setup_filter([1, 2, 1], gain=-1.0, separable=False), -setup_filter([1, 2, 1], separable=False)
+    )
 
 
 def test_a_separable_filter_equals_its_outer_product():

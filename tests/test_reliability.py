@@ -10,11 +10,11 @@ import pytest
 if sys.platform != "linux":
     pytest.skip("the cases are forked and their memory is limited", allow_module_level=True)
 
-from reliability import FAMILIES, load
-from reliability import __main__ as command
-from reliability.areas import COLORS, GRAYS, any_size, areas, check
-from reliability.runner import EXECUTED, Family, run
-from reliability.samples import encoded
+from tests.reliability import FAMILIES, load
+from tests.reliability import __main__ as command
+from tests.reliability.areas import COLORS, GRAYS, any_size, areas, check
+from tests.reliability.runner import EXECUTED, Family, run
+from tests.reliability.samples import encoded
 
 SAMPLE = 5
 """Cases of each family."""
@@ -36,7 +36,7 @@ def made_up():
         "dies": lambda folder, random: os.kill(os.getpid(), 9),
         "hangs": lambda folder, random: time.sleep(60),
         "is greedy": lambda folder, random: str(len(bytearray(700 << 20))),
-        "executes": lambda folder, random: Path(EXECUTED).write_text("x"),
+        "executes": lambda folder, random: Path(EXECUTED).write_text("x", encoding="utf-8"),
     }
     family.kind("holds")(lambda folder, random: f"refused {random.random()}")
     for name, attempt in wrong.items():

@@ -20,7 +20,7 @@ def _kernels():
 
 def test_right_kernels_pass_and_are_remembered_beside_the_build(tmp_path, monkeypatch):
     self_check.check("cpu", tmp_path)
-    assert len(json.loads((tmp_path / "checked.json").read_text())) == 1
+    assert len(json.loads((tmp_path / "checked.json").read_text(encoding="utf-8"))) == 1
     monkeypatch.setattr(self_check, "_check_device", lambda *_: pytest.fail("checked again"))
     self_check.check("cpu", tmp_path)
 

@@ -1,40 +1,35 @@
 """When checkpoints are written and which stay; the commands with damaged and diverged ones."""
 
 import errno
+import math
 import shutil
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 import pytorch_lightning as pl
 import torch
-from training_cases import assert_same_state, fit, make_model
+from figure_cases import ONE
+from training_cases import assert_same_state, fit, make_model, tiny_config
 
 from stylegan2.__main__ import run
 from stylegan2.images import save_png
+from stylegan2.metrics.figures import write_figures
 from stylegan2.training import checkpoint
 from stylegan2.training.loggers import CSVLogger, read_csv
 from stylegan2.training.module import StyleGAN2
 from stylegan2.training.snapshots import Snapshots
 
 pytestmark = pytest.mark.filterwarnings("ignore")
-TINY = """
-data: {resolution: 8, path: demo/smileys-emotion}
-kimg: 0.08
-batch: 8
-log_kimg: 0.024
-sample_kimg: 0
-snapshot_kimg: 0.032
-accelerator: cpu
-model:
-  generator: {z_dim: 8, w_dim: 8, mapping_layers: 2, channel_base: 64, channel_max: 8}
-  discriminator: {channel_base: 64, channel_max: 8, mapping_layers: 2}
-"""
+TINY = tiny_config(
+    {"path": "demo/smileys-emotion"}, kimg=0.08, log_kimg=0.024, sample_kimg=0, snapshot_kimg=0.032
+)
 
 
 @pytest.fixture
 def train(tmp_path):
-    (tmp_path / "tiny.yaml").write_text(TINY)
+    (tmp_path / "tiny.yaml").write_text(TINY, encoding="utf-8")
     base = ["--config", str(tmp_path / "tiny.yaml"), "--runs", str(tmp_path)]
     return lambda name, *args: run("train", [*base, "--name", name, *map(str, args)], "train.py")
 
@@ -77,14 +72,31 @@ def test_without_a_limit_all_stay(tmp_path, monkeypatch):
     assert Schedule(tmp_path, monkeypatch).run(*range(1, 9)) == list(range(1, 9))
 
 
-def test_the_best_by_the_metric_stays_too(tmp_path, monkeypatch):
-    (tmp_path / "metrics.csv").write_text(
-        "kimg,loss_g,metric_a,metric_b\n1,,5,1\n2,0.5,,\n3,,2,9\n5,,3,9\n6,,nan,9\n"
-    )
+def write(folder, better, **values):
+    """figures.csv with values of a metric by kimg, written as k3=2.5."""
+    figures = [
+        replace(ONE, name="a", better=better, kimg=float(k[1:]), value=v, checkpoint="")
+        for k, v in values.items()
+    ]
+    write_figures(folder / "figures.csv", [*figures, replace(ONE, name="b", kimg=1.0, value=1.0)])
+
+
+@pytest.mark.parametrize("better,sign", [("lower", 1), ("higher", -1)])
+def test_the_best_by_the_metric_stays_too(better, sign, tmp_path, monkeypatch):
+    write(tmp_path, better, k1=5 * sign, k3=2 * sign, k5=3 * sign, k6=math.nan)
     schedule = Schedule(tmp_path, monkeypatch, keep=2, metric="a")
     assert schedule.run(*range(1, 9)) == [3, 7, 8]
-    (tmp_path / "metrics.csv").write_text("kimg,metric_a\n3,2\n8,1\n")
+    write(tmp_path, better, k3=2 * sign, k8=1 * sign)
     assert schedule.run(9, 10, 11) == [8, 10, 11]
+
+
+def test_figures_on_something_else_do_not_decide_which_is_the_best(tmp_path, monkeypatch):
+    """For example if the run was resumed with another number of images."""
+    a = replace(ONE, name="a", checkpoint="")
+    old = [replace(a, kimg=k, value=v, images=100) for k, v in ((1.0, 0.1), (2.0, 0.2))]
+    new = [replace(a, kimg=k, value=v, images=1000) for k, v in ((3.0, 9.0), (4.0, 7.0), (5.0, 8.0))]
+    write_figures(tmp_path / "figures.csv", [*old, *new])
+    assert Schedule(tmp_path, monkeypatch, keep=1, metric="a").run(*range(1, 8)) == [4, 7]
 
 
 def test_checkpoints_that_the_run_does_not_remember_are_never_removed(tmp_path, monkeypatch):

@@ -12,7 +12,8 @@ from stylegan2.__main__ import COMMANDS
 PACKAGE = Path(__file__).parent.parent / "stylegan2"
 ROWS = [
     ["errors", "files", "ops", "sizes", "threads"],
-    ["console", "parsing", "registry"],
+    ["console", "registry", "yaml_files"],
+    ["parsing"],
     ["kernels"],  # registers itself: nothing below but the package itself and what measures it imports it
     ["networks", "data", "metrics"],
     ["images"],
@@ -66,7 +67,7 @@ def heavy_modules(code):
         "\nimport sys; heavy = {'pytorch_lightning', 'wandb', 'matplotlib', 'torchvision', 'scipy.signal', "
         "'torch._dynamo', 'torch.utils.cpp_extension'}; print(sorted(heavy & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True)
     return ast.literal_eval(done.stdout.splitlines()[-1])
 
 

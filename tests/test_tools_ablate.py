@@ -32,6 +32,7 @@ def test_another_length_in_the_same_folder_is_refused(study, study_arguments):
         (["--fields", "noise", "--seeds", "0"], "--seeds"),
         (["--fields", "noise", "--kimg", "-1"], "kimg above 0"),
         (["--fields", "noise", "--metric", "random_frechett"], "Did you mean random_frechet?"),
+        (["--fields", "noise", "--metric", "fid"], "a metric on images, such as random_frechet"),
         (["--fields", "noise", "--model.generator.channel_base", "4"], "channel_base must leave"),
         (["--fields", "noise", "--budget", "soon"], "soon"),
         (["--fields", "noise", "--data.path", "nowhere"], "nowhere"),
@@ -51,7 +52,9 @@ def test_metrics_of_training_are_kept_beside_the_quality_distance(tiny, tmp_path
     monkeypatch.setattr("stylegan2.ablation.run.run_all", lambda *args: 2)
     args = ["--fields", "noise", "--metrics.names", "[random_kernel]", "--out", str(tmp_path)]
     assert ablate_command([*tiny, *args]) == 128 + 2
-    assert "names:\n  - random_frechet\n  - random_kernel\n" in load_study(tmp_path).base.read_text()
+    assert "names:\n  - random_frechet\n  - random_kernel\n" in load_study(tmp_path).base.read_text(
+        encoding="utf-8"
+    )
 
 
 @pytest.mark.slow

@@ -30,10 +30,10 @@ def test_the_command_writes_its_report_and_finds_nothing_wrong(arguments, tmp_pa
     more = ["--variants", "residual_gain,ema", "--theory_seeds", "1", "--iterations", "1"]
     assert main([*arguments, *more]) == 0
     assert "No fault found." in capsys.readouterr().out
-    data = json.loads((tmp_path / "out" / "probe.json").read_text())
+    data = json.loads((tmp_path / "out" / "probe.json").read_text(encoding="utf-8"))
     assert [v["name"] for v in data["variants"]] == ["as configured", "residual_gain=1", "ema=null"]
     assert data["variants"][0]["after"]["iteration"] == 1
-    text = (tmp_path / "out" / "probe.md").read_text()
+    text = (tmp_path / "out" / "probe.md").read_text(encoding="utf-8")
     assert "exploding depth" in text and "gain of a block of D, off: √2" in text
     for name in ("rms", "gradient", "step", "path_length"):
         assert (tmp_path / "out" / f"{name}.png").stat().st_size > 5000
@@ -67,7 +67,7 @@ def test_a_checkpoint_is_probed_with_its_runs_own_configuration(arguments, tmp_p
     path = tmp_path / "runs" / "a" / "checkpoints" / "last.ckpt"
     quick = ["--variants", "none", "--theory_seeds", "0", "--out", str(tmp_path / "out")]
     assert main(["--checkpoint", str(path), *quick]) == 0
-    data = json.loads((tmp_path / "out" / "probe.json").read_text())
+    data = json.loads((tmp_path / "out" / "probe.json").read_text(encoding="utf-8"))
     start = data["variants"][0]["start"]
     assert start["iteration"] == 5 and 0 < start["numbers"]["ema_distance"] < 0.5
     contents = torch.load(path, weights_only=True)

@@ -12,6 +12,7 @@ import torch.multiprocessing as mp
 from training_cases import TINY, Saver, assert_same_state, fit, make_model
 
 from stylegan2 import Discriminator, Generator, Scalings
+from stylegan2.augment.options import ADAOptions
 from stylegan2.errors import InputError
 from stylegan2.training.config import TrainingConfig
 from stylegan2.training.data import TrainingData, check_batch
@@ -27,10 +28,17 @@ from stylegan2.training.strategy import LeanDDP
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
-def test_resumed_run_equals_uninterrupted_run(tmp_path):
-    whole = fit(make_model(), 7)
-    fit(make_model(), 4, Saver(tmp_path / "last.ckpt"))
-    resumed = fit(make_model(seed=99), 7, resume=tmp_path / "last.ckpt")
+ADA_FAST = {"augment": "ada", "ada": ADAOptions(p=0.5, interval=3, speed=0.2)}
+
+
+@pytest.mark.parametrize("options", [{}, ADA_FAST], ids=["none", "ada"])
+def test_resumed_run_equals_uninterrupted_run(tmp_path, options):
+    whole = fit(make_model(**options), 7)
+    fit(make_model(**options), 4, Saver(tmp_path / "last.ckpt"))
+    resumed = fit(make_model(seed=99, **options), 7, resume=tmp_path / "last.ckpt")
+    if options:  # it was saved between two adjustments
+        assert torch.load(tmp_path / "last.ckpt", weights_only=True)["state_dict"]["augmentation.images"] == 8
+        assert whole.augmentation.p in (pytest.approx(0.26), pytest.approx(0.5), pytest.approx(0.74))
     assert (resumed.iteration, resumed.images) == (7, 56)
     assert_same_state(whole, resumed, rtol=0, atol=0)
     assert whole.path_length_mean > 0
@@ -151,7 +159,9 @@ class SharedDraws(Draws):
 
 def distributed_model(rank, world):
     """Latents, noise and samples arranged so that processes together see what one process sees."""
-    model = make_model(seed=3, style_mixing=0, path_length=PathLength(every=2, batch_shrink=1)).double()
+    ada = ADAOptions(groups=[], interval=3, speed=0.2)  # p adapts, but no process draws for it
+    path_length = PathLength(every=2, batch_shrink=1)
+    model = make_model(seed=3, style_mixing=0, path_length=path_length, augment="ada", ada=ada).double()
     freeze_noise(model)
     model.draws = SharedDraws(rank, world)
     return model
@@ -196,7 +206,7 @@ def test_two_processes_train_as_one(tmp_path):
             job.join(120)
             assert job.exitcode == 0
     one, two = (torch.load(tmp_path / f"{world}.pt", weights_only=True) for world in (1, 2))
-    assert one["path_length_mean"] > 0
+    assert one["path_length_mean"] > 0 and one["augmentation.images"] == 8
     for name in one:
         torch.testing.assert_close(
             one[name], two[name], rtol=1e-8, atol=1e-10, msg=lambda text, name=name: f"{name}: {text}"
@@ -270,6 +280,25 @@ def test_an_augmentation_is_between_images_and_discriminator():
     # G's loss; path length has none; D's loss on fakes and reals; R1.
     assert seen == [4, 4, 4, 4]
     assert all(value.isfinite() for value in model.losses.values())
+
+
+def test_the_statistics_are_those_of_the_logits_that_d_was_trained_on():
+    model = make_model(batch_per_device=4)
+    logits = []
+    loss = model.loss.discriminator
+    record = lambda fake, real: (logits.append((fake.detach(), real.detach())), loss(fake, real))[1]  # noqa: E731
+    model.loss = AdversarialLoss(generator=model.loss.generator, discriminator=record)
+    one_iteration(model)
+    fake, real = (torch.cat(parts) for parts in zip(*logits))
+    assert len(real) == 8
+    expected = {
+        "r_t": (real > 0).float().mean() * 2 - 1,
+        "logits_real": real.mean(),
+        "logits_fake": fake.mean(),
+    }
+    assert {k: v.item() for k, v in model.statistics.items()} == pytest.approx(
+        {k: v.item() for k, v in expected.items()}
+    )
 
 
 def test_r2_is_r1_on_fakes_and_comes_at_its_own_interval():

@@ -17,7 +17,7 @@ def train(runs, name=None, **options):
     """A run that writes a checkpoint and ends; its folder."""
     with held_folder(runs, name, "demo", **options) as folder:
         (folder / LAST).parent.mkdir(exist_ok=True)
-        (folder / LAST).write_text("trained")
+        (folder / LAST).write_text("trained", encoding="utf-8")
     return folder
 
 
@@ -26,7 +26,7 @@ def start_together(runs, name, barrier, results):
     try:
         with held_folder(runs, name, "demo") as folder:
             (folder / LAST).parent.mkdir()
-            (folder / LAST).write_text("trained")
+            (folder / LAST).write_text("trained", encoding="utf-8")
             results.put(folder.name)
     except Occupied:
         results.put(None)
@@ -112,7 +112,7 @@ def test_a_block_that_fails_leaves_no_folder_and_no_empty_parents(tmp_path):
 def test_a_failure_after_the_first_checkpoint_keeps_it(tmp_path):
     with pytest.raises(ZeroDivisionError), held_folder(tmp_path, "a", "demo") as folder:
         (folder / LAST).parent.mkdir()
-        (folder / LAST).write_text("trained")
+        (folder / LAST).write_text("trained", encoding="utf-8")
         raise ZeroDivisionError
     assert (folder / LAST).is_file()
 
@@ -120,8 +120,8 @@ def test_a_failure_after_the_first_checkpoint_keeps_it(tmp_path):
 def test_a_folder_with_a_run_or_with_other_files_is_refused_and_left_as_it_was(tmp_path):
     train(tmp_path, "a")
     (tmp_path / "photos").mkdir()
-    (tmp_path / "photos" / "cat.png").write_text("")
-    (tmp_path / "file").write_text("")
+    (tmp_path / "photos" / "cat.png").write_text("", encoding="utf-8")
+    (tmp_path / "file").write_text("", encoding="utf-8")
     for name, words in [("a", "already holds a run"), ("photos", "cat.png"), ("file", "found a file")]:
         with pytest.raises(InputError, match=words), held_folder(tmp_path, name, "demo"):
             pass
@@ -129,7 +129,7 @@ def test_a_folder_with_a_run_or_with_other_files_is_refused_and_left_as_it_was(t
 
 
 def test_a_place_that_cannot_be_written_to_is_refused(tmp_path):
-    (tmp_path / "runs").write_text("a file")
+    (tmp_path / "runs").write_text("a file", encoding="utf-8")
     for name in (None, "a/b", "a" * 300):
         with pytest.raises(InputError, match="runs"), held_folder(tmp_path / "runs", name, "demo"):
             pass

@@ -12,34 +12,27 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from image_sets import noise
+from training_cases import tiny_config
 
 from stylegan2.__main__ import run
 from stylegan2.errors import InputError
+from stylegan2.training import strategy
 from stylegan2.training.data import check_batch
+from stylegan2.training.loggers import read_csv
 from stylegan2.training.options import RunOptions
 from stylegan2.training.run import make_trainer
 
 ROOT = Path(__file__).parent.parent
 pytestmark = pytest.mark.filterwarnings("ignore")
-TINY = """
-data: {resolution: 8, path: "demo:smileys-emotion"}
-kimg: 0.016
-batch: 8
-log_kimg: 0.008
-sample_kimg: 0
-snapshot_kimg: 0.016
-accelerator: cpu
-model:
-  generator: {z_dim: 8, w_dim: 8, mapping_layers: 2, channel_base: 64, channel_max: 8}
-  discriminator: {channel_base: 64, channel_max: 8, mapping_layers: 2}
-"""
+TINY = tiny_config({"path": "demo:smileys-emotion"}, log_kimg=0.008, sample_kimg=0, snapshot_kimg=0.016)
 ENDLESS = ["--kimg", "1000", "--snapshot_kimg", "0"]
 
 
 @pytest.fixture(autouse=True)
 def in_a_folder_of_its_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    Path("tiny.yaml").write_text(TINY)
+    Path("tiny.yaml").write_text(TINY, encoding="utf-8")
 
 
 def train(*args, config="tiny.yaml"):
@@ -76,7 +69,7 @@ def when_it_trains(folder, action):
 
 def test_a_name_with_a_slash_resumes_with_the_printed_command(capsys):
     assert train("--name", "exp/one") == 0
-    config = yaml.safe_load(Path("runs/exp/one/config.yaml").read_text())
+    config = yaml.safe_load(Path("runs/exp/one/config.yaml").read_text(encoding="utf-8"))
     assert (config["runs"], config["name"]) == ("runs", "exp/one")
     arguments = ["--ckpt_path", "last", "--kimg", 0.024]
     assert train(*arguments, config="runs/exp/one/config.yaml") == 0
@@ -88,7 +81,7 @@ def test_a_resumed_run_is_the_one_that_the_path_says():
     Path("runs/exp").rename("elsewhere")  # its configuration says runs/exp/a
     assert train("--ckpt_path", "last", "--kimg", 0.024, config="elsewhere/a/config.yaml") == 0
     assert (images("elsewhere/a"), images("runs/a")) == (24, 16)
-    config = yaml.safe_load(Path("elsewhere/a/config.yaml").read_text())
+    config = yaml.safe_load(Path("elsewhere/a/config.yaml").read_text(encoding="utf-8"))
     assert (config["runs"], config["name"]) == ("elsewhere", "a")
 
 
@@ -117,7 +110,7 @@ def test_a_folder_of_images_named_by_dots_gives_the_run_its_real_name():
 def test_a_run_named_on_the_command_line_resumes_with_its_own_configuration():
     assert train("--name", "x", "--model.scalings.activation_gain", 1) == 0
     assert train("--name", "x", "--ckpt_path", "last", "--kimg", 0.024, config=None) == 0
-    config = yaml.safe_load(Path("runs/x/config.yaml").read_text())
+    config = yaml.safe_load(Path("runs/x/config.yaml").read_text(encoding="utf-8"))
     assert config["model"]["scalings"]["activation_gain"] == 1 and config["kimg"] == 0.024
     assert images("runs/x") == 24
 
@@ -141,6 +134,23 @@ def test_an_empty_folder_is_not_the_newest_run():
     Path("runs/demo-2").mkdir()
     assert train("--ckpt_path", "last", "--kimg", 0.024) == 0
     assert images("runs/demo") == 24
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no names that are not UTF-8")
+def test_a_run_on_names_that_are_not_utf8_writes_text_and_goes_on(capsys):
+    path = os.fsdecode(b"photos\xfe")
+    for kind in (b"a\xff", b"b"):
+        for k in range(6):
+            noise(Path(path, os.fsdecode(kind), os.fsdecode(b"\xfd%d.png" % k)), 8, k)
+    assert train("--data.path", path, "--data.classes", "folders") == 0
+    assert "0 a\\xff, 1 b" in capsys.readouterr().out
+    for file in Path("runs", path).glob("*.*"):
+        file.read_text(encoding="utf-8")
+    config = Path("runs", path, "config.yaml")
+    assert yaml.safe_load(config.read_text(encoding="utf-8"))["data"]["path"] == path
+    assert train("--ckpt_path", "last", "--kimg", 0.024, config=str(config)) == 0
+    assert images(Path("runs", path)) == 24 and os.listdir("runs") == [path]
+    assert len(read_csv(Path("runs", path, "metrics.csv"))) == 3
 
 
 # ---- refused before anything is written
@@ -195,7 +205,7 @@ def test_one_wandb_run_across_resumes(monkeypatch):
     assert train("--name", "x", "--ckpt_path", "last", "--kimg", 0.024, "--loggers", "[wandb]") == 0
     assert train("--name", "y", "--loggers", "[wandb]") == 0
     numbers = [path.name.split("-")[-1] for path in Path("runs").glob("*/wandb/offline-run-*")]
-    x, y = (Path(f"runs/{name}/wandb_id.txt").read_text() for name in "xy")
+    x, y = (Path(f"runs/{name}/wandb_id.txt").read_text(encoding="utf-8") for name in "xy")
     assert sorted(numbers) == sorted([x, x, y])
 
 
@@ -327,7 +337,7 @@ def start(*args, **variables):
         [sys.executable, str(ROOT / "train.py"), "--config", "tiny.yaml", "--name", "x", *args],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
         env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)} | variables,
         start_new_session=True,
     )
@@ -359,11 +369,71 @@ def test_a_second_signal_ends_at_once_with_its_status():
 def test_a_signal_to_the_second_process_saves_and_gives_its_status():
     job = start("--devices", "2", *ENDLESS)
     wait_for_training("runs/x")
-    children = subprocess.run(["pgrep", "-P", str(job.pid)], capture_output=True, text=True).stdout.split()
+    children = subprocess.run(
+        ["pgrep", "-P", str(job.pid)], capture_output=True, encoding="utf-8"
+    ).stdout.split()
     os.kill(int(children[0]), signal.SIGTERM)
     out, error = job.communicate(timeout=60)
     assert job.returncode == 128 + signal.SIGTERM, error
     assert "Interrupted" in out and images("runs/x") > 0
+
+
+class Ended:
+    """A process of the run, with its exit status."""
+
+    def __init__(self, status):
+        self.pid, self.poll = 0, lambda: status
+        self.signals = []
+        self.send_signal = self.signals.append
+
+
+@pytest.mark.parametrize(
+    "statuses, words",
+    [
+        ([None, -9, None], "process 2 was killed by signal 9"),
+        ([1, 0, None], "process 1 ended with status 1"),
+        ([], "another process has ended or cannot be reached"),
+    ],
+)
+def test_the_loss_of_a_process_is_explained(tmp_path, statuses, words):
+    last = tmp_path / "checkpoints" / "last.ckpt"
+    trainer = make_trainer(RunOptions(accelerator="cpu", devices=4), tmp_path, [])
+    trainer.strategy.launcher.procs = [Ended(status) for status in statuses]
+    said = trainer.strategy.explain_loss()
+    assert "4 processes" in said and words in said and "last.ckpt" not in said
+    last.parent.mkdir()
+    last.touch()
+    assert (
+        str(last) in trainer.strategy.explain_loss() and "--ckpt_path last" in trainer.strategy.explain_loss()
+    )
+
+
+def test_a_process_that_waits_for_a_lost_one_is_ended(monkeypatch, tmp_path, capsys):
+    """As on GPUs, where no connection says that the other one is lost."""
+    statuses = []
+    monkeypatch.setattr(strategy, "GRACE", 0)
+    monkeypatch.setattr(os, "_exit", statuses.append)
+    launcher = make_trainer(RunOptions(accelerator="cpu", devices=2), tmp_path, []).strategy.launcher
+    launcher.procs = [Ended(-9)]
+    launcher._watch()
+    assert statuses == [1] and "process 1 was killed by signal 9" in capsys.readouterr().err
+    assert launcher.procs[0].signals == [signal.SIGKILL]
+
+
+@pytest.mark.slow
+def test_the_loss_of_a_process_ends_the_run_with_a_message():
+    job = start("--devices", "2", *ENDLESS)
+    wait_for_training("runs/x")
+    children = subprocess.run(
+        ["pgrep", "-P", str(job.pid)], capture_output=True, encoding="utf-8"
+    ).stdout.split()
+    began = time.monotonic()
+    os.kill(int(children[0]), signal.SIGKILL)
+    _, error = job.communicate(timeout=60)
+    assert job.returncode == 1 and time.monotonic() - began < 15, error
+    assert "process 1 was killed by signal 9" in error and "runs/x/checkpoints/last.ckpt" in error
+    assert "Traceback" not in error
+    assert images("runs/x") == 0  # the checkpoint of the start
 
 
 def wait_for_checkpoint(path, since=0.0):
@@ -380,7 +450,9 @@ def test_torchrun_starts_one_run_and_restarts_it_where_it_was():
     job = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"})
     last, config = Path("runs/demo/checkpoints/last.ckpt"), Path("runs/demo/config.yaml")
     wait_for_checkpoint(last)
-    children = subprocess.run(["pgrep", "-P", str(job.pid)], capture_output=True, text=True).stdout.split()
+    children = subprocess.run(
+        ["pgrep", "-P", str(job.pid)], capture_output=True, encoding="utf-8"
+    ).stdout.split()
     os.kill(int(children[-1]), signal.SIGKILL)
     seen = images("runs/demo")
     wait_for_checkpoint(config, since=config.stat().st_mtime)  # written when it starts again

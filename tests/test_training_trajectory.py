@@ -50,7 +50,7 @@ class ScriptedDraws:
 @pytest.fixture(scope="module")
 def trajectory():
     """The module after the last iteration, the official numbers, and what each iteration computed."""
-    args = json.loads((GOLDEN / "training.json").read_text())["args"]
+    args = json.loads((GOLDEN / "training.json").read_text(encoding="utf-8"))["args"]
     with np.load(GOLDEN / "training.npz") as file:
         data = dict(file)
 

@@ -14,7 +14,7 @@ from stylegan2.tools.probe import main
 from stylegan2.training.config import TrainingConfig
 from stylegan2.training.module import StyleGAN2
 
-WHY = (Path(__file__).parent.parent / "docs" / "why.md").read_text()
+WHY = (Path(__file__).parent.parent / "docs" / "why.md").read_text(encoding="utf-8")
 
 
 def documented(start):
@@ -66,7 +66,7 @@ def test_thirty_two_iterations_of_training_measure_as_documented(tmp_path):
     args = shlex.split(command.replace("\\\n", " "))[2:]
     args[args.index("--variants") + 1], args[args.index("--out") + 1] = variant, str(tmp_path)
     main(args)
-    found = json.loads((tmp_path / "probe.json").read_text())["variants"]
+    found = json.loads((tmp_path / "probe.json").read_text(encoding="utf-8"))["variants"]
     assert [v["name"] for v in found] == ["as configured", variant]
     for measured in found:
         row = next(line for line in WHY.splitlines() if line.startswith(f"| {measured['name']} |"))

@@ -5,6 +5,7 @@ import torch
 
 from stylegan2 import Discriminator, Generator, Scalings
 from stylegan2.data import ImageData
+from stylegan2.files import yaml_text
 from stylegan2.training.checkpoint import CheckpointState, save
 from stylegan2.training.config import TrainingConfig
 from stylegan2.training.data import TrainingData
@@ -16,18 +17,29 @@ TINY = {"channel_base": 64, "channel_max": 8}
 DEFAULT = Scalings()
 
 
+def tiny_config(data=None, **options):
+    """The YAML of a training run of two iterations, with other options of the data and of the run."""
+    networks = {
+        "generator": {"z_dim": 8, "w_dim": 8, "mapping_layers": 2, **TINY},
+        "discriminator": {"mapping_layers": 2, **TINY},
+    }
+    run = {"kimg": 0.016, "batch": 8, "accelerator": "cpu", **options}
+    return yaml_text({"data": {"resolution": 8, **(data or {})}, **run, "model": networks})
+
+
 def make_model(
     batch=8,
     seed=0,
     scalings=DEFAULT,
     r1=R1(gamma=1, every=3),  # noqa: B008 (frozen)
     path_length=PathLength(every=2),  # noqa: B008
+    num_classes=9,
     also=(),
     batch_per_device=None,
     **options,
 ):
     torch.manual_seed(seed)
-    shared = {"num_classes": 9, "scalings": scalings} | TINY
+    shared = {"num_classes": num_classes, "scalings": scalings} | TINY
     return StyleGAN2(
         Generator(8, z_dim=8, w_dim=8, mapping_layers=2, **shared),
         Discriminator(8, mapping_layers=2, **shared),

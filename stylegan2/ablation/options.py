@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from stylegan2.errors import InputError
+from stylegan2.metrics import metrics
+from stylegan2.metrics.comparison import FeatureMetric
 from stylegan2.registry import check_choices
 
 
@@ -38,7 +40,7 @@ class AblationOptions:
     """Time for all runs, such as 2h. The speed is measured, and kimg follows from it. null: --kimg is used."""
 
     metric: str = "random_frechet"
-    """Quality distance: a registered metric that is positive, and lower for better images."""
+    """Quality distance: a registered metric on images that is positive, and lower for better ones."""
 
     images: int = 2000
     """Number of generated images for the quality distance."""
@@ -67,6 +69,11 @@ class AblationOptions:
                 )
         if self.images < 2:
             raise InputError(f"Expected --images of 2 or more, found {self.images}. Try 2000.")
+        if isinstance(metrics[self.metric], FeatureMetric):
+            raise InputError(
+                f"Expected --metric of a metric on images, such as random_frechet, found {self.metric}, which needs "
+                "a feature network. --metrics.names measures it beside the quality distance."
+            )
         if (self.field is None) != (self.values is None) or (self.field and self.fields):
             raise InputError(
                 "Expected either --fields, or both --field and --values, found "

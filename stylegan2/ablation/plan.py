@@ -13,7 +13,7 @@ import yaml
 from stylegan2.cli import CONFIGS
 from stylegan2.errors import InputError
 from stylegan2.networks.scalings import Scalings
-from stylegan2.parsing import read_yaml
+from stylegan2.yaml_files import read_yaml
 
 DEFAULT = "default"
 """Name of the variant that is the unchanged configuration."""

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from stylegan2.augment import augmentations
 from stylegan2.data.labels import Labels, read_labels
 from stylegan2.errors import InputError
 from stylegan2.sizes import BASES, pair, side, text
@@ -150,8 +149,6 @@ def augmentation(images: int) -> Advice:
     reason = (
         f"With {images:,} images, fewer than about {FEW:,}, D learns them by heart unless they are augmented."
     )
-    if "ada" not in augmentations:
-        return Advice("Augment", "none", f"{reason} This version has no adaptive augmentation.")
     return Advice("Augment", "ada", reason, {"model.augment": "ada"})
 
 

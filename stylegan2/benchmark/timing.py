@@ -34,7 +34,7 @@ class Row:
     peak_mb: float | None = None
     of_limit: float | None = None
     """For ops: the share of the machine's copy speed. For networks: the time of the convolutions alone, divided
-    by the time of the whole network."""
+    by the time of the whole network. For augmentation: its share of a training iteration."""
 
 
 def synchronize(device: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -23,7 +22,6 @@ from stylegan2.data.options import DataOptions
 from stylegan2.data.sampler import InfiniteSampler
 from stylegan2.data.sources import Source, open_source
 from stylegan2.errors import InputError
-from stylegan2.files import printable
 from stylegan2.sizes import pair
 
 MAY_BE_LOST = {"refuse": 0.01, "skip": 0.5}
@@ -51,6 +49,8 @@ class ImageDataset(Dataset[tuple[Tensor, Tensor]]):
         fits = SharedCache.size(len(self.names), self.shape) <= options.cache_gb * 1e9
         self._cache = SharedCache(len(self.names), self.shape) if fits else None
         self._lost = shared_zeros((len(self.names),), torch.bool)
+        self.held_out: list[int] = []
+        self._held_out: frozenset[int] = frozenset()
 
     @property
     def num_images(self) -> int:
@@ -66,13 +66,6 @@ class ImageDataset(Dataset[tuple[Tensor, Tensor]]):
     def class_names(self) -> list[str]:
         """The names of the classes, in the order of their numbers. Without classes, the list is empty."""
         return list(self._labels.class_names)
-
-    @property
-    def class_table(self) -> str:
-        """Numbers and names of the classes as text, such as "0 cats, 1 dogs". Without named classes, it is empty."""
-        names = [f"{k} {printable(name)}" for k, name in enumerate(self.class_names) if name != str(k)]
-        more = f", ... and {len(names) - 200} more in this order" if len(names) > 200 else ""
-        return textwrap.fill(", ".join(names[:200]) + more, 100, break_long_words=False)
 
     @property
     def num_lost(self) -> int:
@@ -132,7 +125,7 @@ class ImageDataset(Dataset[tuple[Tensor, Tensor]]):
     def _readable(self, row: int) -> tuple[Tensor, int]:
         """Return the image of a row, or of the next row that is readable, and the number of that row."""
         for other in chain(range(row, self.num_images), range(row)):
-            if not self._lost[other]:
+            if not self._lost[other] and (other in self._held_out) == (row in self._held_out):
                 try:
                     return self.read(other), other
                 except InputError as error:
@@ -220,8 +213,14 @@ class ImageDataset(Dataset[tuple[Tensor, Tensor]]):
                 "Add images, or choose options that need fewer, such as a smaller batch."
             )
 
+    def hold_out(self, rows: Sequence[int]) -> None:
+        """Leave these images, and their mirror images, out of what `loader` serves from now on."""
+        self.held_out, self._held_out = list(rows), frozenset(rows)
+
     def loader(self, batch: int, *, seed: int, rank: int = 0, world_size: int = 1, start: int = 0) -> Loader:
         """Make an endless loader of images uint8 (batch, C, R, R) and labels float32 (batch, num_classes).
+
+        Images that are held out are not among them.
 
         The arguments are those of `InfiniteSampler`, which determines the order. The number of workers does
         not change it.
@@ -229,9 +228,10 @@ class ImageDataset(Dataset[tuple[Tensor, Tensor]]):
         workers = self.options.workers
         if workers is None:
             workers = 0 if self.in_memory else min(8, max(1, usable_cpus() // world_size))
-        sampler = InfiniteSampler(
-            len(self), batch=batch, seed=seed, rank=rank, world_size=world_size, start=start
-        )
+        rows: Sequence[int] = range(len(self))
+        if self.held_out:
+            rows = [i for i in rows if i % self.num_images not in self._held_out]
+        sampler = InfiniteSampler(rows, batch=batch, seed=seed, rank=rank, world_size=world_size, start=start)
         return Loader(self, sampler, batch, self.shape, self.num_classes, workers)
 
     def keep(self, rows: Sequence[int]) -> None:

@@ -9,6 +9,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
+from multiprocessing.util import Finalize
 from typing import Any
 
 import torch
@@ -81,6 +82,8 @@ class Loader:
                 batches = iter(self.batches)
         except OSError as error:
             raise InputError(f"The workers cannot be started ({error}). Set data.workers 0.") from error
+        # Python would wait for ever at its end: it ends workers by one SIGTERM, which they live through.
+        Finalize(batches, _kill, [getattr(batches, "_workers", [])], exitpriority=0)
         while True:
             try:
                 batch = next(batches)
@@ -136,6 +139,12 @@ def _can_start() -> bool:
             "give it a writable /dev/shm."
         )
         return False
+
+
+def _kill(workers: Sequence[multiprocessing.Process]) -> None:
+    for worker in workers:
+        if worker.is_alive():
+            worker.kill()
 
 
 def _outlive(worker: int) -> None:

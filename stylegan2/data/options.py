@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from stylegan2.data.holdout import share_of
 from stylegan2.errors import InputError
 from stylegan2.registry import check_choices
 from stylegan2.sizes import divided, pair
@@ -41,6 +42,10 @@ class DataOptions:
     mirror: bool = False
     """Whether to train on the horizontally flipped images too."""
 
+    holdout: float | str = 0.0
+    """Share of the images that the discriminator is never trained on, such as 5% or 0.05. metrics.csv then has its
+    mean logit for them, which shows overfitting. The seed chooses them, and a resumed run keeps them."""
+
     unreadable: Literal["refuse", "skip"] = "refuse"
     """What happens if files are unreadable. "refuse" stops with an error. "skip" continues without them. During
     training, up to 1 % of the images may become unreadable, or up to half of them with "skip"."""
@@ -73,6 +78,7 @@ class DataOptions:
                 f"Expected 1 (gray), 3 (RGB) or 4 (RGBA) channels, found {self.channels}. Set one of these."
             )
         check_choices(self)
+        share_of(self.holdout)  # raises for what is no share
         for name, least in (("workers", 0), ("cache_gb", 0), ("max_pixels", 1)):
             value = getattr(self, name)
             if value is not None and not value >= least:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from torch.utils.data import Sampler
@@ -11,12 +11,12 @@ from torch.utils.data import Sampler
 class InfiniteSampler(Sampler[list[int]]):
     """An endless stream of image indices in batches. Resuming training does not change the stream.
 
-    The stream is a sequence of permutations of 0..n-1. Each permutation depends only on (seed, epoch). All
+    The stream is a sequence of permutations of the n indices. Each permutation depends only on (seed, epoch). All
     processes share the stream. Step k covers batch·world_size positions, starting at position
     start + k·batch·world_size, and the process of rank r takes the r-th `batch` of them.
 
     Args:
-        n: Length of the data set.
+        n: Length of the data set, or the n indices of the images that are used.
         batch: Images per process and step.
         seed: Integer in 0..2^64-1.
         rank: Number of this process, from 0.
@@ -24,8 +24,18 @@ class InfiniteSampler(Sampler[list[int]]):
         start: Number of images that all processes together have consumed before.
     """
 
-    def __init__(self, n: int, *, batch: int, seed: int, rank: int = 0, world_size: int = 1, start: int = 0):
-        self.n, self.batch, self.seed = n, batch, seed
+    def __init__(
+        self,
+        n: int | Sequence[int],
+        *,
+        batch: int,
+        seed: int,
+        rank: int = 0,
+        world_size: int = 1,
+        start: int = 0,
+    ):
+        self.rows: Sequence[int] = range(n) if isinstance(n, int) else n
+        self.n, self.batch, self.seed = len(self.rows), batch, seed
         self.first, self.stride = start + rank * batch, batch * world_size
         self._epoch, self._order = -1, np.empty(0, dtype=np.int64)
 
@@ -41,4 +51,4 @@ class InfiniteSampler(Sampler[list[int]]):
         if epoch != self._epoch:
             random = np.random.Generator(np.random.Philox(key=[self.seed, epoch]))
             self._epoch, self._order = epoch, random.permutation(self.n)
-        return int(self._order[offset])
+        return self.rows[int(self._order[offset])]

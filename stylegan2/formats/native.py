@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,9 @@ from stylegan2.networks.discriminator import Discriminator
 from stylegan2.networks.generator import Generator
 from stylegan2.networks.scalings import AUTO_CLAMP, Scalings
 
-from . import Format, formats
-from .tensors import described, read_tensors
+from . import Format, Networks, formats
+from .building import with_weights
+from .tensors import described, read_tensors, write_tensors
 
 KEY = "stylegan2"
 """Key of the checkpoint entry that holds the settings."""
@@ -38,12 +39,21 @@ def read(path: str | Path) -> dict[str, Any]:
         )
     with described(path, ABOUT):
         upgrade(checkpoint)
+        if checkpoint[KEY]["discriminator"] is None:
+            raise InputError(
+                f"Expected a checkpoint of training, found that {path} holds a generator alone, from which images "
+                "can be generated. Give a checkpoint that training wrote."
+            )
         configs(checkpoint[KEY])
         if not isinstance(checkpoint["state_dict"], dict):
             raise TypeError("state_dict is no dictionary")
-        if not all(type(checkpoint[KEY][counter]) is int for counter in ("iteration", "images")):
-            raise TypeError("the counters are no integers")
+        _check_counters(checkpoint[KEY])
     return checkpoint
+
+
+def _check_counters(state: Mapping[str, Any]) -> None:
+    if not all(type(state[counter]) is int for counter in ("iteration", "images")):
+        raise TypeError("the counters are no integers")
 
 
 def is_native(checkpoint: Mapping[str, Any]) -> bool:
@@ -63,47 +73,99 @@ def plain(
     generator: GeneratorConfig, discriminator: DiscriminatorConfig, scalings: Scalings
 ) -> dict[str, dict[str, Any]]:
     """Convert configurations and scalings to plain data for a checkpoint, as the inverse of `configs`."""
-    entries = {
-        "generator": asdict(generator),
-        "discriminator": asdict(discriminator),
-        "scalings": asdict(scalings),
-    }
     return {
-        name: {key: list(value) if isinstance(value, tuple) else value for key, value in entry.items()}
-        for name, entry in entries.items()
+        "generator": plain_entry(generator),
+        "discriminator": plain_entry(discriminator),
+        "scalings": plain_entry(scalings),
     }
 
 
-def networks(checkpoint: Mapping[str, Any]) -> dict[str, Generator | Discriminator]:
-    """The networks of a checkpoint: generator, discriminator and, if the run kept one, generator_ema."""
-    upgrade(checkpoint)
-    g, d, scalings = configs(checkpoint[KEY])
-    state = checkpoint["state_dict"]
-    found: dict[str, Generator | Discriminator] = {
-        "generator": Generator(g, scalings),
-        "discriminator": Discriminator(d, scalings),
-    }
-    if checkpoint[KEY]["samples_from"] == "generator_ema":
-        found["generator_ema"] = Generator(g, scalings)
-    for name, network in found.items():
-        network.load_state_dict(_below(state, name))
-    return found
+def plain_entry(entry: GeneratorConfig | DiscriminatorConfig | Scalings) -> dict[str, Any]:
+    """Convert one configuration to plain data."""
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(entry).items()}
 
 
-def load_generator(checkpoint: Mapping[str, Any]) -> tuple[Generator, dict[str, Any]]:
-    """Load the generator for sampling from the contents of a checkpoint, as `formats.load_generator` does."""
+def load(checkpoint: Mapping[str, Any]) -> Networks:
+    """Load the networks from the contents of a checkpoint."""
     upgrade(checkpoint)
     state = checkpoint[KEY]
-    config, _, scalings = configs(state)
-    generator = Generator(config, scalings)
-    generator.load_state_dict(_below(checkpoint["state_dict"], state["samples_from"]))
-    return generator, state
+    _check_counters(state)
+    return build(state, checkpoint["state_dict"])
 
 
-def _below(state_dict: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """The tensors of the module of this name, by their names in it."""
-    start = f"{prefix}."
-    return {name[len(start) :]: value for name, value in state_dict.items() if name.startswith(start)}
+def build(state: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Networks:
+    """Build the networks that settings describe, as `settings_of` gives them, from tensors by name.
+
+    Raises:
+        ValueError: The tensors are not those of the networks.
+    """
+    scalings, config = Scalings(**state["scalings"]), GeneratorConfig(**state["generator"])
+
+    def weights(network: str) -> dict[str, Tensor]:
+        prefix = f"{network}."
+        return {name[len(prefix) :]: t for name, t in tensors.items() if name.startswith(prefix)}
+
+    networks = Networks(
+        generator=with_weights(Generator, config, scalings, weights(state["samples_from"])),
+        about=dict(state),
+    )
+    if state["samples_from"] == "generator_ema" and (raw := weights("generator")):
+        networks.raw_generator = with_weights(Generator, config, scalings, raw)
+    if (discriminator := weights("discriminator")) and state["discriminator"] is not None:
+        their_config = DiscriminatorConfig(**state["discriminator"])
+        networks.discriminator = with_weights(Discriminator, their_config, scalings, discriminator)
+    return networks
+
+
+def settings_of(networks: Networks) -> dict[str, Any]:
+    """The settings of networks as plain data, for `build`.
+
+    Raises:
+        InputError: Generator and discriminator have different scalings, which our files cannot hold.
+    """
+    generator, discriminator = networks.generator, networks.discriminator
+    scalings = generator.scalings
+    if discriminator is not None:
+        scalings = replace(scalings, minibatch_stddev=discriminator.scalings.minibatch_stddev)
+        theirs = replace(discriminator.scalings, noise=scalings.noise)
+        if discriminator.num_classes == 0:  # then it has no mapping network
+            theirs = replace(theirs, mapping_lr_multiplier=scalings.mapping_lr_multiplier)
+        if theirs != scalings:
+            raise InputError(
+                f"Expected a generator and a discriminator with the same scalings, found {scalings} and {theirs}. "
+                "Our formats hold one set of scalings. Choose another format."
+            )
+    return {
+        **plain_about(networks.about),
+        "generator": plain_entry(generator.config),
+        "discriminator": plain_entry(discriminator.config) if discriminator is not None else None,
+        "scalings": plain_entry(scalings),
+        "samples_from": networks.samples_from,
+    }
+
+
+def write(networks: Networks, path: Path) -> list[str]:
+    """Write a checkpoint of our own format, from which images are generated. Training cannot resume from it."""
+    state = {"iteration": 0, "images": 0} | settings_of(networks)
+    write_tensors({"state_dict": networks.tensors(), KEY: state}, path)
+    return ["The file has no state of optimizers, so that training cannot resume from it."]
+
+
+def plain_about(about: Mapping[str, Any]) -> dict[str, Any]:
+    """What of the information about networks is plain data and not the state of a run."""
+    kept: dict[str, Any] = {
+        key: about[key] for key in ("images", "iteration", "source", "license") if _is_scalar(about.get(key))
+    }
+    if isinstance(data := about.get("data"), Mapping):
+        kept["data"] = {str(key): value for key, value in data.items() if _is_scalar(value)}
+    names = about.get("class_names")
+    if isinstance(names, list) and all(isinstance(name, str) for name in names):
+        kept["class_names"] = list(names)
+    return kept
+
+
+def _is_scalar(value: object) -> bool:
+    return isinstance(value, (str, int, float))
 
 
 def upgrade(checkpoint: Mapping[str, Any]) -> None:
@@ -129,6 +191,15 @@ def upgrade(checkpoint: Mapping[str, Any]) -> None:
     state["scalings"] = scalings
 
 
+def keep_own(weights: dict[str, Any], own: Mapping[str, Any], prefix: str) -> None:
+    """Put our tensors below a prefix into a checkpoint's, in place, if theirs have other names."""
+    theirs, ours = ({name for name in names if name.startswith(prefix)} for names in (weights, own))
+    if theirs != ours:
+        for name in theirs:
+            del weights[name]
+        weights |= {name: own[name].clone() for name in ours}
+
+
 def upgraded_clamp(clamp: float | None, blocks: str) -> str | float | None:
     """Translate the two options of version 0.1, a bound and the blocks that it applied to, to today's clamp.
 
@@ -145,4 +216,4 @@ def upgraded_clamp(clamp: float | None, blocks: str) -> str | float | None:
     )
 
 
-formats.register("native")(Format(about=ABOUT, recognizes=is_native, load_generator=load_generator))
+formats.register("native")(Format(about=ABOUT, suffix=".ckpt", recognizes=is_native, load=load, write=write))

@@ -22,6 +22,10 @@ NUMBERED = re.compile(r"kimg(\d+(?:\.\d+)?)\.ckpt")
 """The names of numbered checkpoints. The number is in thousands of images."""
 
 
+class Options:
+    """The options of another program. Its attributes are plain data."""
+
+
 def write_tensors(contents: Mapping[str, Any], path: str | Path) -> None:
     """Write a PyTorch file atomically. A file of that name is replaced.
 
@@ -42,7 +46,8 @@ def write_tensors(contents: Mapping[str, Any], path: str | Path) -> None:
 def read_tensors(path: str | Path) -> dict[str, Any]:
     """Read the contents of a PyTorch file with `weights_only=True`, onto the CPU.
 
-    A file that holds something other than a dictionary gives an empty dictionary.
+    A file that holds something other than a dictionary gives an empty dictionary. The options that a program
+    stored as `argparse.Namespace` become a record of class `Options`.
 
     Raises:
         InputError: The file does not exist, is damaged, or holds more than plain data and tensors.
@@ -57,7 +62,8 @@ def read_tensors(path: str | Path) -> dict[str, Any]:
             f"Expected an undamaged file, found that {path} is damaged: {damage}. {_advice(path)}"
         )
     try:
-        contents = torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals([(Options, "argparse.Namespace")]):
+            contents = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # the unpickler raises many kinds for a file that is no checkpoint
         raise InputError(
             f"Expected a checkpoint, found that {path} cannot be read as one ({type(error).__name__}). "
@@ -77,6 +83,8 @@ def find_damage(path: Path) -> str | None:
             if file.read(4) != b"PK\x03\x04":
                 return None  # the format of PyTorch before 1.6 has no checksums
         with zipfile.ZipFile(path) as archive:
+            if sum(record.file_size for record in archive.infolist()) > path.stat().st_size:
+                return "its records are larger than the file, which PyTorch does not compress"
             if not any(record.CRC for record in archive.infolist()):
                 return None  # written with set_crc32_options(False)
             record = archive.testzip()

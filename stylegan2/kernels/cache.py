@@ -19,6 +19,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from stylegan2.files import cache_folder
+
 from .compiler import BuildError
 
 LIBRARY, REPORT = "library.so", "report.json"
@@ -32,11 +34,9 @@ def folders() -> list[Path]:
     If `STYLEGAN2_CACHE` is set, it is the only one. Otherwise the first is `stylegan2` in the user's cache
     folder. The second, for users who cannot write there, is a private folder among the temporary files.
     """
-    if folder := os.environ.get("STYLEGAN2_CACHE"):
-        return [Path(folder).expanduser()]
-    found = []
-    with contextlib.suppress(RuntimeError):  # the user may have no home folder
-        found.append(Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "stylegan2")
+    found = [folder] if (folder := cache_folder()) else []
+    if os.environ.get("STYLEGAN2_CACHE"):
+        return found
     if temporary := _temporary_folder():
         found.append(temporary)
     return found
@@ -57,8 +57,7 @@ def find(name: str) -> Path | None:
 
 def report(folder: Path) -> dict[str, Any]:
     """Read how a library was built (seconds, compiler, flags)."""
-    contents: dict[str, Any] = json.loads((folder / REPORT).read_text(encoding="utf-8"))
-    return contents
+    return json.loads((folder / REPORT).read_text(encoding="utf-8"))
 
 
 def make(name: str, build: Callable[[Path], dict[str, Any]]) -> tuple[Path, bool]:

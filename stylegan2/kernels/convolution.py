@@ -17,10 +17,9 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd import forward_ad
 
 from . import winograd
-from .dispatch import usable
+from .dispatch import is_transformed, usable
 from .library import is_channels_last
 
 
@@ -133,7 +132,7 @@ class _Derivative(torch.autograd.Function):
 
 
 def _apply(conv: _Convolution, x: Tensor, weight: Tensor) -> Tensor:
-    if _is_transformed(x) or _is_transformed(weight):
+    if is_transformed(x) or is_transformed(weight):
         return conv.by_pytorch(x, weight)
     if x.ndim == 4 and conv.groups == 1:  # channels last is faster on CPUs, and on GPUs in low precision
         x = x.contiguous(memory_format=torch.channels_last)
@@ -142,10 +141,3 @@ def _apply(conv: _Convolution, x: Tensor, weight: Tensor) -> Tensor:
     if own and usable(x, weight):
         return _Derivative.apply(conv, "y", (), x, weight)
     return conv.y(x, weight)
-
-
-def _is_transformed(x: Tensor) -> bool:
-    """Whether x is inside a transform of `torch.func`, or has a tangent of forward-mode differentiation."""
-    if torch.compiler.is_compiling():
-        return False
-    return torch._C._functorch.is_functorch_wrapped_tensor(x) or forward_ad.unpack_dual(x).tangent is not None

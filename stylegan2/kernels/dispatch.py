@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from stylegan2 import ops
 from stylegan2.ops.bias_act import check_bias_act
@@ -23,9 +24,12 @@ _FASTER_IN_PYTORCH = {"cpu": ("tanh", "elu", "selu", "softplus")}
 def usable(x: Tensor, *others: Tensor | None) -> bool:
     """Return whether the kernels can process these tensors. This builds the kernels if necessary.
 
-    An exported or traced program gets the definitions instead, so that it runs without this package.
+    An exported or traced program gets the definitions instead, so that it runs without this package. So do
+    `torch.func` and forward-mode differentiation, for which the kernels have no rules.
     """
     if torch.compiler.is_exporting() or torch.jit.is_tracing():
+        return False
+    if any(other is not None and is_transformed(other) for other in (x, *others)):
         return False
     if x.dtype not in library.DTYPES or x.layout != torch.strided:
         return False
@@ -33,6 +37,13 @@ def usable(x: Tensor, *others: Tensor | None) -> bool:
         if other is not None and (other.dtype not in library.DTYPES or other.device != x.device):
             return False
     return build.available(x.device.type)
+
+
+def is_transformed(x: Tensor) -> bool:
+    """Whether x is inside a transform of `torch.func`, or has a tangent of forward-mode differentiation."""
+    if torch.compiler.is_compiling():
+        return False
+    return torch._C._functorch.is_functorch_wrapped_tensor(x) or forward_ad.unpack_dual(x).tangent is not None
 
 
 def upfirdn2d(

@@ -1,8 +1,9 @@
 """Metrics of the quality of generated images, each chosen by its name.
 
-A metric is a class that is registered in `metrics` under a name. It is built once from real images, and is then
-called with generated images any number of times. It has no access to the networks.
-`stylegan2.training.evaluation` measures metrics during training, and `stylegan2 ablate` compares runs by one.
+A metric is built once from real images, and is then called with generated images any number of times. It has no
+access to the networks that made them. There are two kinds. A metric on images is a class. A metric on features is a
+`FeatureMetric`, and all of these share the features of one network in `extractors`.
+`stylegan2.training.measuring` measures both kinds, and `stylegan2 ablate` compares runs by a metric on images.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Metric(Protocol):
-    """A metric that has been built from the real images.
+    """A metric on images that has been built from the real ones. A lower value is better.
 
     `stylegan2 ablate` needs a metric that is positive, and lower for better images.
     """

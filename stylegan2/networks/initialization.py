@@ -45,6 +45,19 @@ def draw(layer: nn.Module, then: Callable[[], None] | None = None, **std: float)
         requests.append(request)
 
 
+_undrawn: ContextVar[bool] = ContextVar("undrawn", default=False)
+
+
+@contextmanager
+def undrawn() -> Iterator[None]:
+    """Build networks within this block whose weights are loaded afterwards. Nothing is drawn for them."""
+    token = _undrawn.set(True)
+    try:
+        yield
+    finally:
+        _undrawn.reset(token)
+
+
 @contextmanager
 def drawn_by_name(network: nn.Module) -> Iterator[None]:
     """Build the layers of a network within this block. They get their initial values at its end.
@@ -70,6 +83,8 @@ def drawn_by_name(network: nn.Module) -> Iterator[None]:
 @torch.no_grad()
 def _fulfill(request: _Request, stream: Callable[[str], torch.Generator | None]) -> None:
     for name, std in request.std.items():
+        if _undrawn.get():
+            break
         tensor: torch.Tensor = getattr(request.layer, name)
         values = torch.randn(tensor.shape, generator=stream(name), dtype=tensor.dtype, device="cpu")
         tensor.copy_(values * std)

@@ -32,8 +32,7 @@ def replaceable(definition: Callable[P, R]) -> Replaceable[P, R]:
 
     @functools.wraps(definition)
     def op(*args: P.args, **kwargs: P.kwargs) -> R:
-        result: R = _replacements.get(name, definition)(*args, **kwargs)
-        return result
+        return _replacements.get(name, definition)(*args, **kwargs)
 
     return op
 

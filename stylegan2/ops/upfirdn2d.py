@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -38,7 +39,7 @@ def setup_filter(
         A filter of shape (taps,) if separable, otherwise (height, width).
 
     Raises:
-        ValueError: The taps are empty or have more than two dimensions.
+        ValueError: The taps are empty or have more than two dimensions, or a separable filter has a negative gain.
     """
     f = torch.as_tensor([1.0] if taps is None else taps, device=device, dtype=torch.float64)
     if f.ndim not in (1, 2) or f.numel() == 0:
@@ -51,6 +52,11 @@ def setup_filter(
         f = f / f.sum()
     if flip_filter:
         f = f.flip(list(range(f.ndim)))
+    if f.ndim == 1 and gain < 0:
+        raise ValueError(
+            f"expected a gain of 0 or more for a separable filter, which is applied twice, got {gain}. Give the gain "
+            "to upfirdn2d."
+        )
     factor: float = gain ** (f.ndim / 2)
     return (f * factor).to(dtype or torch.get_default_dtype())
 
@@ -145,9 +151,10 @@ def upfirdn2d(
     f = filter.to(x.dtype) if flip_filter else filter.to(x.dtype).flip(list(range(filter.ndim)))
     if f.ndim == 2:
         return F.conv2d(x, (f * gain).expand(c, 1, -1, -1), stride=(downy, downx), groups=c)
-    f = f * gain**0.5
-    x = F.conv2d(x, f[None, :].expand(c, 1, 1, -1), stride=(1, downx), groups=c)
-    return F.conv2d(x, f[:, None].expand(c, 1, -1, 1), stride=(downy, 1), groups=c)
+    root = abs(gain) ** 0.5  # half of the gain along each axis, and its sign once
+    horizontal, vertical = f * math.copysign(root, gain), f * root
+    x = F.conv2d(x, horizontal[None, :].expand(c, 1, 1, -1), stride=(1, downx), groups=c)
+    return F.conv2d(x, vertical[:, None].expand(c, 1, -1, 1), stride=(downy, 1), groups=c)
 
 
 def check_upfirdn2d(

@@ -56,9 +56,10 @@ def ablate_command(args: list[str], prog: str = "stylegan2 ablate") -> int:
     if options.report_only:
         return _report(load_study(Path(options.out)))
 
-    metrics = dict.fromkeys([options.metric, *config.metrics.names])
-    config.metrics.names, config.metrics.images = list(metrics), options.images
+    names = dict.fromkeys([options.metric, *config.metrics.names])
+    config.metrics.names, config.metrics.images = list(names), options.images
     parsed = parser.instantiate(config)
+    parsed.metrics.load_extractor()
     model = _check_base(parsed)
     base = _base(config)
     variants = (

@@ -39,11 +39,13 @@ def bench(
     have the channels of config-f. The column "of limit" compares with the machine. For ops it is the share of
     the machine's copy speed. For generation it is the time of PyTorch's convolutions, each alone in its faster
     memory format, divided by the time of the whole network. It can exceed 100 %, because our Winograd
-    convolutions are faster than PyTorch's. GFLOP/s count the operations of a direct convolution.
+    convolutions are faster than PyTorch's. For augmentation it is the share of a training iteration. GFLOP/s
+    count the operations of a direct convolution.
 
     Args:
         resolutions: Powers of two from 8 to 1024, such as 256,1024.
-        what: What to time, with commas: ops, generate, train (the phases G, D, R1 and path length).
+        what: What to time, with commas: ops, generate, train (the phases G, D, R1 and path length), augment (ADA's
+            transforms, compared with a training iteration in float32; not among the defaults).
         dtype: Type of the ops and of all blocks of the networks.
         batch: Images per batch.
         device: Device to measure on. auto: the GPU if there is one, else the CPU.
@@ -63,9 +65,10 @@ def bench(
         _bench_beside(beside)
         return
     wanted = set(what.split(","))
-    if unknown := wanted - {"ops", "generate", "train"}:
+    if unknown := wanted - {"ops", "generate", "train", "augment"}:
         raise InputError(
-            f"--what expects ops, generate and train, found {', '.join(unknown)}. Leave --what out for all."
+            f"--what expects ops, generate, train and augment, found {', '.join(unknown)}. Leave --what out for the "
+            "first three."
         )
     sizes = _resolutions(resolutions)
     for option, value, least in (
@@ -77,10 +80,10 @@ def bench(
             raise InputError(
                 f"--{option} expects {least} or more, found {value}. Leave it out for the default."
             )
-    if "train" in wanted and batch > GROUP and batch % GROUP:
+    if wanted & {"train", "augment"} and batch > GROUP and batch % GROUP:
         raise InputError(
             f"--batch expects at most {GROUP} images or a multiple of {GROUP}, the group of the minibatch stddev, "
-            f"found {batch}. Give {batch // GROUP * GROUP}, or leave train out of --what."
+            f"found {batch}. Give {batch // GROUP * GROUP}, or leave train and augment out of --what."
         )
     if out and not Path(out).absolute().parent.is_dir():
         raise InputError(f"--out expects a file in an existing folder, found {out}. Make the folder first.")
@@ -95,6 +98,7 @@ def bench(
             "`stylegan2 doctor` shows what else is missing."
         )
     # Imported here, so that --help need not import the training framework.
+    from stylegan2.benchmark.augmentation import bench_augment
     from stylegan2.benchmark.networks import bench_generate, bench_train
     from stylegan2.benchmark.ops import bench_ops
     from stylegan2.benchmark.timing import copy_speed
@@ -109,6 +113,8 @@ def bench(
             rows += bench_generate(resolution, device, dtype, batch, repeats, base, compile)
         if "train" in wanted:
             rows += bench_train(resolution, device, dtype, batch, repeats, base)
+        if "augment" in wanted:
+            rows += bench_augment(resolution, device, batch, repeats, base)
     about = {
         "device": torch.cuda.get_device_name() if device == "cuda" else platform.processor() or "cpu",
         "threads": torch.get_num_threads(),

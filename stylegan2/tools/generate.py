@@ -17,14 +17,14 @@ from torch import Tensor
 from tqdm import tqdm
 
 from stylegan2.errors import InputError
-from stylegan2.files import printable
+from stylegan2.files import class_table, printable
 from stylegan2.formats import load_generator
 from stylegan2.images import enlarged, save_png, sheet, to_picture
 from stylegan2.kernels import fixed_weights
 from stylegan2.networks.generator import Generator
 from stylegan2.threads import ThreadTuner, candidates
 
-from .labels import class_table, parse_numbers, read_labels
+from .labels import parse_numbers, read_labels
 
 PAGE = 256
 """Most images in one grid."""
@@ -58,7 +58,8 @@ def generate(
     The image of a seed does not depend on the other seeds and classes.
 
     Args:
-        checkpoint: A .ckpt file that training wrote, or a file with an official state dictionary.
+        checkpoint: A .ckpt file that training wrote, or a file of another program, such as NVIDIA's .pkl
+            (docs/formats.md).
         out: Folder for the grid and for one file per seed and class, such as seed0042-class3-cats.png.
         seeds: Numbers and ranges, such as 0-15,42.
         psi: Truncation. Below 1, images are more typical and vary less. 0 gives the mean image, 1 no truncation.
@@ -90,8 +91,8 @@ def generate(
     folder = _writable(out)
     on_cpu = next(network.parameters()).device.type == "cpu"
     tuner = ThreadTuner(candidates() if on_cpu else [torch.get_num_threads()])
-    if names:
-        print(class_table(names), flush=True)
+    if table := class_table(names or []):
+        print(f"Classes: {table}", flush=True)
 
     def pictures() -> Iterator[Image.Image]:
         """Write one image after the other, and yield each for the grid that it belongs to."""

@@ -12,10 +12,7 @@ import torch
 from torch import Tensor
 
 from stylegan2.errors import InputError
-from stylegan2.files import printable, safe_name, text_table
-
-SHOWN = 100
-"""Most classes in a table or a message."""
+from stylegan2.files import class_table, printable, safe_name
 
 
 @dataclass(frozen=True)
@@ -124,13 +121,6 @@ def parse_classes(text: str, width: int, names: Sequence[str]) -> list[int]:
     return list(dict.fromkeys(chosen))
 
 
-def class_table(names: Sequence[str]) -> str:
-    """A table of the classes' numbers and names for a terminal, cut after a hundred classes."""
-    rows = [[str(k), printable(name)] for k, name in enumerate(names[:SHOWN])]
-    more = f"\nand {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return text_table(["class", "name"], rows) + more
-
-
 def _range(text: str) -> range | None:
     """ "3" or "3-5" as a range of numbers below 2^32, None for any other text."""
     match = re.fullmatch(r"\s*(\d{1,10})(?:-(\d{1,10}))?\s*", text)
@@ -157,4 +147,5 @@ def _class_name(number: int, width: int, names: Sequence[str] | None) -> str:
 
 
 def _known(width: int, names: Sequence[str]) -> str:
-    return "The classes are:\n" + class_table(names) if names else f"The classes are 0 to {width - 1}."
+    table = class_table(names)
+    return f"The classes are:\n{table}" if table else f"The classes are 0 to {width - 1}."

@@ -51,6 +51,7 @@ def train_command(args: list[str], prog: str = "train.py") -> int:
     options = select(parsed, RunOptions)
     data = build_data(parsed)
     require_loggers(options.loggers)
+    parsed.metrics.load_extractor()
     with held_folder(Path(options.runs), options.name, default_name(data.path), resumed) as folder:
         dataset = data.open(minimum=options.batch, progress=is_first_process())
         torch.manual_seed(options.seed)

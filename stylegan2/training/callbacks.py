@@ -11,9 +11,11 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from stylegan2.data import ImageDataset
 from stylegan2.threads import ThreadTuner
 
 from .cost import images_per_second
+from .held_out import held_out_logit, overfitting
 from .loggers import CSVLogger
 from .module import StyleGAN2
 
@@ -38,7 +40,7 @@ class Progress(pl.Callback):
         kimg: Length of the run in thousands of images.
     """
 
-    SHORT = {"loss_g": "G", "loss_d": "D", "r1": "R1", "path_length": "PL"}
+    SHORT = {"loss_g": "G", "loss_d": "D", "r1": "R1", "path_length": "PL", "augment_p": "p"}
 
     def __init__(self, kimg: float):
         self.kimg = kimg
@@ -64,7 +66,8 @@ class Progress(pl.Callback):
             self._draw(module)
 
     def _draw(self, module: StyleGAN2) -> None:
-        shown = {self.SHORT.get(name, name): f"{v.item():.3g}" for name, v in self._latest.items()}
+        latest = self._latest | module.augmentation.statistics()
+        shown = {self.SHORT.get(name, name): f"{v.item():.3g}" for name, v in latest.items()}
         self.bar.set_postfix(shown, refresh=False)
         self.bar.update(min(module.images / 1000, self.kimg) - self.bar.n)
         self._drawn = time.perf_counter()
@@ -112,13 +115,17 @@ class TuneThreads(pl.Callback):
 class LossLogger(pl.Callback):
     """Logs one row of numbers every `every_kimg` thousand images.
 
-    A row holds the speed and the mean of each loss over the iterations that computed it since the previous
-    row. A penalty that none of them computed is left out. A checkpoint holds the values since the last row, so
-    a resumed run writes the same rows as an uninterrupted one.
+    A row holds the speed and the mean of each loss and statistic over the iterations that computed it since the
+    previous row. A penalty that none of them computed is left out. A checkpoint holds the values since the last
+    row, so a resumed run writes the same rows as an uninterrupted one.
+
+    Args:
+        every_kimg: Thousands of images between two rows.
+        dataset: The images, if rows should tell the mean logit of those that are held out.
     """
 
-    def __init__(self, every_kimg: float):
-        self.every = every_kimg * 1000
+    def __init__(self, every_kimg: float, dataset: ImageDataset | None = None):
+        self.every, self.dataset = every_kimg * 1000, dataset
         self._values: dict[str, list[Tensor]] = defaultdict(list)
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -140,14 +147,16 @@ class LossLogger(pl.Callback):
         self._time, self._images = time.perf_counter(), module.images
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: StyleGAN2, *_: object) -> None:
-        for name, value in module.losses.items():
+        for name, value in (module.losses | module.statistics).items():
             self._values[name].append(value)
         if passed(module, self.every):
             module.check_finite()
             values = {name: torch.stack(values).mean().item() for name, values in self._values.items()}
+            values |= self._of_held_out(trainer, module, values)
             seconds = time.perf_counter() - self._time
             for regularizer in module.regularizers.values():
                 values |= {name: getattr(module, name).item() for name in regularizer.state}
+            values |= {name: value.item() for name, value in module.augmentation.statistics().items()}
             values["kimg_per_second"] = (module.images - self._images) / 1000 / seconds
             if module.device.type == "cuda":
                 values["gpu_gb"] = torch.cuda.max_memory_allocated(module.device) / 1e9
@@ -156,6 +165,18 @@ class LossLogger(pl.Callback):
                 logger.log_metrics(head | values, step=module.images)
             self._values.clear()
             self._start_clock(module)
+
+    def _of_held_out(
+        self, trainer: pl.Trainer, module: StyleGAN2, means: dict[str, float]
+    ) -> dict[str, float]:
+        if self.dataset is None or not trainer.is_global_zero:
+            return {}
+        size = module.batch_per_device or module.batch // trainer.world_size
+        logit = held_out_logit(module, self.dataset, size)
+        if logit is None:
+            return {}
+        r_v = overfitting(means["logits_real"], means["logits_fake"], logit)
+        return {"logits_held_out": logit} | ({} if r_v is None else {"r_v": r_v})
 
 
 def kimg_name(module: StyleGAN2) -> str:

@@ -76,6 +76,7 @@ class CheckpointState(pl.Callback):
             "class_names": module.class_names,
             "data": self.data.identity,
             "seed": self.data.seed,
+            "held_out": self.data.held_out,
             "random": distributed.gather(self._random or _random_state(module.device)),
         }
 
@@ -181,6 +182,7 @@ def read_matching(path: str | Path, module: StyleGAN2) -> dict[str, Any]:
         InputError: They differ. The message lists each difference with both values.
     """
     contents = native.read(path)
+    native.keep_own(contents["state_dict"], module.state_dict(), "augmentation.")
     state, ours = contents[KEY], settings(module)
     theirs = native.plain(*native.configs(state))  # with defaults for options newer than the checkpoint
     differing = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from stylegan2.augment import augmentations
+from stylegan2.augment.options import ADAOptions
 from stylegan2.errors import InputError
 from stylegan2.networks.scalings import Scalings
 
@@ -30,7 +31,10 @@ class TrainingConfig:
     """Adversarial loss."""
 
     augment: str = "none"
-    """Augmentation of the images that the discriminator sees, both real and generated."""
+    """Augmentation of the images that the discriminator sees, both real and generated. --augment is short for it."""
+
+    ada: ADAOptions = ADAOptions()
+    """The options of the augmentations "ada" and "fixed"."""
 
     ema: EMA | None = EMA()
     """Exponential moving average of the generator's weights (generator_ema), which makes the samples. Its options

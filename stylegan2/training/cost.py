@@ -6,6 +6,7 @@ import math
 import shutil
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ import torch
 import torch.nn.functional as F
 from tqdm import tqdm
 
+from stylegan2.data import ImageDataset
+from stylegan2.data.checking import usable_cpus
+from stylegan2.errors import InputError
 from stylegan2.networks.config import NetworkConfig
 from stylegan2.networks.scalings import Scalings
 from stylegan2.sizes import text as size_text
@@ -40,20 +44,27 @@ CYCLE = 16
 
 
 def describe(
-    model: StyleGAN2, options: RunOptions, device: torch.device, folder: Path, done: float = 0
+    model: StyleGAN2,
+    options: RunOptions,
+    dataset: ImageDataset,
+    device: torch.device,
+    folder: Path,
+    done: float = 0,
 ) -> str:
     """Lines of text: the disk space of the run's checkpoints and, on a CPU, an estimate of the run's duration.
 
     Args:
         model: What is trained.
         options: The run's.
+        dataset: The images.
         device: What it is trained on.
         folder: Where the checkpoints are written.
         done: kimg that the checkpoint which the run goes on from has seen.
     """
     lines = [disk(model, options, folder)]
     if device.type == "cpu":
-        lines.append(time_on_cpu(model, options.kimg - done, convolution_speed(device)))
+        speed, reading = convolution_speed(device), reading_seconds(dataset)
+        lines.append(time_on_cpu(model, options.kimg - done, speed, reading))
     return "\n".join(lines)
 
 
@@ -108,6 +119,18 @@ def convolution_speed(device: torch.device, seconds: float = 0.1) -> float:
     return flops / best
 
 
+def reading_seconds(dataset: ImageDataset, seconds: float = 0.1) -> float:
+    """The seconds in which all CPUs together read and decode an image, measured now on one. 0: all are in memory."""
+    if dataset.in_memory:
+        return 0.0
+    count, start = 0, time.perf_counter()
+    while count < dataset.num_images and time.perf_counter() - start < seconds:
+        with suppress(InputError):  # training goes on without an image that has just been lost
+            dataset.read(count)
+        count += 1
+    return (time.perf_counter() - start) / count / usable_cpus()
+
+
 def training_seconds(model: StyleGAN2, kimg: float, device: torch.device) -> float:
     """Estimate roughly how long training takes, by the speed of convolutions and by the time to start the ops."""
     flops = training_flops(model.generator.config, model.discriminator.config, model.regularizers.values())
@@ -115,19 +138,32 @@ def training_seconds(model: StyleGAN2, kimg: float, device: torch.device) -> flo
     return max(1000 * kimg * flops / convolution_speed(device), iterations * STARTING)
 
 
-def time_on_cpu(model: StyleGAN2, kimg: float, speed: float) -> str:
-    """How long a CPU takes that computes convolutions at `speed`, and what fits if that is very long."""
+def time_on_cpu(model: StyleGAN2, kimg: float, speed: float, reading: float = 0.0) -> str:
+    """How long a CPU takes, and what fits if that is very long.
+
+    Args:
+        model: What is trained.
+        kimg: How long it is trained.
+        speed: Floating-point operations per second of convolutions.
+        reading: Seconds in which an image is read and decoded.
+    """
     g, d, regularizers = model.generator.config, model.discriminator.config, model.regularizers.values()
-    seconds_per_kimg = 1000 * training_flops(g, d, regularizers) / speed
+
+    def kimg_seconds(g: NetworkConfig, d: NetworkConfig) -> float:
+        computing = training_flops(g, d, regularizers) / speed
+        return 1000 * (max(computing, STARTING / model.batch) + reading)
+
+    seconds_per_kimg = kimg_seconds(g, d)
     total = seconds_per_kimg * kimg
-    text = f"Duration   roughly {duration(total)} for {kimg:g} kimg, by the speed of convolutions on this CPU"
+    by = "convolutions and of reading images" if reading else "convolutions"
+    text = f"Duration   roughly {duration(total)} for {kimg:g} kimg, by the speed of {by} on this CPU"
     if total < LONG:
         return text
     resolution = min(g.resolution, 64)
     size: dict[str, Any] = {"channel_base": 32 * resolution, "channel_max": 64}
     small = [replace(config, resolution=resolution, **size) for config in (g, d)]
     h, w = small[0].image_size
-    small_per_kimg = 1000 * training_flops(small[0], small[1], regularizers) / speed
+    small_per_kimg = kimg_seconds(*small)
     fits = min(_one_digit(DAY / 2 / small_per_kimg), kimg)
     networks = " ".join(
         f"--model.{n}.{k} {v}" for n in ("generator", "discriminator") for k, v in size.items()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ import pytorch_lightning as pl
 from torch import Tensor
 
 from stylegan2.data import ImageDataset
+from stylegan2.data.holdout import chosen_rows, share_of
 from stylegan2.data.loader import Loader
 from stylegan2.errors import InputError
 
@@ -30,12 +31,26 @@ class TrainingData(pl.LightningDataModule):
     Args:
         dataset: Images and labels.
         module: The training module. It gives the batch, over all processes.
-        seed: Seed of the order.
+        seed: Seed of the order, and of the choice of the images that are held out.
+        held_out: Names of the images that are held out, from a checkpoint. Empty: they are chosen, if the options of
+            the data want any.
+
+    Raises:
+        InputError: Less than a batch is left for training.
     """
 
-    def __init__(self, dataset: ImageDataset, module: StyleGAN2, seed: int):
+    def __init__(self, dataset: ImageDataset, module: StyleGAN2, seed: int, held_out: Sequence[str] = ()):
         super().__init__()
         self.dataset, self.module, self.seed = dataset, module, seed
+        share = share_of(dataset.options.holdout)
+        row_of = {name: row for row, name in enumerate(dataset.names)} if share and held_out else {}
+        again = [row_of[name] for name in held_out if name in row_of]
+        dataset.hold_out(again or chosen_rows(dataset.num_images, share, seed))
+        if share and dataset.num_images - len(dataset.held_out) < module.batch:
+            raise InputError(
+                f"Expected at least {module.batch} images (batch) beside those held out, found {dataset.num_images} "
+                f"images, {len(dataset.held_out)} of them held out. Set a smaller data.holdout or batch."
+            )
         self.failure = ""
         """Why no more batches come."""
         self._is_waiting = False
@@ -56,6 +71,11 @@ class TrainingData(pl.LightningDataModule):
                 digest.update(data.source.read(data.names[row]))
             digest.update(data.labels([row]).numpy().tobytes())
         return {"path": data.options.path, "images": data.num_images, "digest": digest.hexdigest()}
+
+    @property
+    def held_out(self) -> list[str]:
+        """Names of the images that training leaves out, which a checkpoint stores."""
+        return [self.dataset.names[row] for row in self.dataset.held_out]
 
     def train_dataloader(self) -> Batches:
         return Batches(self)

@@ -5,7 +5,7 @@ In a single process no function here communicates.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 import torch
@@ -13,6 +13,11 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 T = TypeVar("T")
+
+
+def is_loss_of_a_process(error: BaseException) -> bool:
+    """Whether an error says that another process could not be reached. Gloo has no class of its own for that."""
+    return isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and "gloo" in str(error))
 
 
 def world_size() -> int:
@@ -75,3 +80,16 @@ def gather(value: T) -> list[T]:
     values = [value] * world_size()
     dist.all_gather_object(values, value)
     return values
+
+
+def sharded(compute: Callable[[int], T], count: int) -> Iterator[T]:
+    """compute(0), compute(1), ..., compute(count - 1) in this order, in every process.
+
+    Process r computes every world_size-th one from the r-th on, so the work is shared. The results travel as
+    pickles and must lie on the CPU. Every process has to consume the whole iterator.
+    """
+    world, own = world_size(), rank()
+    for first in range(0, count, world):
+        mine = [compute(first + own)] if first + own < count else []
+        for part in gather(mine):
+            yield from part

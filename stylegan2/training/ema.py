@@ -45,8 +45,7 @@ class EMA:
         half_life = 1000 * self.half_life_at(batch)
         if self.rampup is not None:
             half_life = min(half_life, self.rampup * images)
-        beta: float = 0.5 ** (batch / max(half_life, 1e-8))
-        return beta
+        return 0.5 ** (batch / max(half_life, 1e-8))
 
     @torch.no_grad()
     def update(self, generator_ema: nn.Module, generator: nn.Module, batch: int, images: int) -> None:

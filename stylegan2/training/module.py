@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from stylegan2.augment import augmentations
 from stylegan2.data import to_float
+from stylegan2.errors import InputError
 from stylegan2.formats import native
 from stylegan2.networks.discriminator import Discriminator
 from stylegan2.networks.generator import Generator
@@ -28,6 +29,9 @@ from .regularizers import Regularizer, name_of
 
 MicroBatch = tuple[Tensor, Tensor]
 """Real images (n, C, H, W) in [-1, 1] and labels (n, num_classes)."""
+
+PRECISIONS = ("32-true", "64-true", "bf16-mixed")
+"""Values of Lightning's `Trainer(precision=...)` in which the loop trains."""
 
 CHECK_EVERY = 16
 """Iterations between two checks of the losses on a GPU. Each check waits for the GPU."""
@@ -81,7 +85,7 @@ class StyleGAN2(pl.LightningModule):
         self.generator_ema: Generator | None = None
         if config.ema:
             self.generator_ema = copy.deepcopy(generator).eval().requires_grad_(False)
-        self.augmentation = augmentations[config.augment]()
+        self.augmentation = augmentations[config.augment].configured(config.ada)
         self.loss = losses[config.loss]
         self.regularizers: dict[str, Regularizer] = {}
         for regularizer in config.regularizers:
@@ -95,6 +99,10 @@ class StyleGAN2(pl.LightningModule):
         self.iteration = self.images = 0
         self.losses: dict[str, Tensor] = {}
         """Losses and penalties of the latest iteration: scalars, averaged over micro-batches and processes."""
+        self.statistics: dict[str, Tensor] = {}
+        """Means over the real and generated images that D was trained on in the latest iteration: the sign of its
+        logits for real images (r_t, ADA §3), and its logits. Scalars, averaged over processes."""
+        self._logits: list[tuple[Tensor, Tensor]] | None = None
         self._compiled = False
         self._unchecked: list[tuple[int, int, dict[str, Tensor]]] = []
 
@@ -103,13 +111,27 @@ class StyleGAN2(pl.LightningModule):
         """The network that makes the samples: `generator_ema`, or the generator if there is no EMA."""
         return self.generator if self.generator_ema is None else self.generator_ema
 
+    def setup(self, stage: str) -> None:
+        """Refuse a precision of the trainer in which this loop does not train.
+
+        Raises:
+            InputError: The trainer would scale losses, which penalties on gradients do not stand, or keep weights and
+                their averages in 16 bits, which lose small steps.
+        """
+        if self.trainer.precision not in PRECISIONS:
+            raise InputError(
+                f"Expected a trainer with precision {', '.join(PRECISIONS)}, found {self.trainer.precision}. For "
+                "float16 leave it at 32-true, and set low_precision_blocks of both networks, such as 4."
+            )
+
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """Adam for G and Adam for D, each corrected for lazy regularization (SG2 app. B)."""
         return [self._adam("generator"), self._adam("discriminator")]
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Convert checkpoints of version 0.1."""
+        """Convert checkpoints of version 0.1. Another augmentation than the checkpoint's begins anew."""
         native.upgrade(checkpoint)
+        native.keep_own(checkpoint["state_dict"], self.state_dict(), "augmentation.")
 
     def _adam(self, network: str) -> torch.optim.Adam:
         intervals = [r.every for _, r in self._regularizers_of(network)]
@@ -164,6 +186,7 @@ class StyleGAN2(pl.LightningModule):
         reals, labels = self._as_float(reals, labels)
         size = self.batch_per_device or len(reals)
         micro_batches = list(zip(reals.split(size), labels.split(size)))
+        self._logits = []
         self.losses = {}  # otherwise a penalty would stay here in iterations that do not evaluate it
 
         with frozen(self.discriminator):
@@ -190,7 +213,10 @@ class StyleGAN2(pl.LightningModule):
         """D's loss, a scalar, on real images (n, C, H, W) and generated images, both with labels c."""
         with torch.no_grad():
             fake = self.fake(c)
-        return self.loss.discriminator(self.score(fake, c), self.score(real, c))
+        fake_logits, real_logits = self.score(fake, c), self.score(real, c)
+        if self._logits is not None:  # within an iteration
+            self._logits.append((real_logits.detach(), fake_logits.detach()))
+        return self.loss.discriminator(fake_logits, real_logits)
 
     def penalty(self, name: str, real: Tensor, c: Tensor) -> Tensor:
         """The penalty of a regularizer, a scalar, without the factor of lazy regularization."""
@@ -271,14 +297,19 @@ class StyleGAN2(pl.LightningModule):
         return any(n.config.low_precision_blocks for n in (self.generator, self.discriminator))
 
     def _advance(self) -> None:
-        """Average over processes, check the losses, and update the generator EMA and the counters."""
+        """Average over processes, check the losses, and update augmentation, generator EMA and counters."""
         w_avg = self.generator.mapping.w_avg
         w_avg.copy_(distributed.average(w_avg))
-        values = distributed.average(torch.stack(list(self.losses.values())))
+        real, fake = (torch.cat(logits) for logits in zip(*(self._logits or ())))
+        self._logits = None
+        means = {"r_t": real.sign().mean(), "logits_real": real.mean(), "logits_fake": fake.mean()}
+        values = distributed.average(torch.stack([*self.losses.values(), *means.values()]))
         self.losses = dict(zip(self.losses, values))
+        self.statistics = dict(zip(means, values[len(self.losses) :]))
         self._unchecked.append((self.iteration, self.images, self.losses))
         if self.device.type == "cpu" or len(self._unchecked) >= CHECK_EVERY:
             self.check_finite()
+        self.augmentation.adapt(self.statistics["r_t"], self.batch)
         if self.config.ema and self.generator_ema is not None:
             self.config.ema.update(self.generator_ema, self.generator, self.batch, self.images)
         self.iteration += 1

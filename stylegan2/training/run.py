@@ -19,7 +19,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from stylegan2.data import ImageDataset
 from stylegan2.errors import InputError
-from stylegan2.files import remove_leftovers, write_text
+from stylegan2.files import class_table, remove_leftovers, write_text
 from stylegan2.formats import native
 from stylegan2.metrics.options import MetricOptions
 from stylegan2.sizes import text
@@ -28,9 +28,10 @@ from stylegan2.threads import ThreadTuner, candidates
 from . import checkpoint, cost, transfer
 from .callbacks import LossLogger, Progress, TuneThreads
 from .data import TrainingData, check_batch
+from .distributed import is_loss_of_a_process
 from .evaluation import Evaluation
 from .folder import LAST
-from .launch import this_launch
+from .launch import is_first_process, this_launch
 from .loggers import finish_loggers, make_loggers
 from .module import Diverged, StyleGAN2
 from .options import RunOptions
@@ -60,17 +61,19 @@ def train(
         metrics: The metrics that are measured during training.
 
     Returns:
-        The exit status: 0 for a finished run, 1 for a diverged run, 128 + signal for an interrupted run. It is 0 in
-        processes that the first one started, because Lightning kills the first one when one of them fails.
+        The exit status: 0 for a finished run, 1 for one that diverged or lost a process, 128 + signal for an
+        interrupted run. It is 0 in processes that the first one started, which tells what happened.
 
     Raises:
         InputError: The model, the options and the checkpoint do not fit together, and nothing has been written; or
             images can no longer be read, and the state is saved.
     """
     resumed = folder / LAST if options.ckpt_path == "last" else options.ckpt_path
-    done = 0.0
+    done, held_out, seen = 0.0, [], None
     if resumed is not None:
-        done = checkpoint.read_resumable(resumed, model)[native.KEY]["images"] / 1000
+        state = checkpoint.read_resumable(resumed, model)[native.KEY]
+        done, held_out = state["images"] / 1000, state.get("held_out", [])
+        seen = state.get("data", {}).get("digest")
         if done >= options.kimg:
             raise InputError(
                 f"Expected --kimg above the {done:g} kimg of {resumed}, found {options.kimg:g}. Set a larger "
@@ -86,7 +89,9 @@ def train(
         transfer.freeze(model.discriminator, options.freeze_d)
     if options.compile:
         model.compile_networks()
-    data = TrainingData(dataset, model, options.seed)
+    data = TrainingData(dataset, model, options.seed, held_out)
+    if data.held_out and not held_out and seen == data.identity["digest"] and is_first_process():
+        print(f"warning: {resumed} was trained on the images that are held out from now on.", file=sys.stderr)
     stop = Stop(options.kimg, data)
     samples = Samples(folder / "samples", options.sample_kimg, dataset, options.seed)
     # Lightning calls the callbacks in this order. Snapshots come after the callbacks that log and draw, so
@@ -95,7 +100,7 @@ def train(
     callbacks = [
         checkpoint.CheckpointState(data),
         TuneThreads(_thread_tuner(options.threads)),
-        LossLogger(options.log_kimg),
+        LossLogger(options.log_kimg, dataset),
         Progress(options.kimg),
         cost.MeasuredDuration(options.kimg),
         stop,
@@ -103,7 +108,7 @@ def train(
         Snapshots(
             folder / "checkpoints", options.snapshot_kimg, options.keep, next(iter(metrics.names), None)
         ),
-        Evaluation(metrics, dataset),
+        Evaluation(metrics, dataset, folder),
     ]
     _quiet()
     trainer = make_trainer(options, folder, callbacks)
@@ -117,8 +122,8 @@ def train(
             (folder / part).mkdir(parents=True, exist_ok=True)
         remove_leftovers(folder)
         write_text(folder / "config.yaml", config)
-        print(_summary(model, dataset, folder, trainer) + transferred)
-        print(cost.describe(model, options, trainer.strategy.root_device, folder, done), flush=True)
+        print(_summary(model, options.kimg, dataset, folder, trainer) + transferred)
+        print(cost.describe(model, options, dataset, trainer.strategy.root_device, folder, done), flush=True)
     torch.manual_seed(options.seed + 1000 * launch.rank)
     diverged = None
     try:
@@ -127,6 +132,13 @@ def train(
             trainer.strategy.barrier()  # whoever started the processes may kill all once one has ended
     except Diverged as error:
         diverged = error
+    except RuntimeError as error:
+        if not (isinstance(trainer.strategy, LeanDDP) and is_loss_of_a_process(error)):
+            raise
+        if launch.rank > 0 and launch.by == "the program":
+            return 0  # the first process tells it
+        print(f"\n{trainer.strategy.explain_loss()}", file=sys.stderr, flush=True)
+        return 1
     finally:
         data.teardown("fit")
         finish_loggers(trainer.loggers, folder)
@@ -200,7 +212,7 @@ def make_trainer(options: RunOptions, folder: Path, callbacks: list[pl.Callback]
             accelerator=options.accelerator,
             devices=devices,
             num_nodes=launch.machines,
-            strategy=LeanDDP() if processes * launch.machines > 1 else "auto",
+            strategy=LeanDDP(folder / LAST) if processes * launch.machines > 1 else "auto",
             plugins=cluster_environment(launch),
             default_root_dir=folder,  # elsewhere Lightning would find, and load, checkpoints of other jobs
             max_epochs=-1,
@@ -218,19 +230,25 @@ def make_trainer(options: RunOptions, folder: Path, callbacks: list[pl.Callback]
         ) from error
 
 
-def _summary(model: StyleGAN2, dataset: ImageDataset, folder: Path, trainer: pl.Trainer) -> str:
-    millions = [sum(p.numel() for p in n.parameters()) / 1e6 for n in (model.generator, model.discriminator)]
+def _summary(model: StyleGAN2, kimg: float, dataset: ImageDataset, folder: Path, trainer: pl.Trainer) -> str:
+    sizes = [
+        f"{f'{n / 1e6:.1f} M' if n >= 1e6 else f'{n / 1e3:.1f} k'}"
+        for n in (sum(p.numel() for p in net.parameters()) for net in (model.generator, model.discriminator))
+    ]
+    ema = model.config.ema
+    average = f"EMA half-life {ema.half_life_at(model.batch):.4g} kimg" if ema else "no EMA"
     g = model.generator
     r1 = model.regularizers.get("r1")
     gamma = f"gamma {r1.gamma:.4g}, " if isinstance(r1, R1) and r1.every else ""
-    classes = f"{dataset.class_table}\n" if dataset.class_table else ""
+    classes = f"{table}\n" if (table := class_table(dataset.class_names)) else ""
+    held_out = f"{len(dataset.held_out):,} of them held out, " if dataset.held_out else ""
     where = f"{trainer.world_size} × {trainer.strategy.root_device.type}"
     return (
-        f"Data       {dataset.num_images:,} images from {dataset.options.path}, "
+        f"Data       {dataset.num_images:,} images from {dataset.options.path}, {held_out}"
         f"{text(g.image_size)}, {g.img_channels} channels, {g.num_classes or 'no'} classes\n"
         f"{textwrap.indent(classes, ' ' * 11)}"
-        f"Networks   G {millions[0]:.2f} M and D {millions[1]:.2f} M parameters, on {where}\n"
-        f"Training   batch {model.batch}, {gamma}learning rate {model.learning_rate:g}\n"
+        f"Networks   G {sizes[0]} and D {sizes[1]} parameters, on {where}\n"
+        f"Training   {kimg:g} kimg, batch {model.batch}, {gamma}learning rate {model.learning_rate:.4g}, {average}\n"
         f"Run        {folder}"
     )
 

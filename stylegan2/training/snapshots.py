@@ -9,10 +9,11 @@ from typing import Any
 import pytorch_lightning as pl
 
 from stylegan2.formats.tensors import NUMBERED
+from stylegan2.metrics.figures import best, read_figures
 
 from . import checkpoint
 from .callbacks import kimg_name, passed
-from .loggers import read_csv
+from .evaluation import FIGURES
 from .module import StyleGAN2
 from .unwritten import going_on
 
@@ -21,15 +22,15 @@ class Snapshots(pl.Callback):
     """Writes last.ckpt at the start, every `every_kimg` thousand images and at the end.
 
     Each write between start and end also makes a copy that is named after the kimg. Of these copies the newest
-    are kept, and the best one by a metric. Checkpoints list the copies that the run made, and no other files
-    are ever removed. If a file cannot be written between start and end, for example because the disk is full, a
-    warning says so, the checkpoint before stays, and training goes on.
+    are kept, and the best one by a metric (figures.csv). Checkpoints list the copies that the run made, and no other
+    files are ever removed. If a file cannot be written between start and end, for example because the disk is full,
+    a warning says so, the checkpoint before stays, and training goes on.
 
     Args:
         folder: The folder of checkpoints.
         every_kimg: Thousands of images between two numbered checkpoints. 0: none.
         keep: How many of the newest numbered checkpoints are kept. None: all.
-        metric: Name of the metric whose lowest value marks the best checkpoint. None: none is the best.
+        metric: Name of the metric whose best figure marks the best checkpoint. None: none is the best.
     """
 
     def __init__(self, folder: Path, every_kimg: float, keep: int | None = None, metric: str | None = None):
@@ -82,17 +83,17 @@ class Snapshots(pl.Callback):
         self._numbered = [path.name for path in there if path.is_file()]
 
     def _best(self, paths: list[Path]) -> Path | None:
-        """The checkpoint with the lowest value of the metric in metrics.csv."""
-        column = f"metric_{self.metric}"
-        rows = [row for row in read_csv(self.last.parent.parent / "metrics.csv") if row.get(column)]
-        values = {
-            path: float(row[column])
+        """The checkpoint with the best figure of the metric, of those that can be compared with the newest one."""
+        found = [f for f in read_figures(self.last.parent.parent / FIGURES) if f.name == self.metric]
+        like = [f for f in found if f.key == found[-1].key]
+        figures = {
+            figure: path
             for path in paths
-            for row in rows
-            if math.isclose(float(row["kimg"]), _kimg(path), rel_tol=1e-5, abs_tol=1e-3)
+            for figure in like
+            if math.isclose(figure.kimg, _kimg(path), rel_tol=1e-5, abs_tol=1e-3)
         }
-        finite = {path: value for path, value in values.items() if math.isfinite(value)}
-        return min(finite, key=finite.__getitem__, default=None)
+        figure = best(list(figures))
+        return figures[figure] if figure else None
 
 
 def _kimg(path: Path) -> float:

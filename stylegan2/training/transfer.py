@@ -18,10 +18,8 @@ from torch import Tensor, nn
 
 from stylegan2.errors import InputError
 from stylegan2.files import write_text
-from stylegan2.formats import load_generator, native
-from stylegan2.formats.tensors import read_tensors
+from stylegan2.formats import load
 from stylegan2.networks.discriminator import Discriminator
-from stylegan2.networks.generator import Generator
 
 from .module import StyleGAN2
 
@@ -60,7 +58,7 @@ def initialize(model: StyleGAN2, path: str | Path, folder: Path | None = None) -
     Raises:
         InputError: The file cannot be read, or none of its weights fits.
     """
-    theirs = load_networks(path)
+    theirs = load(path).named()
     rows: list[Row] = []
     for name in ("generator", "generator_ema", "discriminator"):
         ours = getattr(model, name)
@@ -83,17 +81,6 @@ def initialize(model: StyleGAN2, path: str | Path, folder: Path | None = None) -
     if folder is not None:
         write_text(folder / TABLE, _csv(rows))
     return _summary(rows)
-
-
-def load_networks(path: str | Path) -> dict[str, Generator | Discriminator]:
-    """The networks in a file by their names: generator, generator_ema and discriminator, those that it has.
-
-    Raises:
-        InputError: The file does not exist, is damaged, or has no known format.
-    """
-    if not native.is_native(read_tensors(path)):
-        return {"generator_ema": load_generator(path)[0]}
-    return native.networks(native.read(path))
 
 
 @torch.no_grad()

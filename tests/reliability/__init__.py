@@ -11,7 +11,19 @@ from importlib import import_module
 
 from .runner import Family
 
-FAMILIES = ("kills", "cuts", "flips", "zips", "pickles", "configs", "images", "metadata", "sources", "labels")
+FAMILIES = (
+    "kills",
+    "cuts",
+    "flips",
+    "zips",
+    "pickles",
+    "foreign",
+    "configs",
+    "images",
+    "metadata",
+    "sources",
+    "labels",
+)
 """The names of the families. Each is `family` in the module of its name."""
 
 

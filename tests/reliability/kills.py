@@ -19,11 +19,14 @@ from typing import Any
 
 from stylegan2.formats import native
 
+from ..training_cases import tiny_config
 from . import samples
 from .runner import Family
 
 ROOT = Path(__file__).parents[2]
-CONFIG = samples.TINY.replace("kimg: 0.016", "kimg: 0.4").replace("snapshot_kimg: 0", "snapshot_kimg: 0.016")
+CONFIG = tiny_config(
+    {"path": "demo/smileys-emotion"}, kimg=0.4, log_kimg=0.008, sample_kimg=0, snapshot_kimg=0.016
+)
 """Fifty iterations, with a checkpoint after every second one."""
 
 LAST = Path("runs/x/checkpoints/last.ckpt")
@@ -34,7 +37,7 @@ SPEED = ("kimg_per_second",)
 class Run:
     """A training run in the current folder, by the command line and in a process of its own."""
 
-    def __init__(self, *args: object):
+    def __init__(self, *args: object, path: str = ""):
         self.output = Path("output.txt")
         command = [sys.executable, ROOT / "train.py", *args]
         with self.output.open("wb") as output:
@@ -43,7 +46,7 @@ class Run:
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
-                env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+                env=os.environ | {"PYTHONPATH": f"{path}{os.pathsep}{ROOT}", "OMP_NUM_THREADS": "1"},
             )
 
     @property
@@ -77,10 +80,11 @@ class Run:
         return self.output.read_text(encoding="utf-8", errors="replace")
 
 
-def start(random: Random) -> Run:
+def start(random: Random, path: str = "") -> Run:
+    """Start a run, with modules of another folder at first, if that is given."""
     Path("tiny.yaml").write_text(CONFIG, encoding="utf-8")
     workers = ["--data.workers", 2, "--data.cache_gb", 0] if random.random() < 0.5 else []
-    return Run("--config", "tiny.yaml", "--name", "x", *workers)
+    return Run("--config", "tiny.yaml", "--name", "x", *workers, path=path)
 
 
 def go_on(random: Random) -> Run:
@@ -147,7 +151,7 @@ family = Family(
     tried="a training run, killed",
     holds="every checkpoint is whole after each kill, the last one never older than before, the run goes on, and at "
     "its end weights, optimizers and metrics are those of a run that was never interrupted, bit by bit",
-    count=14,
+    count=16,
     prepare=reference,
     seconds=400,
     in_process=False,
@@ -228,6 +232,39 @@ def resuming(folder: Path, random: Random) -> str:
     return finish(random, images)
 
 
+SLOW_DISK = """
+import os, time
+fsync = os.fsync
+
+def slow_fsync(file):
+    time.sleep(1)
+    fsync(file)
+
+os.fsync = slow_fsync
+"""
+"""Makes every file take a second to write."""
+
+SIGNALS = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
+
+
+@family.kind("asked to end twice, the second time while it saves")
+def twice_while_saving(folder: Path, random: Random) -> str:
+    Path("slow").mkdir()
+    Path("slow/sitecustomize.py").write_text(SLOW_DISK, encoding="utf-8")
+    run = start(random, path=str(folder / "slow"))
+    run.wait_for(LAST.exists)
+    time.sleep(random.uniform(0, 5))
+    before = seen_images()
+    run.signal(random.choice(SIGNALS))
+    time.sleep(0.6)  # signals that come together count as one
+    assert run.wait_for(lambda: any(LAST.parent.glob("*.tmp"))), f"it saves nothing: {run.text()[-400:]}"
+    number = random.choice(SIGNALS)
+    run.signal(number)
+    status = run.end()
+    assert status == 128 + number, f"ended with status {status} at signal {number}: {run.text()[-400:]}"
+    return finish(random, whole(before))
+
+
 def asked(random: Random, *numbers: int) -> str:
     """Signals that ask a run to end: it saves and says so by its status."""
     run = start(random)
@@ -248,12 +285,12 @@ def asked(random: Random, *numbers: int) -> str:
 
 @family.kind("asked to end (SIGTERM, SIGINT or SIGHUP)")
 def once(folder: Path, random: Random) -> str:
-    return asked(random, random.choice([signal.SIGTERM, signal.SIGINT, signal.SIGHUP]))
+    return asked(random, random.choice(SIGNALS))
 
 
 @family.kind("asked to end twice")
 def twice(folder: Path, random: Random) -> str:
-    return asked(random, *random.choices([signal.SIGTERM, signal.SIGINT, signal.SIGHUP], k=2))
+    return asked(random, *random.choices(SIGNALS, k=2))
 
 
 @family.kind("five times")

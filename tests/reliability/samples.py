@@ -24,18 +24,9 @@ from stylegan2.data import ImageData, ImageDataset
 from stylegan2.errors import InputError
 from stylegan2.formats import load_generator, native
 
-TINY = """
-data: {resolution: 8, path: demo/smileys-emotion}
-kimg: 0.016
-batch: 8
-log_kimg: 0.008
-sample_kimg: 0
-snapshot_kimg: 0
-accelerator: cpu
-model:
-  generator: {z_dim: 8, w_dim: 8, mapping_layers: 2, channel_base: 64, channel_max: 8}
-  discriminator: {channel_base: 64, channel_max: 8, mapping_layers: 2}
-"""
+from ..training_cases import tiny_config
+
+TINY = tiny_config({"path": "demo/smileys-emotion"}, log_kimg=0.008, sample_kimg=0, snapshot_kimg=0)
 """The configuration of a training run of two iterations."""
 
 

@@ -281,7 +281,7 @@ def few(folder: Path, random: Random) -> str:
         [
             lambda: None,
             lambda: (root / "a/b/c").mkdir(parents=True),
-            lambda: (root / "x.txt").write_text("x"),
+            lambda: (root / "x.txt").write_text("x", encoding="utf-8"),
             lambda: root.rmdir(),
             lambda: (root / "x.png").mkdir(),
         ]

@@ -10,6 +10,9 @@ from stylegan2.data.names import from_bytes, to_bytes, visible
 from stylegan2.data.sources import sources
 from stylegan2.errors import InputError
 
+JUNCTION = getattr(stat, "IO_REPARSE_TAG_MOUNT_POINT", None)
+"""What Windows calls a link to a folder that needs no privilege."""
+
 
 @sources.register("folder")
 class Folder:
@@ -60,28 +63,29 @@ class Folder:
     def _find(self) -> list[bytes]:
         """Paths of all files. What is reached without links comes first, and then each link in order."""
         home = os.path.realpath(self.root)
-        seen = {home}
-        paths: dict[str, list[bytes]] = {"file": [], "folder": [b""], "link": [], "link to folder": []}
-        found, folders, files, links = paths.values()  # all but `found` are yet to be looked at
+        seen = {home}  # real paths
+        paths: dict[str, list[bytes]] = {"file": [], "link": [], "link to folder": []}
+        found, files, links = paths.values()  # all but `found` are yet to be looked at
+        folders = [(b"", home)]
         while folders or links:
             if folders:
-                below = folders.pop()
+                below, here = folders.pop()
             else:
                 below = links.pop(0)
-                real = os.path.realpath(os.path.join(self.root, below))
-                around = home.startswith(os.path.join(real, b""))
-                if around or real in seen:
+                here = os.path.realpath(os.path.join(self.root, below))
+                around = home.startswith(os.path.join(here, b""))
+                if around or here in seen:
                     what = "a folder around the data" if around else "a folder that is found without it"
                     self.left_out[from_bytes(below)] = f"a link to {what}"
                     continue
-                seen.add(real)
+                seen.add(here)
             for name, kind in self._entries(below):
-                path = os.path.join(below, name)
+                path, real = os.path.join(below, name), os.path.join(here, name)
                 if kind != "folder":
                     paths[kind].append(path)
-                elif (real := os.path.realpath(os.path.join(self.root, path))) not in seen:
+                elif real not in seen:  # it is no link, so its parent's real path gives its own
                     seen.add(real)
-                    folders.append(path)
+                    folders.append((path, real))
         for path in files:
             real = os.path.realpath(os.path.join(self.root, path))
             folder, name = os.path.split(real)
@@ -111,6 +115,9 @@ class Folder:
 
 
 def _kind(entry: os.DirEntry[bytes]) -> str:
-    if entry.is_symlink():
+    is_junction = (
+        os.name == "nt" and getattr(entry.stat(follow_symlinks=False), "st_reparse_tag", 0) == JUNCTION
+    )
+    if entry.is_symlink() or is_junction:
         return "link to folder" if os.path.isdir(entry.path) else "link"
     return "folder" if entry.is_dir(follow_symlinks=False) else "file"

@@ -23,7 +23,7 @@ class Zip:
     forked processes would share one file position.
 
     Raises:
-        InputError: The zip cannot be read.
+        InputError: The zip cannot be read, or two of its names are spellings of one.
     """
 
     def __init__(self, path: str):
@@ -37,11 +37,24 @@ class Zip:
                 f"Expected an intact zip, found that {self.path} cannot be read ({reason(error)}). Copy it "
                 "again, or create it again."
             ) from error
-        stored = {
-            plain(_name(info)): info.filename for info in infos if not info.filename.endswith(("/", "\\"))
-        }
-        names = [name for name in stored if all(map(visible, name.split("/")))]
-        self.hidden = sorted(stored.keys() - set(names))
+        stored: dict[str, str] = {}
+        self.hidden: list[str] = []
+        for info in infos:
+            name = plain(_name(info))
+            if info.filename.endswith(("/", "\\")):
+                continue
+            if not all(map(visible, name.split("/"))):
+                self.hidden.append(name)
+                continue
+            before = stored.setdefault(
+                name, info.filename
+            )  # of one spelling twice, the later file is the valid one
+            if before != info.filename:
+                raise InputError(
+                    f"Expected one file per name, found {before!r} and {info.filename!r} in {self.path}, which are "
+                    "spellings of the same name. Keep the right one, or rename one."
+                )
+        names = list(stored)
         top = _single_top(names)
         if inside:
             full = any(name.startswith(f"{inside}/") for name in names)
