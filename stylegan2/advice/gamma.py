@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import fmean
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -140,7 +141,7 @@ def _trial(
     labels: Tensor,
     iterations: int,
     seed: int,
-    bar: tqdm[None],
+    bar: tqdm[Any],
 ) -> Trial:
     every = max(iterations // 3 // MEASUREMENTS, 1)
     found: list[tuple[float, float, float]] = []

@@ -10,7 +10,7 @@ from stylegan2.advice.images import Advice, Size
 from stylegan2.data.checking import usable_memory
 from stylegan2.networks.scalings import Scalings
 from stylegan2.sizes import divided, side
-from stylegan2.training.cost import DAY, convolution_speed, duration, training_flops, training_seconds
+from stylegan2.training.cost import DAY, STARTING, convolution_speed, duration, training_flops
 from stylegan2.training.module import StyleGAN2
 
 ON_CPU = 64
@@ -91,23 +91,31 @@ def micro_batch(model: StyleGAN2, machine: Machine) -> int | None:
     return size
 
 
-def kimg(model: StyleGAN2, machine: Machine) -> float:
-    """The length of a run: that of the papers on a GPU, and what takes half a day on a CPU."""
-    if machine.device.type != "cpu":
-        return LONGEST
+def kimg_seconds(model: StyleGAN2, speed: float) -> float:
+    """Roughly the seconds that training on 1,000 images takes, by the speed of convolutions in operations per second
+    or by the time to start the ops of an iteration."""
     flops = training_flops(model.generator.config, model.discriminator.config, model.regularizers.values())
-    fits = DAY / 2 * convolution_speed(machine.device) / flops / 1000
-    digits = 10 ** max(len(str(int(fits))) - 1, 0)
-    return min(max(int(fits / digits) * digits, 1), LONGEST)
+    return 1000 * max(flops / speed, STARTING / model.batch)
 
 
-def time(model: StyleGAN2, length: float, machine: Machine) -> Advice:
-    """How long a run of so many kimg takes, roughly."""
-    seconds = training_seconds(model, length, machine.device)
+def time(model: StyleGAN2, machine: Machine, speed: float | None = None) -> Advice:
+    """The length of a run, that of the papers on a GPU and what takes half a day on a CPU, and its time.
+
+    Args:
+        model: What is trained.
+        machine: Where it is trained.
+        speed: Floating-point operations per second of convolutions. None: they are measured.
+    """
+    each = kimg_seconds(model, speed or convolution_speed(machine.device, seconds=0.5))
+    length = LONGEST
+    if machine.device.type == "cpu":
+        fits = int(DAY / 2 / each)
+        digits = 10 ** max(len(str(fits)) - 1, 0)
+        length = min(max(fits // digits * digits, 1), LONGEST)
     return Advice(
         "Time",
-        f"roughly {duration(seconds)}",
-        f"For {length:g} kimg on this {machine.device.type.upper()}, by the speed of a convolution measured now. "
+        f"roughly {duration(each * length)}",
+        f"For {length} kimg on this {machine.device.type.upper()}, by the speed of a convolution measured now. "
         "Early samples tell more: look at them after a hundredth of it.",
-        {"kimg": f"{length:g}"},
+        {"kimg": str(length)},
     )

@@ -118,7 +118,7 @@ def advise_command(args: list[str], prog: str = "stylegan2 advise") -> int:
             {"batch_per_device": str(micro)} if micro < model.batch else {},
         )
     )
-    pieces.append(machines.time(model, machines.kimg(model, machine), machine))
+    pieces.append(machines.time(model, machine))
     for piece in pieces:
         _show(piece.subject, f"{piece.answer}. {piece.reason}")
     rule = default_gamma(side(size), model.batch)

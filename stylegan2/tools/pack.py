@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 import numpy as np
+import PIL
 from PIL import Image
 from tqdm import tqdm
 
@@ -160,7 +161,7 @@ def _identity(dataset: ImageDataset) -> dict[str, Any]:
     o = dataset.options
     return {
         "format": FORMAT,
-        "pillow": Image.__version__,
+        "pillow": PIL.__version__,
         "path": o.path,
         "size": list(pair(o.resolution)),
         "channels": o.channels,
