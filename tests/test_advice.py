@@ -196,9 +196,15 @@ def test_the_measurement_is_that_of_a_linear_discriminator():
         return (x * a).sum(dim=(1, 2, 3))[:, None]
 
     model = SimpleNamespace(
-        discriminator=discriminator, fake=lambda c: fakes, loss=losses["logistic"], batch=8, device="cpu"
+        discriminator=discriminator,
+        fake=lambda c: fakes + 0 * torch.randn(1),
+        loss=losses["logistic"],
+        batch=8,
+        device="cpu",
     )
+    before = torch.get_rng_state()
     gradient, loss, positive = measure(model, images, torch.zeros(8, 0), 0)
+    assert torch.equal(torch.get_rng_state(), before)
     reals = images.double() / 127.5 - 1
     real, fake = ((x * a).flatten(1).sum(1) for x in (reals, fakes))
     assert gradient == pytest.approx(a.square().sum().item(), rel=1e-5)

@@ -102,7 +102,8 @@ def probe(
     if iterations is None:
         model = build(1.0)
         start = math.nan
-        for iteration, _ in enumerate(_training(model, images, labels, CYCLE + 1, seed)):
+        timed = _training(model, images, labels, CYCLE + 1, seed)
+        for iteration, _ in enumerate(tqdm(timed, "Timing", CYCLE + 1, leave=False, disable=not progress)):
             start = time.perf_counter() if not iteration else start  # the first one plans convolutions
         each = (time.perf_counter() - start) / CYCLE
         iterations = min(int(seconds / each / (len(FACTORS) + 0.3)), MOST)
@@ -164,12 +165,11 @@ def measure(model: StyleGAN2, images: Tensor, labels: Tensor, seed: int) -> tupl
     """
     rows = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))[: model.batch]
     real, c = to_float(images[rows].to(model.device)), labels[rows].to(model.device)
-    state = torch.get_rng_state()
-    gradient = gradient_penalty(lambda x: model.discriminator(x, c), real).mean().item()
-    with torch.no_grad():
-        logits = model.discriminator(real, c)
-        loss = model.loss.discriminator(model.discriminator(model.fake(c), c), logits).item()
-    torch.set_rng_state(state)
+    with torch.random.fork_rng():
+        gradient = gradient_penalty(lambda x: model.discriminator(x, c), real).mean().item()
+        with torch.no_grad():
+            logits = model.discriminator(real, c)
+            loss = model.loss.discriminator(model.discriminator(model.fake(c), c), logits).item()
     return gradient, loss, (logits > 0).float().mean().item()
 
 

@@ -22,8 +22,9 @@ from stylegan2.survey.survey import Survey
 STYLE = Path(__file__).parent.parent / "assets" / "survey.css"
 SIDE = 96
 """Side of a thumbnail in pixels."""
-GROUPS, PER_GROUP, SINGLES, ROWS = 20, 5, 30, 100
-"""Groups of duplicates of each kind, thumbnails of a group, of another section, and rows of a table or list."""
+GROUPS, PER_GROUP, SINGLES, ODDITIES, ROWS = 20, 5, 30, 8, 100
+"""Groups of duplicates of each kind, thumbnails of a group, of another section, kinds of odd files, and rows of a
+table or list."""
 
 
 def write_page(path: Path, survey: Survey, size: int | tuple[int, int]) -> None:
@@ -67,7 +68,7 @@ def page(survey: Survey, size: int | tuple[int, int]) -> str:
         ),
         *(
             _pictures(f"Odd files: {oddity}", survey, rows, "", limit=5)
-            for oddity, rows in survey.oddities.items()
+            for oddity, rows in list(survey.oddities.items())[:ODDITIES]
         ),
         _names("Unreadable files", [f"{name}: {why}" for name, why in survey.unreadable.items()]),
         *(_names(f"Passed over: {why}", names) for why, names in survey.passed_over.items()),
