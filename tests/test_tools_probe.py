@@ -18,7 +18,7 @@ def arguments(tmp_path):
     networks = [
         f"--model.{network}.{option}={value}"
         for network in ("generator", "discriminator")
-        for option, value in (("channel_base", 128), ("channel_max", 16))
+        for option, value in (("channel_base", 64), ("channel_max", 16))
     ]
     return [
         *("--data.path", "demo", "--data.resolution", "16", "--batch", "4", "--accelerator", "cpu"),

@@ -230,7 +230,9 @@ def probe_command(args: list[str], prog: str = "stylegan2 probe") -> int:
         seeds = range(seed, seed + options.theory_seeds)
         print(f"Theory and measurement over {options.theory_seeds} seeds", flush=True)
         predictions = check_theory(builder.build, *builder.batch(model), chosen, seeds)
-        resolutions = [2**i for i in range(4, max(resolution, 128).bit_length())]
+        # Up to 128×128, or to the last resolution at which a small network has a feature map.
+        largest = min(max(resolution, 128), config.channel_base)
+        resolutions = [2**i for i in range(4, largest.bit_length())] or [resolution]
         lengths = path_length_by_resolution(config, model.generator.scalings, resolutions, seeds)
     out = Path(options.out)
     write_report(out, variants, predictions, lengths, findings, heading)
