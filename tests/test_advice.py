@@ -182,6 +182,9 @@ def test_the_conclusion_prefers_the_rule_and_claims_no_more_than_it_knows():
     )
     factor, text = conclusion([trial(f, CHANCE) for f in (0.2, 1, 5)], 200)
     assert factor == 1 and "tells nothing" in text
+    slight = [Trial(factor=f, gamma=f, gradient=0.001, loss=0.5, positive=0.8) for f in (0.2, 1, 5)]
+    factor, text = conclusion(slight, 200)
+    assert factor == 1 and "gamma hardly acts yet" in text and "between" not in text
     factor, text = conclusion([], 9)
     assert factor == 1 and "time for 9 iterations" in text
 

@@ -31,6 +31,9 @@ CHANCE = 2 * math.log(2)
 SATURATED, STIFLED = 0.1 * CHANCE, 0.95 * CHANCE
 """D has won below the first loss if all reals are positive, and learns nothing above the second."""
 
+SLIGHT = 0.01
+"""Share of that loss below which R1 has no effect to speak of."""
+
 ALL = 0.99
 """Share of reals with positive logits that counts as all of them."""
 
@@ -189,6 +192,11 @@ def conclusion(trials: Sequence[Trial], iterations: int) -> tuple[float, str]:
     factor = min(usable, key=lambda f: abs(math.log(f)))
     ruled = [f"{t.factor:g} ({t.verdict})" for t in trials if t.factor not in usable]
     text = f"The probe rules out factors {', '.join(ruled)}." if ruled else "The probe rules out no factor."
+    if max(trial.penalty for trial in trials if trial.factor in usable) < SLIGHT * CHANCE:
+        return (
+            factor,
+            f"{text} R1 stays below a hundredth of D's loss with each of them, so gamma hardly acts yet.",
+        )
     low, high = min(usable), max(usable)
     text += f" Look for the best gamma between {low:g} and {high:g} times the rule" if low < high else ""
     return factor, f"{text.removesuffix('.')}."
