@@ -12,6 +12,7 @@ from stylegan2.__main__ import COMMANDS, run
 from stylegan2.cli import CONFIGS, make_parser, train_parser, with_default_config
 from stylegan2.tools.ablate import make_ablate_parser
 from stylegan2.tools.advise import make_advise_parser
+from stylegan2.tools.augment import make_augment_parser
 from stylegan2.tools.convert import make_convert_parser, with_names
 from stylegan2.tools.evaluate import make_evaluate_parser
 from stylegan2.tools.probe import make_probe_parser
@@ -22,6 +23,7 @@ PARSERS = {
     "train": train_parser,
     "ablate": make_ablate_parser,
     "advise": make_advise_parser,
+    "augment": make_augment_parser,
     "evaluate": make_evaluate_parser,
     "probe": make_probe_parser,
 }

@@ -17,6 +17,7 @@ from stylegan2.cli import build_data, select, train_parser
 from stylegan2.data import to_float
 from stylegan2.errors import InputError
 from stylegan2.images import save_png, to_picture
+from stylegan2.parsing import Parser
 from stylegan2.training.options import RunOptions
 
 COLUMNS = 6
@@ -46,12 +47,8 @@ class Row:
     cells: list[tuple[str, Image.Image]]
 
 
-def augment_command(args: list[str], prog: str = "stylegan2 augment") -> int:
-    """Write the sheet for the images that the options choose. Returns the exit status.
-
-    Raises:
-        InputError: The images cannot be used, or the file cannot be written.
-    """
+def make_augment_parser(prog: str = "stylegan2 augment") -> Parser:
+    """Make the parser of the sheet's options and of those of training."""
     parser = train_parser(prog)
     parser.description = (
         "Write a sheet of what every augmentation does to your images: each transform of ADA at its strengths "
@@ -59,6 +56,16 @@ def augment_command(args: list[str], prog: str = "stylegan2 augment") -> int:
         "Without --data.path it shows the images of the package. All options of train.py can be given too."
     )
     parser.add_class_arguments(SheetOptions)
+    return parser
+
+
+def augment_command(args: list[str], prog: str = "stylegan2 augment") -> int:
+    """Write the sheet for the images that the options choose. Returns the exit status.
+
+    Raises:
+        InputError: The images cannot be used, or the file cannot be written.
+    """
+    parser = make_augment_parser(prog)
     given = {arg.split("=")[0] for arg in args}
     if not given & {"--config", "--data.resolution"}:
         args = ["--data.resolution", "128", *args]
