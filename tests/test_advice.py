@@ -277,7 +277,7 @@ def test_the_probe_prints_a_table(drawings, capsys, monkeypatch):
     monkeypatch.setattr(gammas, "LEAST", 1)
     monkeypatch.setattr(gammas, "CYCLE", 2)
     monkeypatch.setattr(gammas, "MOST", 4)
-    (drawings / "broken.png").write_text("x")
+    (drawings / "broken.png").write_text("x", encoding="utf-8")
     options = ["--data.path", str(drawings), "--data.resolution", "8,12", "--probe_seconds", "600"]
     out, args = advise(capsys, *options, "--accelerator", "cpu")
     rows = re.findall(r"^(0\.2|1|5) +\S+ +\S+ +\S+ +\S+ +\S+ +\d+% +\w+", out, re.M)

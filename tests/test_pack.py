@@ -140,7 +140,7 @@ def decode(data, *rest, count=[]):
 pack.decode = decode
 sys.exit(__main__.main({["pack", "--source", source, "--out", str(out), "--resolution", "16"]!r}))
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8")
     assert done.returncode == (130 if sent == "SIGINT" else -signal.SIGKILL), done.stderr
     assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr
     assert not out.exists() and Path(f"{out}.partial").stat().st_size > 20_000

@@ -141,8 +141,8 @@ def test_what_is_passed_over_is_counted_by_reason(tmp_path, kind):
     root = make_two_classes(tmp_path / "set")
     for name in ("notes.txt", "cats/more.txt", "cats/.DS_Store", "__MACOSX/x.png", "README"):
         (root / name).parent.mkdir(exist_ok=True)
-        (root / name).write_text("x")
-    (root / "cats/broken.png").write_text("x")
+        (root / name).write_text("x", encoding="utf-8")
+    (root / "cats/broken.png").write_text("x", encoding="utf-8")
     found = survey(root if kind == "folder" else zipped(root))
     passed = {why: sorted(names) for why, names in found.passed_over.items()}
     assert (
@@ -168,7 +168,7 @@ def test_what_is_passed_over_is_counted_by_reason(tmp_path, kind):
 
 def test_classes_are_counted_without_what_cannot_be_read(tmp_path):
     root = make_two_classes(tmp_path / "set")
-    (root / "dogs/0.png").write_text("x")
+    (root / "dogs/0.png").write_text("x", encoding="utf-8")
     assert survey(root, classes="folders").classes == {"cats": 3, "dogs": 2}
 
 
@@ -236,8 +236,8 @@ def test_hostile_names_are_escaped_wherever_they_stand(tmp_path):
         name = name.replace("/", "\\")
         for end in ("", "b"):  # two classes of equal files
             noise(tmp_path / f"{name}{end}/{name}.png", 8, k)
-        (tmp_path / name / f"{name} broken.png").write_text("x")
-        (tmp_path / name / f"{name}.<i>").write_text("x")
+        (tmp_path / name / f"{name} broken.png").write_text("x", encoding="utf-8")
+        (tmp_path / name / f"{name}.<i>").write_text("x", encoding="utf-8")
         save(tmp_path / name / f"{name} wide.png", size=(90, 3))
     (tmp_path / name / "\udce9.png").write_bytes(b"")
     outline = Outline(page(survey(tmp_path, classes="folders"), 16))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from stylegan2.errors import InputError
+from stylegan2.registry import check_choices
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +31,7 @@ class AdviceOptions:
     """The options besides the data.
 
     Raises:
-        InputError: A number is out of range.
+        InputError: A value is out of range.
     """
 
     quick: bool = False
@@ -46,6 +47,7 @@ class AdviceOptions:
     """auto: give advice for the GPU if there is one. cpu: for the CPU."""
 
     def __post_init__(self) -> None:
+        check_choices(self)
         if not 0 < self.probe_seconds <= 3600:
             raise InputError(
                 f"Expected --probe_seconds above 0 and up to 3600, found {self.probe_seconds}. The default is 40."

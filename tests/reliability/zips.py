@@ -80,7 +80,8 @@ def read(folder: Path, data: bytes) -> str:
                 name for name in names if os.path.isabs(name) or ".." in name.replace("\\", "/").split("/")
             ]
             assert not wrong, f"pack writes the name {wrong[0]!r}"
-        path.unlink(), packed.unlink(missing_ok=True)
+        for own in (path, *inside.glob("packed.zip*")):  # the zip, its page, and what a refused one has begun
+            own.unlink()
     return how
 
 
