@@ -21,7 +21,7 @@ from stylegan2.parsing import Parser
 from stylegan2.training.folder import LAST
 from stylegan2.yaml_files import read_yaml
 
-from .generate import _device, _writable
+from .generate import chosen_device, writable_folder
 
 if TYPE_CHECKING:
     from stylegan2.training.measuring import Measuring
@@ -90,9 +90,11 @@ def evaluate_command(args: list[str], prog: str = "stylegan2 evaluate") -> int:
             "config.yaml would name them."
         )
     chosen.load_extractor()  # what is missing is told before the images are read
-    device = _device(options.device)
+    device = chosen_device(options.device)
     runs = [path for path in map(Path, options.checkpoint) if path.is_dir()]
-    out = _writable(options.out or (str(runs[0]) if len(runs) == len(options.checkpoint) == 1 else "out"))
+    out = writable_folder(
+        options.out or (str(runs[0]) if len(runs) == len(options.checkpoint) == 1 else "out")
+    )
 
     # The training framework, which --help does without.
     from tqdm import tqdm

@@ -87,8 +87,8 @@ def generate(
     count = sum(map(len, numbers)) * len(labels)
     zoom = scale or max(1, VISIBLE // max(network.image_size))
     columns, rows = _page(grid, count, len(labels), max(network.image_size) * zoom)
-    network = network.to(_device(device))
-    folder = _writable(out)
+    network = network.to(chosen_device(device))
+    folder = writable_folder(out)
     on_cpu = next(network.parameters()).device.type == "cpu"
     tuner = ThreadTuner(candidates() if on_cpu else [torch.get_num_threads()])
     if table := class_table(names or []):
@@ -219,7 +219,7 @@ def _write_pages(pictures: Iterator[Image.Image], count: int, columns: int, rows
     return f" and {what} ({columns}×{rows})"
 
 
-def _writable(out: str) -> Path:
+def writable_folder(out: str) -> Path:
     """The folder to write to, made if it is missing, after a file could be written into it.
 
     Raises:
@@ -238,7 +238,7 @@ def _writable(out: str) -> Path:
     return folder
 
 
-def _device(name: str) -> torch.device:
+def chosen_device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

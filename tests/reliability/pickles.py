@@ -93,7 +93,7 @@ def dumped(value: object, random: Random) -> bytes:
     """A value as a pickle; a call that cannot be pickled is replaced by one that can."""
     try:
         return pickle.dumps(value, protocol=random.randrange(6))
-    except Exception:
+    except Exception:  # what cannot be pickled raises many kinds
         return pickle.dumps(Call(os.system, f"touch {EXECUTED}"))
 
 
@@ -101,7 +101,7 @@ def saved(value: object, **options: Any) -> bytes:
     buffer = io.BytesIO()
     try:
         torch.save(value, buffer, **options)
-    except Exception:
+    except Exception:  # as above
         buffer = io.BytesIO()
         torch.save(Call(os.system, f"touch {EXECUTED}"), buffer, **options)
     return buffer.getvalue()
@@ -331,7 +331,7 @@ def values(folder: Path, random: Random) -> str:
     path = folder / "last.ckpt"
     try:
         torch.save(contents, path)
-    except Exception:
+    except Exception:  # as above
         contents["stylegan2"][key][field] = b"x"
         torch.save(contents, path)
     first = samples.refused(lambda: native.read(path), lambda _: "read")
