@@ -116,7 +116,7 @@ def test_what_cannot_be_measured_is_refused(args, words, capsys):
 def test_beside_measures_each_number_of_threads_and_ends_the_busy_programs(monkeypatch):
     monkeypatch.setattr(beside, "candidates", lambda: [1])
     monkeypatch.setattr(beside, "_training", lambda: lambda: time.sleep(0.01))
-    monkeypatch.setattr(beside, "_generation", lambda: lambda: time.sleep(0.02))
+    monkeypatch.setattr(beside, "_generation", lambda g: lambda: time.sleep(0.02))
     rows = beside.bench_beside(1, seconds=0.4)
     assert [row[:2] for row in rows] == [
         ("train", "1"),

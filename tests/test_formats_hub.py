@@ -24,8 +24,9 @@ def checkpoint(tmp_path):
 
 def test_what_is_saved_is_what_is_loaded(tmp_path):
     g = Generator(16, **SMALL)
-    stylegan2.save_pretrained(g, tmp_path / "cats")
-    again = stylegan2.from_pretrained(tmp_path / "cats")
+    g.save_pretrained(tmp_path / "cats")
+    again = Generator.from_pretrained(tmp_path / "cats")
+    assert isinstance(again, Generator) and again.config == g.config
     assert all(torch.equal(value, g.state_dict()[name]) for name, value in again.state_dict().items())
     assert not any(parameter.requires_grad for parameter in again.parameters())
 

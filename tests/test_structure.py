@@ -18,7 +18,7 @@ ROWS = [
     ["networks", "data", "metrics"],
     ["images"],
     ["augment", "formats", "survey"],
-    ["training"],
+    ["runtimes", "training"],
     ["benchmark", "cli"],
     ["advice", "probing"],
     ["ablation"],

@@ -5,13 +5,15 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
 
 from stylegan2.networks.discriminator import Discriminator
 from stylegan2.networks.generator import Generator
+from stylegan2.runtimes import runtimes
+from stylegan2.runtimes.synthesis import synthesis_program, with_runtime
 from stylegan2.threads import ThreadTuner, candidates
 from stylegan2.training.config import TrainingConfig
 from stylegan2.training.module import StyleGAN2
@@ -22,16 +24,17 @@ Row = tuple[str, str, float, float]
 BATCH = 16
 
 
-def bench_beside(programs: int, seconds: float) -> list[Row]:
+def bench_beside(programs: int, seconds: float, served: Sequence[str] = ()) -> list[Row]:
     """Measure training and generation of 32×32 images with each number of threads, and with a chosen number.
 
     Args:
         programs: Busy programs beside the measured one.
         seconds: Duration of each of the measurements.
+        served: Names of runtimes whose generation is measured as well, with PyTorch's number of threads.
     """
     rows: list[Row] = []
     most = torch.get_num_threads()
-    for name, work in {"train": _training(), "generate": _generation()}.items():
+    for name, work in {"train": _training(), "generate": _generation(_networks()[0].eval())}.items():
         for threads in candidates():
             torch.set_num_threads(threads)
             idle = _speed(work, seconds)
@@ -43,6 +46,13 @@ def bench_beside(programs: int, seconds: float) -> list[Row]:
         with busy(programs):
             rows.append((name, "chosen", idle, _speed(work, seconds, tuner)))
         torch.set_num_threads(most)
+    generator = _networks()[0].eval()
+    program = synthesis_program(generator) if served else b""
+    for name in served:
+        work = _generation(with_runtime(generator, program, runtimes[name], most))
+        idle = _speed(work, seconds)
+        with busy(programs):
+            rows.append((f"generate, {name}", str(most), idle, _speed(work, seconds)))
     return rows
 
 
@@ -87,9 +97,8 @@ def _training() -> Callable[[], object]:
     return lambda: model.iterate(real, labels, *optimizers)
 
 
-def _generation() -> Callable[[], object]:
+def _generation(g: Generator) -> Callable[[], object]:
     """A batch of images, one at a time, as `generate` makes them."""
-    g = _networks()[0].eval()
     z = torch.randn(BATCH, 1, g.z_dim)
 
     @torch.no_grad()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import torch
@@ -14,6 +15,8 @@ from torch.overrides import TorchFunctionMode
 from stylegan2.kernels import fixed_weights, off
 from stylegan2.networks.discriminator import Discriminator
 from stylegan2.networks.generator import Generator
+from stylegan2.runtimes import Precision, runtimes
+from stylegan2.runtimes.synthesis import synthesis_program, with_runtime
 from stylegan2.training.config import TrainingConfig
 from stylegan2.training.module import StyleGAN2, frozen
 from stylegan2.training.regularizers.path_length import PathLength
@@ -29,9 +32,27 @@ def _blocks(dtype: str) -> dict[str, Any]:
 
 
 def bench_generate(
-    resolution: int, device: str, dtype: str, batch: int, repeats: int, channel_base: int, compile: bool
+    resolution: int,
+    device: str,
+    dtype: str,
+    batch: int,
+    repeats: int,
+    channel_base: int,
+    compile: bool,
+    served: Sequence[str] = (),
 ) -> list[Row]:
-    """Time the generation of images with each variant, and the convolutions of the network alone."""
+    """Time the generation of images with each variant, and the convolutions of the network alone.
+
+    Args:
+        resolution: Side of the images.
+        device: cpu or cuda.
+        dtype: Type of all blocks.
+        batch: Images at once.
+        repeats: Timed runs per variant.
+        channel_base: As in `GeneratorConfig`.
+        compile: Whether to time the compiled network as well.
+        served: Names of runtimes to time as well.
+    """
     g = (
         Generator(resolution, channel_base=channel_base, **_blocks(dtype))
         .to(device)
@@ -54,6 +75,11 @@ def bench_generate(
     if compile:
         compiled = torch.compile(g)
         variants["kernels, compiled"] = with_kernels(lambda: generate(compiled), enabled=True)
+    program = synthesis_program(g) if served else b""
+    for name in served:
+        precision: Precision = "bfloat16" if dtype == "bfloat16" else "float32"
+        other = with_runtime(g, program, runtimes[name], torch.get_num_threads(), precision)
+        variants[name] = partial(generate, other)
     with off():  # every convolution is then one of PyTorch's, which the recorder and the counter see
         calls, work = record_convolutions(lambda: generate(g)), flops(lambda: generate(g))
     times = medians(variants, device, repeats)

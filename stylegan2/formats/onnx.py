@@ -13,9 +13,10 @@ import warnings
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from stylegan2.errors import InputError
 from stylegan2.files import replacing
@@ -48,27 +49,8 @@ def write(networks: Networks, path: Path) -> list[str]:
     stored = sampler.noise()
     noise = [value.expand(EXAMPLES, -1, -1, -1) for value in stored.values()]
     names = [*sampler.inputs, *(f"noise_{name.replace('.', '_')}" for name in stored)]
-    quiet = contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO())
-    level = logging.root.manager.disable
-    with warnings.catch_warnings(), quiet[0], quiet[1]:
-        warnings.simplefilter("ignore")
-        logging.disable(logging.WARNING)
-        try:
-            program = torch.onnx.export(
-                sampler,
-                (*sampler.examples(), *noise),
-                dynamo=True,
-                verbose=False,
-                input_names=names,
-                output_names=["images"],
-                dynamic_shapes=sampler.dynamic_shapes(len(noise)),
-            )
-        finally:
-            logging.disable(level)
-    assert program is not None
-    model = program.model_proto
-    # The default noise has a batch of its own, 1, and so have its products.
-    del model.graph.value_info[:]
+    model = exported(sampler, (*sampler.examples(), *noise), names, sampler.dynamic_shapes(len(noise)))
+    # The default noise has a batch of its own, 1.
     for entry in model.graph.input[len(sampler.inputs) :]:
         entry.type.tensor_type.shape.dim[0].dim_param = "noise_batch"
     for name, value in zip(names[len(sampler.inputs) :], stored.values()):
@@ -77,6 +59,42 @@ def write(networks: Networks, path: Path) -> list[str]:
     with replacing(path) as temporary:
         temporary.write_bytes(model.SerializeToString())
     return lost(networks.generator)
+
+
+def exported(module: nn.Module, inputs: tuple[Any, ...], names: list[str], dynamic_shapes: Any) -> Any:
+    """Export a module, without the exporter's messages.
+
+    Args:
+        module: What to export. Its result is called images.
+        inputs: Example inputs.
+        names: Names of the inputs.
+        dynamic_shapes: As `torch.export.export` takes them.
+
+    Returns:
+        An `onnx.ModelProto`.
+    """
+    quiet = contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO())
+    level = logging.root.manager.disable
+    with warnings.catch_warnings(), quiet[0], quiet[1]:
+        warnings.simplefilter("ignore")
+        logging.disable(logging.WARNING)
+        try:
+            program = torch.onnx.export(
+                module,
+                inputs,
+                dynamo=True,
+                verbose=False,
+                input_names=names,
+                output_names=["images"],
+                dynamic_shapes=dynamic_shapes,
+            )
+        finally:
+            logging.disable(level)
+    assert program is not None
+    model = program.model_proto
+    # An input's batch may be declared anew. Shapes between the operations would then be wrong.
+    del model.graph.value_info[:]
+    return model
 
 
 def run(path: Path) -> Callable[..., Tensor]:

@@ -13,6 +13,7 @@ from .config import Block, GeneratorConfig
 from .initialization import draw, drawn_by_name
 from .layers import EqualizedConv2d, Noise, SynthesisLayer, ToRGBLayer, choose_memory_order
 from .mapping import MappingNetwork
+from .pretrained import Pretrained
 from .scalings import Scalings
 
 
@@ -123,7 +124,7 @@ class SynthesisNetwork(nn.Module):
         return img
 
 
-class Generator(nn.Module):
+class Generator(Pretrained, nn.Module):
     """StyleGAN2's generator: z (N, z_dim), c (N, num_classes) -> images (N, img_channels, H, W).
 
     Args:

@@ -31,6 +31,7 @@ def bench(
     repeats: int = 7,
     channel_base: int | None = None,
     beside: int = 0,
+    runtimes: bool = False,
     out: str | None = None,
 ) -> None:
     """Measure the kernels and whole networks on this machine.
@@ -56,13 +57,16 @@ def bench(
             config-f.
         beside: Measure instead how fast the demo's networks train and generate on the CPU beside so many busy
             programs, for each number of threads and for the number that training chooses. 0: do not.
+        runtimes: Also time generation on the CPU by the installed runtimes, which are ONNX Runtime and OpenVINO.
+            They compute in float32, and OpenVINO in bfloat16 too.
         out: JSON file to write. null: none.
 
     Raises:
         InputError: An argument is out of range, or there is no device or no kernel to measure.
     """
+    served = _installed(dtype) if runtimes else []
     if beside:
-        _bench_beside(beside)
+        _bench_beside(beside, served)
         return
     wanted = set(what.split(","))
     if unknown := wanted - {"ops", "generate", "train", "augment"}:
@@ -89,6 +93,8 @@ def bench(
         raise InputError(f"--out expects a file in an existing folder, found {out}. Make the folder first.")
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
+    if served and device == "cuda":
+        raise InputError("--runtimes measures on the CPU, found --device cuda. Add --device cpu.")
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError("--device cuda expects a GPU, but PyTorch finds none. Use --device cpu.")
 
@@ -110,7 +116,7 @@ def bench(
         if "ops" in wanted:
             rows += bench_ops(resolution, device, getattr(torch, dtype), batch, repeats, copy)
         if "generate" in wanted:
-            rows += bench_generate(resolution, device, dtype, batch, repeats, base, compile)
+            rows += bench_generate(resolution, device, dtype, batch, repeats, base, compile, served)
         if "train" in wanted:
             rows += bench_train(resolution, device, dtype, batch, repeats, base)
         if "augment" in wanted:
@@ -129,13 +135,36 @@ def bench(
         write_text(out, json.dumps({"about": about, "rows": [asdict(row) for row in rows]}, indent=1))
 
 
-def _bench_beside(programs: int) -> None:
+def _installed(dtype: str) -> list[str]:
+    """Names of the runtimes that can be measured.
+
+    Raises:
+        InputError: There is none.
+    """
+    from stylegan2.runtimes import runtimes
+
+    served = [name for name, runtime in runtimes.items() if not runtime.missing()]
+    if dtype != "float32":
+        served = [name for name in served if name == "openvino" and dtype == "bfloat16"]
+    if not served:
+        raise InputError(
+            f"--runtimes found no installed runtime for {dtype}. Install them: "
+            'pip install "stylegan2[onnx,openvino]".'
+        )
+    return served
+
+
+def _bench_beside(programs: int, served: list[str]) -> None:
     if programs < 0:
         raise InputError(f"--beside expects the number of busy programs, 1 or more, found {programs}.")
     from stylegan2.benchmark.beside import bench_beside
 
-    rows = bench_beside(programs, seconds=20.0)
-    best = {name: max(row[2] for row in rows if row[0] == name and row[1] == "1") for name, *_ in rows}
+    rows = bench_beside(programs, 20.0, served)
+    alone = {
+        name: max(row[2] for row in rows if row[0] == name and row[1] == "1")
+        for name in ("train", "generate")
+    }
+    best = {name: alone[name.split(",")[0]] for name, *_ in rows}
     head = ["what", "threads", "idle img/s", f"beside {programs} img/s", "beside / one idle thread"]
     print(text_table(head, [[n, t, f"{a:.1f}", f"{b:.1f}", f"{b / best[n]:.2f}"] for n, t, a, b in rows]))
 

@@ -21,7 +21,8 @@ from stylegan2.files import class_table, printable
 from stylegan2.formats import load_generator
 from stylegan2.images import enlarged, save_png, sheet, to_picture
 from stylegan2.kernels import fixed_weights
-from stylegan2.networks.generator import Generator
+from stylegan2.networks.generator import Generator, SynthesisNetwork
+from stylegan2.runtimes.choice import choose
 from stylegan2.threads import ThreadTuner, candidates
 
 from .labels import parse_numbers, read_labels
@@ -52,6 +53,7 @@ def generate(
     grid: str | None = None,
     scale: int | None = None,
     device: str = "auto",
+    runtime: Literal["auto", "torch", "onnxruntime", "openvino"] = "auto",
 ) -> None:
     """Generate images from a checkpoint: every seed with every class.
 
@@ -74,6 +76,9 @@ def generate(
             of images. none: no grid.
         scale: Enlarges every pixel to a square of so many pixels a side. null: only in grids of small images.
         device: auto, cpu, cuda or cuda:N.
+        runtime: What computes the images on a CPU. torch uses our kernels. onnxruntime and openvino need the
+            extras onnx and openvino. auto is torch, except that for more than two minutes of work it measures the
+            installed ones and takes the fastest that makes the same images.
 
     Raises:
         InputError: The checkpoint cannot be read, the folder cannot be written to, or an option is wrong or does
@@ -90,7 +95,11 @@ def generate(
     network = network.to(chosen_device(device))
     folder = writable_folder(out)
     on_cpu = next(network.parameters()).device.type == "cpu"
-    tuner = ThreadTuner(candidates() if on_cpu else [torch.get_num_threads()])
+    network, sentence = choose(network, runtime, count)
+    if sentence:
+        print(sentence, flush=True)
+    uses_torch = isinstance(network.synthesis, SynthesisNetwork)
+    tuner = ThreadTuner(candidates() if on_cpu and uses_torch else [torch.get_num_threads()])
     if table := class_table(names or []):
         print(f"Classes: {table}", flush=True)
 
