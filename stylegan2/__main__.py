@@ -22,6 +22,11 @@ COMMANDS = {
     "augment": ("tools.augment", "augment_command", "show what each augmentation does to your images"),
     "push": ("tools.hub", "push", "write networks to a repository of the Hugging Face hub"),
     "pull": ("tools.hub", "pull", "download networks from a repository of the Hugging Face hub"),
+    "report": (
+        "tools.report",
+        "report_command",
+        "write a page about a training run, or several side by side",
+    ),
     "probe": ("tools.probe", "probe_command", "measure every layer and report what is wrong"),
     "ablate": ("tools.ablate", "ablate_command", "measure the effect of each scaling by training without it"),
     "doctor": ("tools.doctor", "doctor", "check this machine, and whether the kernels are correct and fast"),

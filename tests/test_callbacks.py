@@ -6,9 +6,10 @@ import pytest
 import torch
 from training_cases import fit, make_model
 
+from stylegan2.files import read_csv
 from stylegan2.threads import ThreadTuner
 from stylegan2.training.callbacks import LossLogger, TuneThreads
-from stylegan2.training.loggers import CSVLogger, read_csv
+from stylegan2.training.loggers import CSVLogger
 
 
 def test_a_row_holds_means_of_what_was_computed_since_the_last(tmp_path):

@@ -16,6 +16,7 @@ from stylegan2.tools.augment import make_augment_parser
 from stylegan2.tools.convert import make_convert_parser, with_names
 from stylegan2.tools.evaluate import make_evaluate_parser
 from stylegan2.tools.probe import make_probe_parser
+from stylegan2.tools.report import make_report_parser, with_runs
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -72,6 +73,8 @@ def test_every_command_is_one_that_its_parser_takes(place, monkeypatch):
         module, function, _ = COMMANDS[name]
         if name == "convert":
             parser, args = make_convert_parser(), with_names(args)
+        elif name == "report":
+            parser, args = make_report_parser(), with_runs(args)
         elif name in PARSERS:
             parser = PARSERS[name]()
             args = args if name in ("advise", "evaluate") else with_default_config(args)

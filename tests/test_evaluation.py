@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from stylegan2.cli import exit_status
+from stylegan2.files import read_csv
 from stylegan2.metrics import reference
 from stylegan2.metrics.figures import read_figures
 from stylegan2.tools.train import train_command
-from stylegan2.training.loggers import read_csv
 
 
 @pytest.fixture(autouse=True)

@@ -5,9 +5,9 @@ import torch
 from training_cases import make_model
 
 from stylegan2.data import ImageData, to_float
+from stylegan2.files import read_csv
 from stylegan2.tools.train import train_command
 from stylegan2.training.held_out import held_out_logit, overfitting
-from stylegan2.training.loggers import read_csv
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

@@ -14,10 +14,11 @@ from figure_cases import ONE
 from training_cases import assert_same_state, fit, make_model, tiny_config
 
 from stylegan2.__main__ import run
+from stylegan2.files import read_csv
 from stylegan2.images import save_png
 from stylegan2.metrics.figures import write_figures
 from stylegan2.training import checkpoint
-from stylegan2.training.loggers import CSVLogger, read_csv
+from stylegan2.training.loggers import CSVLogger
 from stylegan2.training.module import StyleGAN2
 from stylegan2.training.snapshots import Snapshots
 

@@ -17,7 +17,7 @@ ROWS = [
     ["kernels"],  # registers itself: nothing below but the package itself and what measures it imports it
     ["networks", "data", "metrics"],
     ["images"],
-    ["augment", "formats", "survey"],
+    ["augment", "formats", "reporting", "survey"],
     ["runtimes", "training"],
     ["benchmark", "cli"],
     ["advice", "probing"],

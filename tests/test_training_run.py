@@ -17,9 +17,9 @@ from training_cases import tiny_config
 
 from stylegan2.__main__ import run
 from stylegan2.errors import InputError
+from stylegan2.files import read_csv
 from stylegan2.training import strategy
 from stylegan2.training.data import check_batch
-from stylegan2.training.loggers import read_csv
 from stylegan2.training.options import RunOptions
 from stylegan2.training.run import make_trainer
 

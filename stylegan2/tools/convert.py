@@ -125,7 +125,7 @@ def _destination(destination: str, source: str) -> Path:
 
 def _metrics(source: Path, networks: Networks) -> dict[str, float]:
     """What the run that a checkpoint belongs to measured when it was written, from its metrics.csv."""
-    from stylegan2.training.loggers import read_csv
+    from stylegan2.files import read_csv
 
     table, images = source.parent.parent / "metrics.csv", networks.about.get("images")
     if source.parent.name != "checkpoints" or not table.is_file() or not isinstance(images, int):

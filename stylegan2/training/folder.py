@@ -26,6 +26,7 @@ WRITTEN = {
     "config.yaml",
     "init_from.csv",
     "metrics.csv",
+    "report.html",
     "figures.csv",
     "evaluation.csv",
     "evaluation.png",

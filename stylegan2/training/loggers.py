@@ -17,7 +17,7 @@ from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 
 from stylegan2.errors import InputError
-from stylegan2.files import replacing, write_text
+from stylegan2.files import read_csv, replacing, write_text
 
 from .folder import LAST
 from .launch import is_first_process
@@ -84,14 +84,6 @@ class CSVLogger(Logger):
 def _text(column: str, value: float) -> str:
     """Format a number to six digits. Counters get more, so that they match the counters of checkpoints."""
     return f"{value:.{12 if column in ('kimg', 'iteration') else 6}g}"
-
-
-def read_csv(path: Path) -> list[dict[str, str]]:
-    """The rows of a metrics.csv, or an empty list if the file does not exist."""
-    if not path.is_file():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 def require_loggers(names: Sequence[LoggerName]) -> None:

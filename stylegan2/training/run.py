@@ -36,6 +36,7 @@ from .loggers import finish_loggers, make_loggers
 from .module import Diverged, StyleGAN2
 from .options import RunOptions
 from .regularizers.r1 import R1
+from .report import Report
 from .samples import Samples
 from .snapshots import Snapshots
 from .stop import Stop
@@ -105,6 +106,7 @@ def train(
         cost.MeasuredDuration(options.kimg),
         stop,
         samples,
+        Report(folder),
         Snapshots(
             folder / "checkpoints", options.snapshot_kimg, options.keep, next(iter(metrics.names), None)
         ),
