@@ -15,6 +15,7 @@ from .console import accept_any_character, exit_status, stop_hearing_early
 COMMANDS = {
     "train": ("tools.train", "train_command", "train on a folder or zip of images"),
     "generate": ("tools.generate", "generate", "generate images from a checkpoint"),
+    "video": ("tools.video", "video", "write a video of a walk through the latent space"),
     "advise": ("tools.advise", "advise_command", "look at images and this machine, and suggest how to train"),
     "convert": ("tools.convert", "convert_command", "write the networks of a checkpoint in another format"),
     "evaluate": ("tools.evaluate", "evaluate_command", "measure FID and other metrics of checkpoints"),

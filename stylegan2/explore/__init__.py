@@ -1,0 +1,31 @@
+"""Moving through a trained network: videos, sheets, directions, projection, and blending of two networks.
+
+The commands `stylegan2 video`, `sheet`, `directions`, `project` and `blend` are thin layers over these functions.
+"""
+
+from .animation import write_animation
+from .centers import cluster_centers
+from .directions import Directions, Edit, find_directions, parse_edits, read_directions, write_directions
+from .film import Film, circle_walk, interpolation_walk
+from .latents import image_of, latent, sample_w, truncated, w_of
+from .walks import Walk
+
+__all__ = [
+    "Directions",
+    "Edit",
+    "Film",
+    "Walk",
+    "circle_walk",
+    "cluster_centers",
+    "find_directions",
+    "image_of",
+    "interpolation_walk",
+    "latent",
+    "parse_edits",
+    "read_directions",
+    "sample_w",
+    "truncated",
+    "w_of",
+    "write_animation",
+    "write_directions",
+]
