@@ -16,6 +16,12 @@ COMMANDS = {
     "train": ("tools.train", "train_command", "train on a folder or zip of images"),
     "generate": ("tools.generate", "generate", "generate images from a checkpoint"),
     "video": ("tools.video", "video", "write a video of a walk through the latent space"),
+    "sheet": (
+        "tools.sheet",
+        "sheet",
+        "write a labeled sheet of style mixing, truncation, noise, layers or classes",
+    ),
+    "directions": ("tools.directions", "directions", "find directions along which images change"),
     "advise": ("tools.advise", "advise_command", "look at images and this machine, and suggest how to train"),
     "convert": ("tools.convert", "convert_command", "write the networks of a checkpoint in another format"),
     "evaluate": ("tools.evaluate", "evaluate_command", "measure FID and other metrics of checkpoints"),
