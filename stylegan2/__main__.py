@@ -22,6 +22,7 @@ COMMANDS = {
         "write a labeled sheet of style mixing, truncation, noise, layers or classes",
     ),
     "directions": ("tools.directions", "directions", "find directions along which images change"),
+    "project": ("tools.project", "project", "find the latents whose images are most like given ones"),
     "advise": ("tools.advise", "advise_command", "look at images and this machine, and suggest how to train"),
     "convert": ("tools.convert", "convert_command", "write the networks of a checkpoint in another format"),
     "evaluate": ("tools.evaluate", "evaluate_command", "measure FID and other metrics of checkpoints"),

@@ -6,14 +6,18 @@ The commands `stylegan2 video`, `sheet`, `directions`, `project` and `blend` are
 from .animation import write_animation
 from .centers import cluster_centers
 from .directions import Directions, Edit, find_directions, parse_edits, read_directions, write_directions
+from .distances import load_distance, psnr
 from .film import Film, circle_walk, interpolation_walk
 from .latents import image_of, latent, sample_w, truncated, w_of
+from .projection import Projection, ProjectionOptions
 from .walks import Walk
 
 __all__ = [
     "Directions",
     "Edit",
     "Film",
+    "Projection",
+    "ProjectionOptions",
     "Walk",
     "circle_walk",
     "cluster_centers",
@@ -21,7 +25,9 @@ __all__ = [
     "image_of",
     "interpolation_walk",
     "latent",
+    "load_distance",
     "parse_edits",
+    "psnr",
     "read_directions",
     "sample_w",
     "truncated",

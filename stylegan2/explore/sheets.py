@@ -52,6 +52,11 @@ class Look:
     def picture(self, ws: Tensor, noise: Noise | None = None, seed: int = 0) -> Image.Image:
         return to_picture(image_of(self.network, ws, noise or self.noise, seed))
 
+    def check(self, rows: int, columns: int) -> None:
+        """Raises InputError if a sheet of so many images is too large."""
+        height, width = self.network.image_size
+        check_size(rows, columns, width, height)
+
     def laid_out(
         self,
         rows: Sequence[str],
@@ -67,8 +72,7 @@ class Look:
         Raises:
             InputError: It would be too large.
         """
-        height, width = self.network.image_size
-        check_size(len(rows), len(columns), width, height)
+        self.check(len(rows), len(columns))
         cells = (cell(i, j) for i in range(len(rows)) for j in range(len(columns)))
         return table(progress(cells), rows, columns, corner)
 
@@ -80,6 +84,7 @@ def mixing(
 
     The first row and the first column are the seeds themselves.
     """
+    look.check(len(rows) + 1, len(columns) + 1)
     own, theirs = [look.ws(seed) for seed in rows], [look.ws(seed) for seed in columns]
 
     def cell(row: int, column: int) -> Image.Image | None:
@@ -111,6 +116,7 @@ def noises(look: Look, seeds: Sequence[int], draws: int = 4, **options: object) 
     The last column is the standard deviation of every pixel over 20 draws, averaged over the channels and divided by
     its largest value in this image, which the name of the row gives in units of the range -1..1.
     """
+    look.check(len(seeds), draws + 3)
     ws = [look.ws(seed) for seed in seeds]
     deviations = [_deviation(look, rows) for rows in ws]
     modes: list[tuple[str, Noise]] = [("none", "none"), ("stored", "const")]
@@ -133,6 +139,7 @@ def layers(look: Look, rows: Sequence[int], columns: Sequence[int], **options: o
 
     There is a row for each pair of seeds, and a column for each layer.
     """
+    look.check(len(rows), look.network.num_ws + 2)
     pairs = [(a, columns[k % len(columns)]) for k, a in enumerate(rows)]
     own, theirs = [look.ws(a) for a, _ in pairs], [look.ws(b) for _, b in pairs]
     count = look.network.num_ws
