@@ -23,6 +23,11 @@ COMMANDS = {
     ),
     "directions": ("tools.directions", "directions", "find directions along which images change"),
     "project": ("tools.project", "project", "find the latents whose images are most like given ones"),
+    "blend": (
+        "tools.blend",
+        "blend_command",
+        "join the coarse layers of one network and the fine ones of another",
+    ),
     "advise": ("tools.advise", "advise_command", "look at images and this machine, and suggest how to train"),
     "convert": ("tools.convert", "convert_command", "write the networks of a checkpoint in another format"),
     "evaluate": ("tools.evaluate", "evaluate_command", "measure FID and other metrics of checkpoints"),

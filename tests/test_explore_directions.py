@@ -46,7 +46,7 @@ def test_a_strength_of_one_is_a_standard_deviation_of_w(planted):
     w = sample_w(network, 4000, seed=77)
     for vector in find_directions(network, "pca", count=4, samples=4000).vectors.values():
         unit = vector / vector.norm()
-        assert vector.norm() == pytest.approx((w @ unit).std(), rel=0.1)
+        assert vector.norm().item() == pytest.approx((w @ unit).std().item(), rel=0.1)
 
 
 def test_sefa_gives_the_right_singular_vectors_of_the_weights_of_its_layers():

@@ -4,6 +4,7 @@ The commands `stylegan2 video`, `sheet`, `directions`, `project` and `blend` are
 """
 
 from .animation import write_animation
+from .blending import blend, kinship
 from .centers import cluster_centers
 from .directions import Directions, Edit, find_directions, parse_edits, read_directions, write_directions
 from .distances import load_distance, psnr
@@ -19,11 +20,13 @@ __all__ = [
     "Projection",
     "ProjectionOptions",
     "Walk",
+    "blend",
     "circle_walk",
     "cluster_centers",
     "find_directions",
     "image_of",
     "interpolation_walk",
+    "kinship",
     "latent",
     "load_distance",
     "parse_edits",

@@ -106,7 +106,7 @@ def truncation(look: Look, seeds: Sequence[int], psis: Sequence[float], **option
     def cell(row: int, column: int) -> Image.Image:
         return look.picture(look.ws(seeds[row], psi=psis[column]))
 
-    names = [f"ψ = {psi:.3g}" for psi in psis]
+    names = [f"ψ = {psi:.2g}" for psi in psis]
     return look.laid_out([str(seed) for seed in seeds], names, cell, "seed", **options)  # type: ignore[arg-type]
 
 
