@@ -4,12 +4,14 @@ The commands `stylegan2 video`, `sheet`, `directions`, `project` and `blend` are
 """
 
 from .animation import write_animation
+from .audio import audio_speeds, audio_times
 from .blending import blend, kinship
 from .centers import cluster_centers
 from .directions import Directions, Edit, find_directions, parse_edits, read_directions, write_directions
 from .distances import load_distance, psnr
 from .film import Film, circle_walk, interpolation_walk
 from .latents import image_of, latent, sample_w, truncated, w_of
+from .panorama import widened
 from .projection import Projection, ProjectionOptions
 from .walks import Walk
 
@@ -20,6 +22,8 @@ __all__ = [
     "Projection",
     "ProjectionOptions",
     "Walk",
+    "audio_speeds",
+    "audio_times",
     "blend",
     "circle_walk",
     "cluster_centers",
@@ -35,6 +39,7 @@ __all__ = [
     "sample_w",
     "truncated",
     "w_of",
+    "widened",
     "write_animation",
     "write_directions",
 ]

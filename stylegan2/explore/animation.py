@@ -125,7 +125,7 @@ def _write_mp4(frames: Iterable[Image.Image], path: Path, fps: float, audio: str
     import imageio_ffmpeg
 
     encoder, sent = None, 0
-    options = ["-crf", "17", "-movflags", "+faststart", "-f", "mp4", *(["-shortest"] if audio else [])]
+    options = ["-crf", "17", "-movflags", "+faststart", "-f", "mp4"]
     try:
         for picture in frames:
             picture = _even(opaque(picture))
@@ -151,7 +151,7 @@ def _write_mp4(frames: Iterable[Image.Image], path: Path, fps: float, audio: str
         if encoder is not None:
             encoder.close()
     written = imageio_ffmpeg.count_frames_and_secs(str(path))[0] if path.is_file() else 0
-    if written != sent and not audio:
+    if written != sent:
         raise InputError(
             f"Expected ffmpeg to write {sent} frames to {path.parent}, found {written}. Is the disk full?"
         )

@@ -12,6 +12,7 @@ import torch
 
 from stylegan2.errors import InputError
 from stylegan2.explore.directions import Edit, parse_edits, read_directions
+from stylegan2.explore.panorama import widened
 from stylegan2.files import printable
 from stylegan2.formats import load_generator
 from stylegan2.networks.generator import Generator
@@ -36,14 +37,18 @@ class Opened:
         return torch.stack([self.labels[k % len(self.labels)].vector for k in range(count)])
 
 
-def open_network(checkpoint: str, classes: str | None, label: str | None, device: str) -> Opened:
-    """Load the generator of a file of any format.
+def open_network(
+    checkpoint: str, classes: str | None, label: str | None, device: str, wide: int = 1
+) -> Opened:
+    """Load the generator of a file of any format, and repeat its constant `wide` times.
 
     Raises:
         InputError: The file holds no generator, or labels or device do not fit.
     """
+    check_count("--wide", wide, 1, 64)
     network, about = load_generator(checkpoint)
     labels = read_labels(network.num_classes, about.get("class_names"), classes, label)
+    network = widened(network, wide) if wide > 1 else network
     return Opened(network.to(chosen_device(device)), labels, about)
 
 

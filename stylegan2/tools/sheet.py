@@ -44,6 +44,7 @@ def sheet(
     noise: Literal["const", "random", "none"] = "const",
     classes: str | None = None,
     label: str | None = None,
+    wide: int = 1,
     edit: str | None = None,
     directions: str = "directions.safetensors",
     device: str = "auto",
@@ -68,6 +69,8 @@ def sheet(
         classes: For classes, the columns, as numbers, ranges and names, such as 0-2,cats. For the other kinds, the
             first of them is the class of all images. null: all.
         label: One label vector instead of classes, such as 0.3,0.7.
+        wide: Repeats the constant of the lowest resolution so many times side by side, which makes images so many times
+            as wide. It suits textures and landscapes: objects appear once for each repetition.
         edit: Moves along directions, such as smile=2.5,age=-1.
         directions: File of directions that `stylegan2 directions` wrote.
         device: auto, cpu, cuda or cuda:N.
@@ -86,7 +89,7 @@ def sheet(
     check_psi(first, cutoff)
     if centers is not None:
         check_count("--centers", centers, 1, 1000)
-    opened = open_network(checkpoint, classes, label, device)
+    opened = open_network(checkpoint, classes, label, device, wide)
     network = opened.network
     if kind == "classes" and not network.num_classes:
         raise InputError(

@@ -9,6 +9,7 @@ from tqdm import tqdm
 
 from stylegan2.errors import InputError
 from stylegan2.explore.animation import check_animation, write_animation
+from stylegan2.explore.audio import audio_speeds, audio_times
 from stylegan2.explore.centers import cluster_centers
 from stylegan2.explore.film import VISIBLE, Film, cells_of, circle_walk, interpolation_walk
 from stylegan2.explore.walks import checked_number
@@ -37,6 +38,8 @@ def video(
     label: str | None = None,
     grid: str = "1x1",
     size: int | None = None,
+    wide: int = 1,
+    audio: str | None = None,
     edit: str | None = None,
     directions: str = "directions.safetensors",
     only: str | None = None,
@@ -68,6 +71,11 @@ def video(
             the seeds.
         size: Longer side of each image in pixels. The network's images are resized, which adds no detail. null:
             the network's own size, times a whole number if it is small.
+        wide: Repeats the constant of the lowest resolution so many times side by side, which makes images so many times
+            as wide. It suits textures and landscapes: objects appear once for each repetition.
+        audio: WAV file that decides the length of the video and moves the walk faster where it is loud or a sound begins.
+            An MP4 file gets it as its sound. With --loop, --frames is the mean from one seed to the next, and without
+            it the walk ends with the sound.
         edit: Moves along directions, such as smile=2.5,age=-1..1. A range changes during the video.
         directions: File of directions that `stylegan2 directions` wrote.
         only: Numbers of the frames to write, such as 30-45, which are the same as in the whole video. null: all.
@@ -82,7 +90,8 @@ def video(
     check_count("--frames", frames, 1, 1_000_000)
     checked_number("--radius", radius, 0, "0.5")
     columns, rows = parse_grid(grid)
-    opened = open_network(checkpoint, classes, label, device)
+    speeds = None if audio is None else audio_speeds(audio, fps)
+    opened = open_network(checkpoint, classes, label, device, wide)
     network = opened.network
     moves = read_edits(edit, directions, network)
     changes = noise == "random" or any(move.start != move.end for move in moves)
@@ -107,7 +116,9 @@ def video(
             for share, c in zip(shares, labels)
         ]
         times = walks[0].times(frames)
-        if len(times) == 1:  # one seed, whose noise or edit changes
+        if speeds is not None:
+            times = audio_times(speeds, walks[0].duration or 1.0, walks[0].loop, frames)
+        elif len(times) == 1:  # one seed, whose noise or edit changes
             times = [0.0] * frames
         film = Film(
             network=network,
@@ -126,7 +137,7 @@ def video(
                 f"--only expects numbers below {len(film)}, the number of frames, found {printable(only)}."
             )
         pictures = (film.frame(number) for number in tqdm(chosen, desc="Frames", unit="frame"))
-        write_animation(pictures, path, fps, numbers=chosen)
+        write_animation(pictures, path, fps, audio=audio if only is None else None, numbers=chosen)
     width, height = film_size(film)
     print(
         f"{len(chosen)} frames of {width}×{height} pixels, {len(chosen) / fps:.1f} s at {fps:g} per second, in {path}"
