@@ -35,13 +35,12 @@ def finished(network, targets, features=pixels, **options):
 
 
 def test_images_of_the_same_network_are_found_again(network):
-    """From about 13 dB at w_avg to more than 30 dB, at which the difference can hardly be seen."""
-    targets, w = own_images(network, (0, 1, 2))
+    """From 12 and 13 dB at the mean of w to 33 and 34 dB, at which the difference can hardly be seen."""
+    targets, w = own_images(network, (0, 1))
     start = Projection(network, targets, pixels, ProjectionOptions(samples=1000))
     before = psnr(start.images(), targets)
     projection = finished(network, targets, steps=300)
     after = psnr(projection.images(), targets)
-    print("dB", before.tolist(), after.tolist())
     assert before.max() < 20 and after.min() > 30
     error, distance = (projection.w[:, 0] - w).norm(dim=1), (start.w[:, 0] - w).norm(dim=1)
     assert (error < 0.3 * distance).all()

@@ -23,9 +23,9 @@ LONGEST = 4 * 3600
 def audio_speeds(path: str | Path, fps: float) -> Array:
     """How fast a walk is during each frame of a sound, with a mean of 1.
 
-    The speed is 0.15, plus the loudness (the root mean square of the samples), plus the strength of onsets (the spectral
-    flux: by how much the logarithm of the spectrum rises from frame to frame, over all frequencies). Both are divided by
-    their 95th percentile and are at most 1.
+    The speed is 0.15, plus the loudness (the root mean square of the samples), plus the strength of onsets (the
+    spectral flux: by how much the logarithm of the spectrum rises from frame to frame, summed over all frequencies).
+    Both are divided by their 95th percentile and are at most 1.
 
     Args:
         path: A WAV file. Its channels are averaged.
@@ -55,8 +55,8 @@ def audio_times(speeds: Array, duration: float, loop: bool, frames: int) -> list
     Args:
         speeds: Of every frame, with a mean of 1.
         duration: The time at which the walk ends.
-        loop: Whether the walk repeats. It makes as many turns as come nearest to `frames`, and is back at the start when
-            the sound ends. Otherwise the walk ends when the sound ends.
+        loop: Whether the walk repeats. It makes as many turns as come nearest to `frames`, and is back at the start
+            when the sound ends. Otherwise the walk ends when the sound ends.
         frames: For a loop, the mean number of frames for each unit of time.
     """
     turns = max(1, round(len(speeds) / (frames * duration))) if loop else 1
@@ -80,10 +80,10 @@ def _open_wav(path: Path) -> tuple[npt.NDArray[np.generic], int]:
         ) from error
     except Exception as error:  # of several kinds
         raise InputError(
-            f"--audio expects a WAV file, found that {printable(str(path))} cannot be read as one ({error}). Convert it: "
-            "ffmpeg -i song.mp3 song.wav"
+            f"--audio expects a WAV file, found that {printable(str(path))} cannot be read as one ({error}). "
+            "Convert it: ffmpeg -i song.mp3 song.wav"
         ) from error
-    if not len(samples) or not 0 < rate or len(samples) > LONGEST * rate:
+    if not 0 < len(samples) <= LONGEST * rate:
         raise InputError(
             f"--audio expects more than 0 seconds and at most 4 hours of sound, found {len(samples)} samples."
         )

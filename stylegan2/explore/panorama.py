@@ -16,8 +16,8 @@ def widened(network: Generator, times: int, seed: int = 0) -> Generator:
 
     All layers are convolutions, which continue over any width. The image then repeats what the constant and w decide,
     and differs in what the noise decides, because noise maps are drawn anew beyond the first width. The network knows
-    positions only from the constant and from the zeros around its features. It gives seamless textures, and objects such
-    as faces once for each repetition or broken in two.
+    positions only from the constant and from the zeros around its features. It gives seamless textures, and objects
+    such as faces once for each repetition or broken in two.
 
     Args:
         network: The generator, which stays as it is.

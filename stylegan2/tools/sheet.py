@@ -69,8 +69,8 @@ def sheet(
         classes: For classes, the columns, as numbers, ranges and names, such as 0-2,cats. For the other kinds, the
             first of them is the class of all images. null: all.
         label: One label vector instead of classes, such as 0.3,0.7.
-        wide: Repeats the constant of the lowest resolution so many times side by side, which makes images so many times
-            as wide. It suits textures and landscapes: objects appear once for each repetition.
+        wide: Repeats the constant of the lowest resolution so many times side by side, which makes images as many
+            times as wide. It suits textures and landscapes: objects appear once for each repetition.
         edit: Moves along directions, such as smile=2.5,age=-1.
         directions: File of directions that `stylegan2 directions` wrote.
         device: auto, cpu, cuda or cuda:N.

@@ -71,11 +71,11 @@ def video(
             the seeds.
         size: Longer side of each image in pixels. The network's images are resized, which adds no detail. null:
             the network's own size, times a whole number if it is small.
-        wide: Repeats the constant of the lowest resolution so many times side by side, which makes images so many times
-            as wide. It suits textures and landscapes: objects appear once for each repetition.
-        audio: WAV file that decides the length of the video and moves the walk faster where it is loud or a sound begins.
-            An MP4 file gets it as its sound. With --loop, --frames is the mean from one seed to the next, and without
-            it the walk ends with the sound.
+        wide: Repeats the constant of the lowest resolution so many times side by side, which makes images as many
+            times as wide. It suits textures and landscapes: objects appear once for each repetition.
+        audio: WAV file that decides the length of the video, and moves the walk faster where it is loud or a sound
+            begins. An MP4 file gets it as its sound. With --loop, --frames is the mean from one seed to the next, and
+            without it the walk ends with the sound.
         edit: Moves along directions, such as smile=2.5,age=-1..1. A range changes during the video.
         directions: File of directions that `stylegan2 directions` wrote.
         only: Numbers of the frames to write, such as 30-45, which are the same as in the whole video. null: all.
