@@ -15,6 +15,19 @@ from .console import accept_any_character, exit_status, stop_hearing_early
 COMMANDS = {
     "train": ("tools.train", "train_command", "train on a folder or zip of images"),
     "generate": ("tools.generate", "generate", "generate images from a checkpoint"),
+    "video": ("tools.video", "video", "write a video of a walk through the latent space"),
+    "sheet": (
+        "tools.sheet",
+        "sheet",
+        "write a labeled sheet of style mixing, truncation, noise, layers or classes",
+    ),
+    "directions": ("tools.directions", "directions", "find directions along which images change"),
+    "project": ("tools.project", "project", "find the latents whose images are most like given ones"),
+    "blend": (
+        "tools.blend",
+        "blend_command",
+        "join the coarse layers of one network and the fine ones of another",
+    ),
     "advise": ("tools.advise", "advise_command", "look at images and this machine, and suggest how to train"),
     "convert": ("tools.convert", "convert_command", "write the networks of a checkpoint in another format"),
     "evaluate": ("tools.evaluate", "evaluate_command", "measure FID and other metrics of checkpoints"),

@@ -18,6 +18,7 @@ from stylegan2.files import Quoting, yaml_text
 from stylegan2.yaml_files import read_yaml, restored
 
 HELP, PRINT = {"-h", "--help"}, "--print_config"
+NEGATIVE = re.compile(r"-[\d.]")
 
 
 class Parser(ArgumentParser):
@@ -119,6 +120,9 @@ class Parser(ArgumentParser):
                 arg = f"{name}={_bracketed(value, hints[name])}"
             elif before in hints:
                 arg = _bracketed(arg, hints[before])
+                if NEGATIVE.match(arg):  # argparse takes a value such as -1..1 for an option
+                    written[-1] = f"{before}={arg}"
+                    continue
             written.append(arg)
             if hints.get(arg) is bool and after.startswith("--"):
                 written.append("true")

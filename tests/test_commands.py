@@ -13,6 +13,7 @@ from stylegan2.cli import CONFIGS, make_parser, train_parser, with_default_confi
 from stylegan2.tools.ablate import make_ablate_parser
 from stylegan2.tools.advise import make_advise_parser
 from stylegan2.tools.augment import make_augment_parser
+from stylegan2.tools.blend import make_blend_parser, with_files
 from stylegan2.tools.convert import make_convert_parser, with_names
 from stylegan2.tools.evaluate import make_evaluate_parser
 from stylegan2.tools.probe import make_probe_parser
@@ -75,6 +76,8 @@ def test_every_command_is_one_that_its_parser_takes(place, monkeypatch):
             parser, args = make_convert_parser(), with_names(args)
         elif name == "report":
             parser, args = make_report_parser(), with_runs(args)
+        elif name == "blend":
+            parser, args = make_blend_parser(), with_files(args)
         elif name in PARSERS:
             parser = PARSERS[name]()
             args = args if name in ("advise", "evaluate") else with_default_config(args)

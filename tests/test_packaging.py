@@ -56,7 +56,16 @@ def imports() -> set[str]:
 
 def declared() -> set[str]:
     extras = PROJECT["optional-dependencies"]
-    used = ("features", "hub", "metrics", "onnx", "openvino", "slurm", "tensorboard")  # not docs and dev
+    used = (
+        "features",
+        "hub",
+        "metrics",
+        "onnx",
+        "openvino",
+        "slurm",
+        "tensorboard",
+        "video",
+    )  # not docs and dev
     requirements = [*PROJECT["dependencies"], *(line for name in used for line in extras[name])]
     return {distribution_name(requirement) for requirement in requirements}
 

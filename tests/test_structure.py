@@ -18,7 +18,7 @@ ROWS = [
     ["networks", "data", "metrics"],
     ["images"],
     ["augment", "formats", "reporting", "survey"],
-    ["runtimes", "training"],
+    ["explore", "runtimes", "training"],
     ["benchmark", "cli"],
     ["advice", "probing"],
     ["ablation"],
