@@ -35,6 +35,7 @@ COMMANDS = {
     "augment": ("tools.augment", "augment_command", "show what each augmentation does to your images"),
     "push": ("tools.hub", "push", "write networks to a repository of the Hugging Face hub"),
     "pull": ("tools.hub", "pull", "download networks from a repository of the Hugging Face hub"),
+    "page": ("tools.page", "page", "play with a trained network in the browser"),
     "report": (
         "tools.report",
         "report_command",

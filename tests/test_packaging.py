@@ -62,6 +62,7 @@ def declared() -> set[str]:
         "metrics",
         "onnx",
         "openvino",
+        "page",
         "slurm",
         "tensorboard",
         "video",

@@ -20,7 +20,7 @@ ROWS = [
     ["augment", "formats", "reporting", "survey"],
     ["explore", "runtimes", "training"],
     ["benchmark", "cli"],
-    ["advice", "probing"],
+    ["advice", "page", "probing"],
     ["ablation"],
     ["tools"],
     ["__main__", "__init__"],

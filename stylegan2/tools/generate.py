@@ -26,6 +26,7 @@ from stylegan2.runtimes.choice import choose
 from stylegan2.threads import ThreadTuner, candidates
 
 from .labels import parse_numbers, read_labels
+from .latents import read_latents
 
 PAGE = 256
 """Most images in one grid."""
@@ -44,6 +45,7 @@ def generate(
     checkpoint: str,
     out: str = "out",
     seeds: str = "0-15",
+    latent: list[str] | None = None,
     psi: float = 1.0,
     cutoff: int | None = None,
     center: Literal["class", "global"] = "class",
@@ -64,6 +66,8 @@ def generate(
             (docs/formats.md).
         out: Folder for the grid and for one file per seed and class, such as seed0042-class3-cats.png.
         seeds: Numbers and ranges, such as 0-15,42.
+        latent: Latents instead of seeds and classes: safetensors files of `stylegan2 project` or of the page, each
+            with ws and perhaps noise maps. One PNG of the same name is written for each. null: seeds.
         psi: Truncation. Below 1, images are more typical and vary less. 0 gives the mean image, 1 no truncation.
         cutoff: Number of rows of ws that truncation changes, from the coarsest on. null: all.
         center: What truncation goes towards. class uses the mean of w over the image's own class or label,
@@ -89,9 +93,10 @@ def generate(
     network, about = load_generator(checkpoint)
     names = about.get("class_names")
     labels = read_labels(network.num_classes, names, classes, label)
-    count = sum(map(len, numbers)) * len(labels)
+    latents = read_latents(latent, network) if latent else []
+    count = len(latents) or sum(map(len, numbers)) * len(labels)
     zoom = scale or max(1, VISIBLE // max(network.image_size))
-    columns, rows = _page(grid, count, len(labels), max(network.image_size) * zoom)
+    columns, rows = _page(grid, count, 1 if latents else len(labels), max(network.image_size) * zoom)
     network = network.to(chosen_device(device))
     folder = writable_folder(out)
     on_cpu = next(network.parameters()).device.type == "cpu"
@@ -103,19 +108,28 @@ def generate(
     if table := class_table(names or []):
         print(f"Classes: {table}", flush=True)
 
-    def pictures() -> Iterator[Image.Image]:
-        """Write one image after the other, and yield each for the grid that it belongs to."""
-        for c in labels:
+    def images() -> Iterator[tuple[str, Tensor]]:
+        """(name, image) of every latent, or of every seed with every class."""
+        for found in latents:
+            with tuner.piece():
+                image = found.image(network, psi, cutoff, noise)
+            yield found.name, image
+        for c in [] if latents else labels:
             w_mean = None
             if network.num_classes and center == "class" and psi != 1:
                 w_mean = network.mapping.w_mean(c.vector[None])
             for seed in chain(*numbers):
                 with tuner.piece():
                     image = generate_image(network, seed, c.vector, psi, cutoff, noise, w_mean)
-                picture = to_picture(image)
-                save_png(enlarged(picture, scale or 1), folder / f"seed{seed:04d}{c.suffix}.png")
-                progress.update()
-                yield enlarged(picture, zoom)
+                yield f"seed{seed:04d}{c.suffix}", image
+
+    def pictures() -> Iterator[Image.Image]:
+        """Write one image after the other, and yield each for the grid that it belongs to."""
+        for name, image in images():
+            picture = to_picture(image)
+            save_png(enlarged(picture, scale or 1), folder / f"{name}.png")
+            progress.update()
+            yield enlarged(picture, zoom)
 
     with fixed_weights(), tqdm(desc="Generating", total=count, unit="image") as progress:
         try:
