@@ -149,3 +149,16 @@ sys.exit(__main__.main({["pack", "--source", source, "--out", str(out), "--resol
     assert 18 <= len(files) <= 40  # at most those that were under way are decoded again
     pack(source, str(whole), 16)
     assert out.read_bytes() == whole.read_bytes()
+
+
+def test_a_packed_set_is_cropped_around_the_points(tmp_path):
+    for name in ("0.png", "1.png"):
+        image = Image.open(save(tmp_path / f"set/{name}", RED, size=(40, 8)))
+        image.paste((0, 0, 255), (24, 0, 40, 8))
+        image.save(tmp_path / f"set/{name}")
+    (tmp_path / "focus.json").write_text('{"1.png": [1, 0.5], "0.png": [0.1, 0.5]}', encoding="utf-8")
+    out = str(tmp_path / "packed.zip")
+    pack(str(tmp_path / "set"), out, 8, focus=str(tmp_path / "focus.json"))
+    left, right = (image for image, _ in images_of(out, 8))
+    assert (left.float().mean((1, 2)) == torch.tensor([255.0, 0, 0])).all()
+    assert (right.float().mean((1, 2)) == torch.tensor([0.0, 0, 255])).all()

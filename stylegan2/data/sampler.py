@@ -7,13 +7,16 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from torch.utils.data import Sampler
 
+from stylegan2.data.crops import Draws
+
 
 class InfiniteSampler(Sampler[list[int]]):
     """An endless stream of image indices in batches. Resuming training does not change the stream.
 
     The stream is a sequence of permutations of the n indices. Each permutation depends only on (seed, epoch). All
     processes share the stream. Step k covers batch·world_size positions, starting at position
-    start + k·batch·world_size, and the process of rank r takes the r-th `batch` of them.
+    start + k·batch·world_size, and the process of rank r takes the r-th `batch` of them. Batches
+    know seed and epochs, from which random crops follow.
 
     Args:
         n: Length of the data set, or the n indices of the images that are used.
@@ -39,10 +42,11 @@ class InfiniteSampler(Sampler[list[int]]):
         self.first, self.stride = start + rank * batch, batch * world_size
         self._epoch, self._order = -1, np.empty(0, dtype=np.int64)
 
-    def __iter__(self) -> Iterator[list[int]]:
+    def __iter__(self) -> Iterator[Draws]:
         position = self.first
         while True:
-            yield [self.at(p) for p in range(position, position + self.batch)]
+            positions = range(position, position + self.batch)
+            yield Draws(map(self.at, positions), self.seed, [p // self.n for p in positions])
             position += self.stride
 
     def at(self, position: int) -> int:

@@ -37,6 +37,7 @@ def pack(
     channels: Literal[1, 3, 4] = 3,
     classes: Literal["none", "folders", "labels"] = "none",
     crop: Literal["center", "pad"] = "center",
+    focus: str | None = None,
     unreadable: Literal["refuse", "skip"] = "refuse",
     max_pixels: int | None = None,
     report: str | None = None,
@@ -54,6 +55,7 @@ def pack(
         channels: 1 for gray images, 3 for RGB, 4 for RGBA.
         classes: "folders" makes a class of each top-level folder, "labels" reads the source's dataset.json.
         crop: "center" cuts off what is too much on two sides, "pad" adds margins.
+        focus: JSON or CSV file of points that crops keep in view, as the option data.focus of training.
         unreadable: With unreadable files, "refuse" writes no zip and "skip" continues without them.
         max_pixels: The largest image that is read. By default it is limited by half of the memory.
         report: HTML page to write about the images. null: the zip's name with .html behind it.
@@ -77,6 +79,7 @@ def pack(
             resolution,
             channels=channels,
             crop=crop,
+            focus=focus,
             classes=classes,
             unreadable=unreadable,
             max_pixels=max_pixels,
@@ -116,7 +119,7 @@ def _convert(dataset: ImageDataset, names: list[str], partial: PartialZip) -> No
         name = dataset.names[row]
         stamp = _stamp(dataset, name)
         try:
-            facts, png = _png(dataset, name)
+            facts, png = _png(dataset, row)
         except Exception as error:  # PIL and zipfile raise a dozen kinds for damaged files
             return [name, stamp, reason(error)], b""
         return [name, stamp, list(astuple(facts))], png
@@ -138,13 +141,14 @@ def _stamp(dataset: ImageDataset, name: str) -> str:
     return ""
 
 
-def _png(dataset: ImageDataset, name: str) -> tuple[Facts, bytes]:
+def _png(dataset: ImageDataset, row: int) -> tuple[Facts, bytes]:
     """The facts about an image of the data set, and the image encoded as a PNG file."""
-    options, data = dataset.options, dataset.source.read(name)
-    pixels = decode(data, options.resolution, options.channels, options.max_pixels, options.crop)
+    o, name = dataset.options, dataset.names[row]
+    data = dataset.source.read(name)
+    pixels = decode(data, o.resolution, o.channels, o.max_pixels, o.crop, dataset.window(row))
     array = np.ascontiguousarray(pixels.transpose(1, 2, 0))
     buffer = io.BytesIO()
-    Image.fromarray(array[:, :, 0] if options.channels == 1 else array).save(buffer, "PNG")
+    Image.fromarray(array[:, :, 0] if o.channels == 1 else array).save(buffer, "PNG")
     return examine(name, data, pixels), buffer.getvalue()
 
 
@@ -167,6 +171,7 @@ def _identity(dataset: ImageDataset) -> dict[str, Any]:
         "channels": o.channels,
         "crop": o.crop,
         "max_pixels": o.max_pixels,
+        "focus": o.focus and [dataset.window(row).focus for row in range(dataset.num_images)],
     }
 
 
