@@ -35,8 +35,8 @@ class ImageDataset(Dataset[tuple[Tensor, Tensor]]):
     Item i is (image, label): uint8 (C, H, W) in 0..255, and float32 (num_classes,). The label is a one-hot
     vector, a vector from dataset.json, or a vector of width 0. A list of N indices gives a batch with a
     leading dimension N. With random crops, batches of `InfiniteSampler` give those of their epochs, and other
-    lists those of seed 0 and epoch 0. With `mirror`, item i + num_images is item i flipped horizontally. The next readable
-    image, with its label, replaces one that has become unreadable since the check.
+    lists those of seed 0 and epoch 0. With `mirror`, item i + num_images is item i flipped horizontally. The next
+    readable image, with its label, replaces one that has become unreadable since the check.
 
     Raises:
         InputError: The path or the labels do not fit the options, or there are no images.

@@ -9,9 +9,9 @@ from __future__ import annotations
 import io
 import math
 import threading
-from contextlib import nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from importlib.util import find_spec
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from PIL import Image
@@ -61,8 +61,14 @@ TURNS = {
 LARGE = 50_000_000
 """Pixels from which on a process decodes one image at a time."""
 
-_one_large_image = threading.Lock()
+_one_large_image: AbstractContextManager[Any] = threading.Lock()
 _pixel_limit = threading.Lock()
+
+
+def take_turns(lock: AbstractContextManager[Any]) -> None:
+    """Share the lock for large images with other processes."""
+    global _one_large_image
+    _one_large_image = lock
 
 
 def decode(

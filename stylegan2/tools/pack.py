@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-from contextlib import suppress
-from dataclasses import astuple
-from multiprocessing.pool import ThreadPool
+from contextlib import closing, suppress
+from dataclasses import astuple, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
@@ -20,6 +19,7 @@ from stylegan2.data.checking import reason, usable_cpus
 from stylegan2.data.decoding import decode
 from stylegan2.data.names import to_bytes
 from stylegan2.data.partial_zip import PartialZip, paths
+from stylegan2.data.processes import in_order
 from stylegan2.errors import InputError
 from stylegan2.files import printable
 from stylegan2.sizes import pair
@@ -41,6 +41,7 @@ def pack(
     unreadable: Literal["refuse", "skip"] = "refuse",
     max_pixels: int | None = None,
     report: str | None = None,
+    workers: int | None = None,
 ) -> None:
     """Write a folder or zip of images as a zip of PNGs, converted exactly as training would convert them.
 
@@ -59,10 +60,13 @@ def pack(
         unreadable: With unreadable files, "refuse" writes no zip and "skip" continues without them.
         max_pixels: The largest image that is read. By default it is limited by half of the memory.
         report: HTML page to write about the images. null: the zip's name with .html behind it.
+        workers: Number of processes that convert images. null: one per CPU. It does not change the zip.
 
     Raises:
         InputError: `source` is not a usable data set, `out` is the source, or `out` cannot be written.
     """
+    if workers is not None and workers < 1:
+        raise InputError(f"Expected workers of 1 or more, found {workers}. Leave it out for one per CPU.")
     target, origin = Path(out).expanduser(), Path(source).expanduser()
     page = Path(report).expanduser() if report else target.with_name(f"{target.name}.html")
     for file, what in ((target, "a zip"), (page, "a page")):
@@ -94,7 +98,7 @@ def pack(
         return row < len(names) and note[:2] == [dataset.names[row], _stamp(dataset, dataset.names[row])]
 
     with PartialZip.open(target, _identity(dataset), is_valid) as partial:
-        _convert(dataset, names, partial)
+        _convert(dataset, names, partial, workers or usable_cpus())
         survey = Survey(dataset, [_outcome(note) for note in partial.notes])
         for title, text in survey.lines(resolution):
             print(f"{title:<11}{printable(text)}")
@@ -112,23 +116,29 @@ def pack(
         partial.finish(labels)
 
 
-def _convert(dataset: ImageDataset, names: list[str], partial: PartialZip) -> None:
-    """Convert the images that are not done yet, on all cores, and record each."""
+@dataclass(frozen=True)
+class _Converter:
+    """Makes the note and the PNG of an image, which is empty for an unreadable file."""
 
-    def work(row: int) -> tuple[list[Any], bytes]:
-        name = dataset.names[row]
-        stamp = _stamp(dataset, name)
+    dataset: ImageDataset
+
+    def __call__(self, row: int) -> tuple[list[Any], bytes]:
+        name = self.dataset.names[row]
+        stamp = _stamp(self.dataset, name)
         try:
-            facts, png = _png(dataset, row)
+            facts, png = _png(self.dataset, row)
         except Exception as error:  # PIL and zipfile raise a dozen kinds for damaged files
             return [name, stamp, reason(error)], b""
         return [name, stamp, list(astuple(facts))], png
 
+
+def _convert(dataset: ImageDataset, names: list[str], partial: PartialZip, workers: int) -> None:
+    """Convert the images that are not done yet, by processes, and record each."""
     done, total = len(partial.notes), len(names)
     if done:
         print(f"{done:,} of {total:,} images are done already.", flush=True)
-    with ThreadPool(usable_cpus()) as pool:
-        results = pool.imap(work, range(done, total))
+    results = in_order(_Converter(dataset), range(done, total), workers)
+    with closing(results):
         bar = tqdm(results, f"Writing {partial.target}", total, initial=done, unit="image")
         for row, (note, png) in enumerate(bar, done):
             partial.add(note, names[row] if png else "", png)
