@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from pathlib import PurePosixPath
 from typing import Any
@@ -20,10 +20,15 @@ from stylegan2.data.decoding import EXTENSIONS, decode
 from stylegan2.data.labels import read_labels
 from stylegan2.data.loader import Loader
 from stylegan2.data.options import DataOptions
+from stylegan2.data.order import AllBut
 from stylegan2.data.sampler import InfiniteSampler
 from stylegan2.data.sources import Source, open_source
+from stylegan2.data.sources.shards import Shards
 from stylegan2.errors import InputError
 from stylegan2.sizes import pair
+
+CHECKED = 256
+"""Images of shards that are decoded before training starts. Those who packed them have decoded all."""
 
 MAY_BE_LOST = {"refuse": 0.01, "skip": 0.5}
 """The share of images that may become unreadable during training, by `DataOptions.unreadable`. One always may."""
@@ -46,8 +51,10 @@ class ImageDataset(Dataset[tuple[Tensor, Tensor]]):
         self.options = options
         self.shape = (options.channels, *pair(options.resolution))
         self.source = open_source(options.path)
-        self.names = _images(self.source, options.path)
+        self.names: Sequence[str] = _images(self.source, options.path)
         self._labels = read_labels(options.classes, self.source, self.names, options.path)
+        if options.focus and self.is_lazy:
+            raise InputError("data.focus expects whole images, found shards. Give it to `stylegan2 pack`.")
         self._focus = read_focus(options.focus, self.names, options.path) if options.focus else {}
         fits = (
             SharedCache.size(len(self.names), self.shape) <= options.cache_gb * 1e9
@@ -55,8 +62,14 @@ class ImageDataset(Dataset[tuple[Tensor, Tensor]]):
         )
         self._cache = SharedCache(len(self.names), self.shape) if fits else None
         self._lost = shared_zeros((len(self.names),), torch.bool)
+        self._num_lost = shared_zeros((1,), torch.int64)
         self.held_out: list[int] = []
         self._held_out: frozenset[int] = frozenset()
+
+    @property
+    def is_lazy(self) -> bool:
+        """Whether there may be more images than a list in memory should hold, as in shards."""
+        return isinstance(self.source, Shards)
 
     @property
     def num_images(self) -> int:
@@ -76,7 +89,7 @@ class ImageDataset(Dataset[tuple[Tensor, Tensor]]):
     @property
     def num_lost(self) -> int:
         """The number of images that have become unreadable since the check."""
-        return int(self._lost.sum())
+        return int(self._num_lost[0])
 
     @property
     def in_memory(self) -> bool:
@@ -148,6 +161,7 @@ class ImageDataset(Dataset[tuple[Tensor, Tensor]]):
 
     def _lose(self, row: int, error: InputError) -> None:
         """Continue without an image. Raises InputError if too many images are lost."""
+        self._num_lost += int(not self._lost[row])
         self._lost[row] = True
         limit = max(1, int(MAY_BE_LOST[self.options.unreadable] * self.num_images))
         if self.num_lost > limit:
@@ -175,8 +189,25 @@ class ImageDataset(Dataset[tuple[Tensor, Tensor]]):
             if self._cache is not None:
                 self._cache.put(row, image)
 
+        if self.is_lazy:
+            self._check_some(look_at, progress)
+            return
         self._tell_left_out()
         self.drop(find_problems(look_at, self.num_images, f"Reading {self.options.path}", progress))
+
+    def _check_some(self, look_at: Callable[[int], None], progress: bool) -> None:
+        """Check images that are spread evenly, and what the source can check quickly."""
+        if isinstance(self.source, Shards):
+            self.source.check()
+        rows = range(0, self.num_images, -(-self.num_images // CHECKED))
+        title = f"Reading {self.options.path}"
+        problems = find_problems(lambda k: look_at(rows[k]), len(rows), title, progress)
+        if problems:
+            lines = [f"{self.names[rows[k]]}: {why}" for k, why in problems.items()]
+            raise InputError(
+                f"Expected readable images in {self.options.path}, found that {len(problems)} of {len(rows)} "
+                f"that were tried cannot be read:\n{listing(lines)}\nPack the images again, or check the storage."
+            )
 
     def drop(self, problems: Mapping[int, str]) -> None:
         """Continue without unreadable images, as `options.unreadable` says.
@@ -239,10 +270,17 @@ class ImageDataset(Dataset[tuple[Tensor, Tensor]]):
         workers = self.options.workers
         if workers is None:
             workers = 0 if self.in_memory else min(8, max(1, usable_cpus() // world_size))
-        rows: Sequence[int] = range(len(self))
-        if self.held_out:
-            rows = [i for i in rows if i % self.num_images not in self._held_out]
-        sampler = InfiniteSampler(rows, batch=batch, seed=seed, rank=rank, world_size=world_size, start=start)
+        held = [row + k * self.num_images for k in range(1 + self.options.mirror) for row in self._held_out]
+        rows = AllBut(len(self), held) if held else range(len(self))
+        sampler = InfiniteSampler(
+            rows,
+            batch=batch,
+            seed=seed,
+            rank=rank,
+            world_size=world_size,
+            start=start,
+            in_memory=not self.is_lazy,
+        )
         return Loader(self, sampler, batch, self.shape, self.num_classes, workers)
 
     def keep(self, rows: Sequence[int]) -> None:
@@ -257,8 +295,10 @@ class ImageDataset(Dataset[tuple[Tensor, Tensor]]):
         return self.__dict__ | {"_cache": None}  # a pickled copy decodes images itself
 
 
-def _images(source: Source, path: str) -> list[str]:
+def _images(source: Source, path: str) -> Sequence[str]:
     """Return the names of the images of a source. Raises InputError if there are none."""
+    if isinstance(source, Shards) and source.names:
+        return source.names
     names = [name for name in source.names if name.lower().endswith(EXTENSIONS)]
     if not names:
         found = _kinds(source.names) or "no files"

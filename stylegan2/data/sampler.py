@@ -8,6 +8,7 @@ import numpy as np
 from torch.utils.data import Sampler
 
 from stylegan2.data.crops import Draws
+from stylegan2.data.order import Feistel
 
 
 class InfiniteSampler(Sampler[list[int]]):
@@ -25,6 +26,7 @@ class InfiniteSampler(Sampler[list[int]]):
         rank: Number of this process, from 0.
         world_size: Number of processes.
         start: Number of images that all processes together have consumed before.
+        in_memory: Whether a permutation of n numbers may be kept. False: it is computed place by place.
     """
 
     def __init__(
@@ -36,11 +38,14 @@ class InfiniteSampler(Sampler[list[int]]):
         rank: int = 0,
         world_size: int = 1,
         start: int = 0,
+        in_memory: bool = True,
     ):
         self.rows: Sequence[int] = range(n) if isinstance(n, int) else n
         self.n, self.batch, self.seed = len(self.rows), batch, seed
         self.first, self.stride = start + rank * batch, batch * world_size
-        self._epoch, self._order = -1, np.empty(0, dtype=np.int64)
+        self.in_memory = in_memory
+        self._epoch = -1
+        self._order: np.ndarray | Feistel = np.empty(0, dtype=np.int64)
 
     def __iter__(self) -> Iterator[Draws]:
         position = self.first
@@ -53,6 +58,10 @@ class InfiniteSampler(Sampler[list[int]]):
         """Return the image index at a position of the stream."""
         epoch, offset = divmod(position, self.n)
         if epoch != self._epoch:
-            random = np.random.Generator(np.random.Philox(key=[self.seed, epoch]))
-            self._epoch, self._order = epoch, random.permutation(self.n)
+            self._epoch, self._order = epoch, self._permutation(epoch)
         return self.rows[int(self._order[offset])]
+
+    def _permutation(self, epoch: int) -> np.ndarray | Feistel:
+        if not self.in_memory:
+            return Feistel(self.n, [self.seed, epoch])
+        return np.random.Generator(np.random.Philox(key=[self.seed, epoch])).permutation(self.n)
