@@ -225,7 +225,7 @@ def test_processes_train_as_one(tmp_path, processes, batch, micro_batch):
         for job in jobs:
             job.start()
         for job in jobs:
-            job.join(120)
+            job.join(400)
             assert job.exitcode == 0
     one, two = (torch.load(tmp_path / f"{world}.pt", weights_only=True) for world in (1, processes))
     assert (one["path_length_mean"] > 0) == (not micro_batch) and one["augmentation.images"] == batch
