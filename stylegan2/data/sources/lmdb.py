@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import threading
-from importlib import import_module
 from typing import Any
 
 from stylegan2.data.checking import reason, require_room
@@ -125,7 +124,7 @@ def _environment(path: str) -> Any:
 
 def _open(path: str) -> Any:
     try:
-        lmdb = import_module("lmdb")
+        import lmdb
     except ImportError as error:
         raise InputError(
             f"Expected the package lmdb to read {path}, found none. Install it: pip install 'stylegan2[lmdb]'"
