@@ -78,7 +78,9 @@ def efficientnet_lite0() -> Features:
     def features(images: Tensor) -> Tensor:
         outputs.clear()
         x = to_rgb((images + 1) * 127.5)
-        x = F.interpolate(x, (extractor.side, extractor.side), mode="bilinear", antialias=True, align_corners=False)
+        x = F.interpolate(
+            x, (extractor.side, extractor.side), mode="bilinear", antialias=True, align_corners=False
+        )
         network.to(images.device).extract_features((x - 127) / 128)
         return torch.cat([_by_position(output) for output in outputs.values()], dim=1)
 
