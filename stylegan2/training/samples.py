@@ -93,7 +93,7 @@ def grid_size(size: int | tuple[int, int], classes: int = 0) -> tuple[int, int]:
     return columns, rows
 
 
-SEARCHED = 10_000
+SEARCHED = 1_000
 """Images of shards among which those of a grid are chosen."""
 
 
