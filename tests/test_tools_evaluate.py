@@ -1,6 +1,9 @@
 """`stylegan2 evaluate`: checkpoints and whole runs, what it writes, and what it refuses."""
 
+import os
 import shutil
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -132,3 +135,27 @@ def test_figures_of_the_checkpoints_before_a_damaged_one_are_kept(demo, capsys):
     middle.write_bytes(b"damaged")
     assert "cannot be read" in refused(capsys, "--checkpoint", demo, "--names", "fid")
     assert [f.kimg for f in read_figures(demo / "evaluation.csv")] == [0.016]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="gloo with torchrun is tried on Linux alone")
+def test_processes_of_torchrun_share_the_work_and_give_the_figures_of_one(demo, tmp_path):
+    file, names = demo / "checkpoints" / "kimg00000.032.ckpt", "fid,kid,ppl,precision,random_frechet"
+    args = ["--checkpoint", str(file), "--names", names, "--images", "150", *SMALL[2:]]
+    found = []
+    for processes in (1, 3):
+        out = tmp_path / f"out{processes}"
+        launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+        command = [sys.executable, *launcher, "-m", "stylegan2", "evaluate", *args, "--out", str(out)]
+        environment = os.environ | {
+            "STYLEGAN2_CACHE": str(tmp_path / f"cache{processes}"),
+            "OMP_NUM_THREADS": "1",
+            "STYLEGAN2_KERNELS": "off",
+        }
+        done = subprocess.run(command, capture_output=True, encoding="utf-8", env=environment, timeout=300)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("Figures ") == 1
+        found.append(read_figures(out / "evaluation.csv"))
+    one, three = found
+    assert [f.key for f in one] == [f.key for f in three] and len(one) == 5
+    assert [f.value for f in three] == pytest.approx([f.value for f in one], rel=1e-9)

@@ -141,15 +141,17 @@ def assert_same_state_but_w_avg(a, b, **tolerance):
 
 
 class SharedDraws(Draws):
-    """Of several processes, each takes its share of what one process would draw."""
+    """Of several processes, each takes its share of what one process would draw, in parts for micro-batches."""
 
-    def __init__(self, rank, world):
-        self.rank, self.world = rank, world
+    def __init__(self, rank, world, parts=1):
+        self.rank, self.world, self.parts, self.waiting = rank, world, parts, []
         self.latents, self.images = torch.Generator().manual_seed(7), torch.Generator().manual_seed(8)
 
     def z(self, n, like, width):
-        z = torch.randn(n * self.world, width, generator=self.latents, dtype=torch.float64)
-        return z[self.rank :: self.world]
+        if not self.waiting:
+            z = torch.randn(n * self.world * self.parts, width, generator=self.latents, dtype=torch.float64)
+            self.waiting = list(z[self.rank :: self.world].split(n))
+        return self.waiting.pop(0)
 
     def pixels(self, images):
         shape = (len(images) * self.world, *images.shape[1:])
@@ -157,13 +159,25 @@ class SharedDraws(Draws):
         return pixels[self.rank :: self.world]
 
 
-def distributed_model(rank, world):
-    """Latents, noise and samples arranged so that processes together see what one process sees."""
+def distributed_model(rank, world, batch, micro_batch):
+    """Latents, noise and samples arranged so that processes together see what one process sees.
+
+    With micro-batches, nothing couples samples: neither minibatch stddev nor the mean of path lengths.
+    """
     ada = ADAOptions(groups=[], interval=3, speed=0.2)  # p adapts, but no process draws for it
-    path_length = PathLength(every=2, batch_shrink=1)
-    model = make_model(seed=3, style_mixing=0, path_length=path_length, augment="ada", ada=ada).double()
+    path_length = PathLength(every=0 if micro_batch else 2, batch_shrink=1)
+    model = make_model(
+        batch=batch,
+        batch_per_device=micro_batch if world > 1 else None,
+        scalings=Scalings(minibatch_stddev=not micro_batch),
+        seed=3,
+        style_mixing=0,
+        path_length=path_length,
+        augment="ada",
+        ada=ada,
+    ).double()
     freeze_noise(model)
-    model.draws = SharedDraws(rank, world)
+    model.draws = SharedDraws(rank, world, batch // world // micro_batch if micro_batch and world > 1 else 1)
     return model
 
 
@@ -171,7 +185,7 @@ class StridedData(TrainingData):
     """Sample n goes to process n mod world: strided stddev groups then stay within a process.
 
     With 8 samples in groups of 4, one process forms {0, 2, 4, 6} and {1, 3, 5, 7}; of two processes each
-    holds one of them.
+    holds one of them. So it is with 12 samples and three processes.
     """
 
     def train_dataloader(self):
@@ -181,33 +195,43 @@ class StridedData(TrainingData):
         return torch.utils.data.DataLoader(batches, batch_size=None)
 
 
-def train_process(rank, world, port, path):
+def train_process(rank, world, port, path, batch, micro_batch):
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "LOCAL_RANK": str(rank)}
     os.environ |= {"WORLD_SIZE": str(world), "RANK": str(rank), "NODE_RANK": "0"}
     torch.set_num_threads(1)
     strategy = {"strategy": LeanDDP(process_group_backend="gloo"), "devices": world} if world > 1 else {}
-    model = fit(distributed_model(rank, world), 4, loader=StridedData, **strategy)
+    model = distributed_model(rank, world, batch, micro_batch)
+    model = fit(model, 4, loader=StridedData, **strategy)
     if rank == 0:
         torch.save(model.state_dict(), path)
 
 
-def test_two_processes_train_as_one(tmp_path):
-    """R1 and path length included; float64, so that only the order of sums differs."""
+@pytest.mark.parametrize(
+    "processes, batch, micro_batch",
+    [(2, 8, None), (3, 12, None), pytest.param(3, 12, 2, marks=pytest.mark.slow)],
+)
+def test_processes_train_as_one(tmp_path, processes, batch, micro_batch):
+    """R1 and path length included; float64, so that only the order of sums differs. With accumulation R1 alone."""
     context = mp.get_context("spawn")
-    for world in (1, 2):
+    for world in (1, processes):
         port = 29500 + os.getpid() % 1000 + world
         jobs = [
-            context.Process(target=train_process, args=(rank, world, port, tmp_path / f"{world}.pt"))
+            context.Process(
+                target=train_process,
+                args=(rank, world, port, tmp_path / f"{world}.pt", batch, micro_batch),
+            )
             for rank in range(world)
         ]
         for job in jobs:
             job.start()
         for job in jobs:
-            job.join(120)
+            job.join(400)
             assert job.exitcode == 0
-    one, two = (torch.load(tmp_path / f"{world}.pt", weights_only=True) for world in (1, 2))
-    assert one["path_length_mean"] > 0 and one["augmentation.images"] == 8
+    one, two = (torch.load(tmp_path / f"{world}.pt", weights_only=True) for world in (1, processes))
+    assert (one["path_length_mean"] > 0) == (not micro_batch) and one["augmentation.images"] == batch
     for name in one:
+        if micro_batch and name.endswith("w_avg"):
+            continue  # one step of the running mean for each micro-batch
         torch.testing.assert_close(
             one[name], two[name], rtol=1e-8, atol=1e-10, msg=lambda text, name=name: f"{name}: {text}"
         )

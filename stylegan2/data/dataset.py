@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from pathlib import PurePosixPath
 from typing import Any
@@ -15,14 +15,20 @@ from torch.utils.data import Dataset
 
 from stylegan2.data.cache import SharedCache, shared_zeros
 from stylegan2.data.checking import find_problems, listing, reason, usable_cpus
+from stylegan2.data.crops import Point, Window, draw, read_focus
 from stylegan2.data.decoding import EXTENSIONS, decode
 from stylegan2.data.labels import read_labels
 from stylegan2.data.loader import Loader
 from stylegan2.data.options import DataOptions
+from stylegan2.data.order import AllBut
 from stylegan2.data.sampler import InfiniteSampler
 from stylegan2.data.sources import Source, open_source
+from stylegan2.data.sources.shards import Shards
 from stylegan2.errors import InputError
 from stylegan2.sizes import pair
+
+CHECKED = 256
+"""Images of shards that are decoded before training starts. Those who packed them have decoded all."""
 
 MAY_BE_LOST = {"refuse": 0.01, "skip": 0.5}
 """The share of images that may become unreadable during training, by `DataOptions.unreadable`. One always may."""
@@ -33,8 +39,9 @@ class ImageDataset(Dataset[tuple[Tensor, Tensor]]):
 
     Item i is (image, label): uint8 (C, H, W) in 0..255, and float32 (num_classes,). The label is a one-hot
     vector, a vector from dataset.json, or a vector of width 0. A list of N indices gives a batch with a
-    leading dimension N. With `mirror`, item i + num_images is item i flipped horizontally. The next readable
-    image, with its label, replaces one that has become unreadable since the check.
+    leading dimension N. With random crops, batches of `InfiniteSampler` give those of their epochs, and other
+    lists those of seed 0 and epoch 0. With `mirror`, item i + num_images is item i flipped horizontally. The next
+    readable image, with its label, replaces one that has become unreadable since the check.
 
     Raises:
         InputError: The path or the labels do not fit the options, or there are no images.
@@ -44,13 +51,25 @@ class ImageDataset(Dataset[tuple[Tensor, Tensor]]):
         self.options = options
         self.shape = (options.channels, *pair(options.resolution))
         self.source = open_source(options.path)
-        self.names = _images(self.source, options.path)
+        self.names: Sequence[str] = _images(self.source, options.path)
         self._labels = read_labels(options.classes, self.source, self.names, options.path)
-        fits = SharedCache.size(len(self.names), self.shape) <= options.cache_gb * 1e9
+        if options.focus and self.is_lazy:
+            raise InputError("data.focus expects whole images, found shards. Give it to `stylegan2 pack`.")
+        self._focus = read_focus(options.focus, self.names, options.path) if options.focus else {}
+        fits = (
+            SharedCache.size(len(self.names), self.shape) <= options.cache_gb * 1e9
+            and options.crop != "random"
+        )
         self._cache = SharedCache(len(self.names), self.shape) if fits else None
         self._lost = shared_zeros((len(self.names),), torch.bool)
+        self._num_lost = shared_zeros((1,), torch.int64)
         self.held_out: list[int] = []
         self._held_out: frozenset[int] = frozenset()
+
+    @property
+    def is_lazy(self) -> bool:
+        """Whether there may be more images than a list in memory should hold, as in shards."""
+        return isinstance(self.source, Shards)
 
     @property
     def num_images(self) -> int:
@@ -70,7 +89,7 @@ class ImageDataset(Dataset[tuple[Tensor, Tensor]]):
     @property
     def num_lost(self) -> int:
         """The number of images that have become unreadable since the check."""
-        return int(self._lost.sum())
+        return int(self._num_lost[0])
 
     @property
     def in_memory(self) -> bool:
@@ -87,7 +106,11 @@ class ImageDataset(Dataset[tuple[Tensor, Tensor]]):
         wanted = torch.tensor(index)
         if len(wanted) and not (wanted.min() >= 0 and wanted.max() < len(self)):
             raise IndexError(f"expected indices in 0..{len(self) - 1}, got {wanted.tolist()}")
-        images, rows = self._images(wanted % self.num_images)
+        draws: list[Point | None] = [None] * len(index)
+        if self.options.crop == "random":
+            seed, epochs = getattr(index, "seed", 0), getattr(index, "epochs", [0] * len(index))
+            draws = [draw(seed, epoch, i) for epoch, i in zip(epochs, index)]
+        images, rows = self._images(wanted % self.num_images, draws)
         if self.options.mirror:
             flipped = wanted >= self.num_images
             images[flipped] = images[flipped].flip(-1)
@@ -97,43 +120,48 @@ class ImageDataset(Dataset[tuple[Tensor, Tensor]]):
         """Return the labels of indices (N,), as float32 (N, num_classes), without reading images."""
         return self._labels[torch.as_tensor(index) % self.num_images]
 
-    def read(self, row: int) -> Tensor:
-        """Decode one image into uint8 (C, H, W).
+    def window(self, row: int, draw: Point | None = None) -> Window:
+        """Where an image is cut. `draw` is that of a random crop."""
+        return Window(self._focus.get(self.names[row]), draw)
+
+    def read(self, row: int, draw: Point | None = None) -> Tensor:
+        """Decode one image into uint8 (C, H, W). `draw` is that of a random crop.
 
         Raises:
             InputError: It is unreadable.
         """
         name = self.names[row]
         try:
-            return self._decode(self.source.read(name))
+            return self._decode(self.source.read(name), self.window(row, draw))
         except Exception as error:  # PIL and zipfile raise a dozen kinds for damaged files
             raise InputError(
                 f"Expected a readable image, found {name} in {self.options.path} damaged ({reason(error)}). "
                 "Replace or remove it, or set unreadable=skip."
             ) from error
 
-    def _images(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+    def _images(self, rows: Tensor, draws: Sequence[Point | None]) -> tuple[Tensor, Tensor]:
         """Return the images of rows (n,) as a new uint8 (n, C, R, R), and the rows of the images that it has."""
         if self._cache is None:
-            images, found = zip(*map(self._readable, rows.tolist()))
+            images, found = zip(*map(self._readable, rows.tolist(), draws))
             return torch.stack(images), torch.tensor(found)
         for k in (~self._cache.filled[rows]).nonzero().flatten().tolist():
             image, rows[k] = self._readable(int(rows[k]))
             self._cache.put(int(rows[k]), image)
         return self._cache.images[rows], rows
 
-    def _readable(self, row: int) -> tuple[Tensor, int]:
+    def _readable(self, row: int, draw: Point | None = None) -> tuple[Tensor, int]:
         """Return the image of a row, or of the next row that is readable, and the number of that row."""
         for other in chain(range(row, self.num_images), range(row)):
             if not self._lost[other] and (other in self._held_out) == (row in self._held_out):
                 try:
-                    return self.read(other), other
+                    return self.read(other, draw), other
                 except InputError as error:
                     self._lose(other, error)
         raise InputError(f"Expected a readable image in {self.options.path}, found none. Check the disk.")
 
     def _lose(self, row: int, error: InputError) -> None:
         """Continue without an image. Raises InputError if too many images are lost."""
+        self._num_lost += int(not self._lost[row])
         self._lost[row] = True
         limit = max(1, int(MAY_BE_LOST[self.options.unreadable] * self.num_images))
         if self.num_lost > limit:
@@ -143,16 +171,9 @@ class ImageDataset(Dataset[tuple[Tensor, Tensor]]):
             ) from error
         warnings.warn(f"{error} Going on without it: {self.num_lost} images lost, {limit} may be.")
 
-    def _decode(self, data: bytes) -> Tensor:
-        return torch.from_numpy(
-            decode(
-                data,
-                self.options.resolution,
-                self.options.channels,
-                self.options.max_pixels,
-                self.options.crop,
-            )
-        )
+    def _decode(self, data: bytes, window: Window) -> Tensor:
+        o = self.options
+        return torch.from_numpy(decode(data, o.resolution, o.channels, o.max_pixels, o.crop, window))
 
     def scan(self, progress: bool = True) -> None:
         """Decode every file before training, and fill the cache if there is one. Warn of files that are left out.
@@ -164,12 +185,29 @@ class ImageDataset(Dataset[tuple[Tensor, Tensor]]):
         """
 
         def look_at(row: int) -> None:
-            image = self._decode(self.source.read(self.names[row]))
+            image = self._decode(self.source.read(self.names[row]), self.window(row))
             if self._cache is not None:
                 self._cache.put(row, image)
 
+        if self.is_lazy:
+            self._check_some(look_at, progress)
+            return
         self._tell_left_out()
         self.drop(find_problems(look_at, self.num_images, f"Reading {self.options.path}", progress))
+
+    def _check_some(self, look_at: Callable[[int], None], progress: bool) -> None:
+        """Check images that are spread evenly, and what the source can check quickly."""
+        if isinstance(self.source, Shards):
+            self.source.check()
+        rows = range(0, self.num_images, -(-self.num_images // CHECKED))
+        title = f"Reading {self.options.path}"
+        problems = find_problems(lambda k: look_at(rows[k]), len(rows), title, progress)
+        if problems:
+            lines = [f"{self.names[rows[k]]}: {why}" for k, why in problems.items()]
+            raise InputError(
+                f"Expected readable images in {self.options.path}, found that {len(problems)} of {len(rows)} "
+                f"that were tried cannot be read:\n{listing(lines)}\nPack the images again, or check the storage."
+            )
 
     def drop(self, problems: Mapping[int, str]) -> None:
         """Continue without unreadable images, as `options.unreadable` says.
@@ -202,6 +240,10 @@ class ImageDataset(Dataset[tuple[Tensor, Tensor]]):
         lines = [f"{name or '.'}: {why}" for name, why in getattr(self.source, "left_out", {}).items()]
         if others:
             lines.insert(0, f"{len(others)} files of other types: {_kinds(others)}")
+        if self._focus and (middle := self.num_images - len(self._focus)):
+            warnings.warn(
+                f"{middle} images have no point in {self.options.focus}. They are cropped in the middle."
+            )
         if lines:
             warnings.warn(f"Left out of {self.options.path}:\n{listing(lines)}")
 
@@ -228,10 +270,17 @@ class ImageDataset(Dataset[tuple[Tensor, Tensor]]):
         workers = self.options.workers
         if workers is None:
             workers = 0 if self.in_memory else min(8, max(1, usable_cpus() // world_size))
-        rows: Sequence[int] = range(len(self))
-        if self.held_out:
-            rows = [i for i in rows if i % self.num_images not in self._held_out]
-        sampler = InfiniteSampler(rows, batch=batch, seed=seed, rank=rank, world_size=world_size, start=start)
+        held = [row + k * self.num_images for k in range(1 + self.options.mirror) for row in self._held_out]
+        rows = AllBut(len(self), held) if held else range(len(self))
+        sampler = InfiniteSampler(
+            rows,
+            batch=batch,
+            seed=seed,
+            rank=rank,
+            world_size=world_size,
+            start=start,
+            in_memory=not self.is_lazy,
+        )
         return Loader(self, sampler, batch, self.shape, self.num_classes, workers)
 
     def keep(self, rows: Sequence[int]) -> None:
@@ -246,8 +295,10 @@ class ImageDataset(Dataset[tuple[Tensor, Tensor]]):
         return self.__dict__ | {"_cache": None}  # a pickled copy decodes images itself
 
 
-def _images(source: Source, path: str) -> list[str]:
+def _images(source: Source, path: str) -> Sequence[str]:
     """Return the names of the images of a source. Raises InputError if there are none."""
+    if isinstance(source, Shards) and source.names:
+        return source.names
     names = [name for name in source.names if name.lower().endswith(EXTENSIONS)]
     if not names:
         found = _kinds(source.names) or "no files"

@@ -9,15 +9,16 @@ from __future__ import annotations
 import io
 import math
 import threading
-from contextlib import nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from importlib.util import find_spec
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from PIL import Image
 
 from stylegan2.data.checking import usable_memory
 from stylegan2.data.color import to_srgb
+from stylegan2.data.crops import Window
 from stylegan2.data.metadata import without_metadata
 from stylegan2.sizes import pair
 
@@ -60,8 +61,14 @@ TURNS = {
 LARGE = 50_000_000
 """Pixels from which on a process decodes one image at a time."""
 
-_one_large_image = threading.Lock()
+_one_large_image: AbstractContextManager[Any] = threading.Lock()
 _pixel_limit = threading.Lock()
+
+
+def take_turns(lock: AbstractContextManager[Any]) -> None:
+    """Share the lock for large images with other processes."""
+    global _one_large_image
+    _one_large_image = lock
 
 
 def decode(
@@ -69,13 +76,14 @@ def decode(
     size: int | tuple[int, int],
     channels: int,
     max_pixels: int | None = None,
-    crop: Literal["center", "pad"] = "center",
+    crop: Literal["center", "pad", "random"] = "center",
+    window: Window = Window(),  # noqa: B008 (frozen)
 ) -> np.ndarray:
     """Decode an image file into uint8 (channels, height, width), range 0..255.
 
     The image is turned upright as its EXIF data says, and converted to sRGB as its ICC profile says. Either
-    is ignored if it is broken. Transparent pixels become white unless alpha is kept. The largest centered part
-    of the wanted aspect ratio, or with "pad" the whole image, is then resized. JPEG's own scaling and a box
+    is ignored if it is broken. Transparent pixels become white unless alpha is kept. The largest part of the wanted
+    aspect ratio, or with "pad" the whole image, is then resized. JPEG's own scaling and a box
     filter shrink it to no less than 3 times the final size, and an antialiased Lanczos filter does the rest, on
     colors premultiplied by alpha. If a file holds several pictures, the first is decoded.
 
@@ -84,23 +92,24 @@ def decode(
         size: Height and width of the result, or the side of a square.
         channels: 1, 3 or 4.
         max_pixels: The largest image that is decoded. By default it is limited by half of the memory.
-        crop: "center" cuts off what is too much, "pad" adds white or transparent margins.
+        crop: "center" and "random" cut off what is too much, "pad" adds white or transparent margins.
+        window: Where the part lies that is not cut off.
 
     Raises:
         Exception: The file is unreadable, truncated or too large. PIL raises about a dozen kinds.
     """
     try:
-        return _decode(data, pair(size), channels, max_pixels, crop)
+        return _decode(data, pair(size), channels, max_pixels, crop, window)
     except Exception:  # perhaps only because of the file's metadata
         for less in without_metadata(data):
             if less != data:
                 with suppress(Exception):
-                    return _decode(less, pair(size), channels, max_pixels, crop)
+                    return _decode(less, pair(size), channels, max_pixels, crop, window)
         raise
 
 
 def _decode(
-    data: bytes, size: tuple[int, int], channels: int, max_pixels: int | None, crop: str
+    data: bytes, size: tuple[int, int], channels: int, max_pixels: int | None, crop: str, window: Window
 ) -> np.ndarray:
     with open_image(data) as image:
         if image.format == "PNG":
@@ -121,7 +130,8 @@ def _decode(
             else:
                 # The unit is a pixel of the result, so that a square of the image is cut to whole pixels.
                 unit = min(image.width / width, image.height / height)
-                left, top = int(image.width - unit * width) // 2, int(image.height - unit * height) // 2
+                left = window.start(0, image.width, unit * width)
+                top = window.start(1, image.height, unit * height)
                 box = (left, top, left + unit * width, top + unit * height)
                 image = image.resize((width, height), Image.Resampling.LANCZOS, box, REDUCING_GAP)
     return np.array(image).reshape(height, width, channels).transpose(2, 0, 1)

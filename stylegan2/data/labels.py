@@ -15,6 +15,7 @@ from torch import Tensor
 from stylegan2.data.checking import reason
 from stylegan2.data.names import alike, in_natural_order, printable
 from stylegan2.data.sources import Source
+from stylegan2.data.sources.shards import Shards, StoredLabels
 from stylegan2.errors import InputError
 
 
@@ -43,7 +44,7 @@ class Labels:
         return replace(self, values=self.values[list(rows)])
 
 
-def read_labels(kind: str, source: Source, images: Sequence[str], path: str | Path) -> Labels:
+def read_labels(kind: str, source: Source, images: Sequence[str], path: str | Path) -> Labels | StoredLabels:
     """Read the labels of a data set.
 
     Args:
@@ -55,7 +56,21 @@ def read_labels(kind: str, source: Source, images: Sequence[str], path: str | Pa
     Raises:
         InputError: The labels are missing, malformed, or do not fit the images.
     """
+    if isinstance(source, Shards):
+        return stored_labels(kind, source, path)
     return READERS[kind](source, images, path)
+
+
+def stored_labels(kind: str, source: Shards, path: str | Path) -> Labels | StoredLabels:
+    """Labels of shards, which each image brings with it."""
+    if kind == "none":
+        return Labels(torch.zeros(1, 0).expand(len(source.names), 0))
+    if not source.about["num_classes"]:
+        raise InputError(
+            f"classes={kind} expects shards with labels, found none in {path}. Pack the images with "
+            f"--classes {kind}, or set classes=none."
+        )
+    return StoredLabels(source)
 
 
 def no_labels(source: Source, images: Sequence[str], path: str | Path) -> Labels:

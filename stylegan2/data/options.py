@@ -35,9 +35,14 @@ class DataOptions:
     classes: Literal["none", "folders", "labels"] = "none"
     """Labels of the images. "folders" makes a class of each top-level folder. "labels" reads dataset.json."""
 
-    crop: Literal["center", "pad"] = "center"
+    crop: Literal["center", "pad", "random"] = "center"
     """How an image gets the aspect ratio of `resolution`. "center" cuts off what is too much on two sides. "pad"
-    keeps all of it and adds margins: white, or transparent with 4 channels."""
+    keeps all of it and adds margins: white, or transparent with 4 channels. "random" cuts at a new place in every
+    epoch, so that images are decoded each time."""
+
+    focus: str | None = None
+    """JSON or CSV file of points that crops keep in view: {"folder/image.png": [x, y], ...}, or columns name, x, y.
+    Points go from 0,0 (top left) to 1,1 (bottom right)."""
 
     mirror: bool = False
     """Whether to train on the horizontally flipped images too."""
@@ -78,6 +83,11 @@ class DataOptions:
                 f"Expected 1 (gray), 3 (RGB) or 4 (RGBA) channels, found {self.channels}. Set one of these."
             )
         check_choices(self)
+        if self.focus is not None and self.crop == "pad":
+            raise InputError(
+                f"Expected data.focus with data.crop center or random, found {self.focus} with pad, which cuts "
+                "nothing off. Set one of the two."
+            )
         share_of(self.holdout)  # raises for what is no share
         for name, least in (("workers", 0), ("cache_gb", 0), ("max_pixels", 1)):
             value = getattr(self, name)

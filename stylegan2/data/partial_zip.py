@@ -53,8 +53,8 @@ class PartialZip:
             OSError: The folder cannot be written to, or the disk is full.
         """
         part, journal_path = paths(target)
-        with _touched(journal_path) as journal, _touched(part) as file:
-            _lock(journal, target)
+        with touched(journal_path) as journal, touched(part) as file:
+            lock(journal, target)
             entries, notes = _recorded(journal, file, identity, is_valid)
             partial = cls(target, file, journal, notes)
             partial._zip.filelist.extend(entries)
@@ -64,8 +64,11 @@ class PartialZip:
                 with suppress(ValueError, OSError):  # the block has finished it, or the disk is full
                     partial._zip.close()
 
-    def add(self, note: Any, name: str = "", data: bytes = b"") -> None:
-        """Record a step by its note, which JSON can hold. With a name, append a file to the zip."""
+    def add(self, note: Any, name: str = "", data: bytes = b"", label: bytes = b"") -> None:
+        """Record a step by its note, which JSON can hold. With a name, append a file to the zip.
+
+        Its label is not used, since a zip has its labels in one file, which `finish` writes.
+        """
         entry = None
         if name:
             info = _info(name)
@@ -100,12 +103,12 @@ def _info(name: str) -> zipfile.ZipInfo:
     return info
 
 
-def _touched(path: Path) -> IO[bytes]:
+def touched(path: Path) -> IO[bytes]:
     """A file for reading and writing, which is made if there is none, and kept as it is otherwise."""
     return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666), "r+b")
 
 
-def _lock(journal: IO[bytes], target: Path) -> None:
+def lock(journal: IO[bytes], target: Path) -> None:
     """Keep other processes away while this one lives. Windows has no such locks."""
     if sys.platform == "win32":
         return

@@ -63,9 +63,10 @@ def efficientnet_lite0() -> Features:
     At each position the features are divided by their length. Squared differences are averaged over positions, and
     added over features and resolutions, all with the same weight.
     """
-    from stylegan2.metrics.extractors.efficientnet_lite0 import SIDE, EfficientNetLite0
+    from stylegan2.metrics.extractors.efficientnet_lite import EfficientNetLite0
 
-    network: nn.Module = EfficientNetLite0().network
+    extractor = EfficientNetLite0()
+    network: nn.Module = extractor.network
     outputs: dict[int, Tensor] = {}
 
     def keep(block: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -77,7 +78,9 @@ def efficientnet_lite0() -> Features:
     def features(images: Tensor) -> Tensor:
         outputs.clear()
         x = to_rgb((images + 1) * 127.5)
-        x = F.interpolate(x, (SIDE, SIDE), mode="bilinear", antialias=True, align_corners=False)
+        x = F.interpolate(
+            x, (extractor.side, extractor.side), mode="bilinear", antialias=True, align_corners=False
+        )
         network.to(images.device).extract_features((x - 127) / 128)
         return torch.cat([_by_position(output) for output in outputs.values()], dim=1)
 

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from stylegan2.errors import InputError
 from stylegan2.ops import activations
+from stylegan2.pickles.inert import Inert
 
 from . import Format, Networks, formats
-from .inert import Inert
 from .official import from_states
 
 PERSISTED = "torch_utils.persistence._reconstruct_persistent_obj"

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from stylegan2.errors import InputError
+from stylegan2.pickles import UnsafePickle, read_pickle
+from stylegan2.pickles.inert import LEGACY_MAGIC
 
-from .inert import LEGACY_MAGIC
-from .pickles import UnsafePickle, read_pickle
 from .tensors import read_tensors
 
 METADATA = "__metadata__"

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from stylegan2.errors import InputError
+from stylegan2.pickles.inert import Array, Inert
 
 from . import Format, Networks, formats
-from .inert import Array, Inert
 from .official import from_states
 
 NETWORK = ("dnnlib.tflib.network.Network", "tfutil.Network")

@@ -33,12 +33,12 @@ class MetricOptions:
 
     features: str = "inception"
     """Feature network of all metrics but random_frechet and random_kernel. inception: Inception-v3, by which FID and
-    KID are defined. efficientnet_lite0: a small classifier whose weights are a package. random: random weights.
-    Figures with other features than Inception's are never called FID."""
+    KID are defined. efficientnet_lite0 to 2: small classifiers whose weights are packages. vgg16: torchvision's
+    VGG-16. random: random weights. Figures with other features than Inception's are never called FID."""
 
     features_path: str | None = None
     """File with the feature network's weights. null: inception takes torch-fidelity's download from PyTorch's cache,
-    efficientnet_lite0 the file of its package."""
+    vgg16 torchvision's, efficientnet_lite0 to 2 the file of the package."""
 
     seed: int = 0
     """Seed of the latents, labels and noise of the generated images."""

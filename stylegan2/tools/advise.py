@@ -77,7 +77,12 @@ def advise_command(args: list[str], prog: str = "stylegan2 advise") -> int:
         unreadable="skip",
         **({} if given.resolution is None else {"resolution": given.resolution}),
     )
-    survey = Survey.of(ImageDataset(looked_at))
+    dataset = ImageDataset(looked_at)
+    if dataset.is_lazy:
+        raise InputError(
+            f"Expected a folder or a zip to look at, found shards in {given.path}. Name what they were packed from."
+        )
+    survey = Survey.of(dataset)
     images = len(survey.facts)
     if images < LEAST_IMAGES:
         raise InputError(

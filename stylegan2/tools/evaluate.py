@@ -24,7 +24,7 @@ from stylegan2.yaml_files import read_yaml
 from .generate import chosen_device, writable_folder
 
 if TYPE_CHECKING:
-    from stylegan2.training.measuring import Measuring
+    import torch
 
 FROM_CHECKPOINT = {"resolution", "channels"}
 """Options of the data that follow from the generator."""
@@ -96,30 +96,42 @@ def evaluate_command(args: list[str], prog: str = "stylegan2 evaluate") -> int:
         options.out or (str(runs[0]) if len(runs) == len(options.checkpoint) == 1 else "out")
     )
 
-    # The training framework, which --help does without.
+    from stylegan2.training.distributed import joined  # the training framework, which --help does without
+
+    with joined():
+        return _evaluated(config.data, chosen, files, out, device)
+
+
+def _evaluated(
+    data: Any, chosen: MetricOptions, files: Sequence[Path], out: Path, device: torch.device
+) -> int:
+    """Measure the checkpoints, by one process or several. The first writes and prints."""
     from tqdm import tqdm
 
+    from stylegan2.training.distributed import rank
     from stylegan2.training.measuring import Measuring
 
+    first = rank() == 0
     known: dict[tuple[tuple[int, int], int], Measuring] = {}
     found: list[Figure] = []
     table = out / "evaluation.csv"
-    for file in tqdm(files, desc="Evaluating", unit="checkpoint", disable=len(files) == 1):
+    for file in tqdm(files, desc="Evaluating", unit="checkpoint", disable=len(files) == 1 or not first):
         network, about = load_generator(file)
         shape = (network.image_size, network.img_channels)
         if shape not in known:
             (height, width), channels = shape
             size = height if height == width else (height, width)
             seen: dict[str, Any] = {"resolution": size, "channels": channels}  # what the network makes
-            data = ImageData(**vars(config.data), **seen)
-            known[shape] = Measuring(chosen, data.open(minimum=2))
+            known[shape] = Measuring(chosen, ImageData(**vars(data), **seen).open(minimum=2, progress=first))
         check_classes(network, known[shape].dataset, file)
         kimg = about.get("images", 0) / 1000
         found += known[shape].figures(network.to(device), checkpoint=str(file), kimg=kimg)
-        write_figures(table, merged(read_figures(table), found))
-    print(tables(found))
-    picture = draw(found, out / "evaluation.png")
-    print(f"\nFigures    {table}" + (f"\nCurve      {picture}" if picture else ""))
+        if first:
+            write_figures(table, merged(read_figures(table), found))
+    if first:
+        print(tables(found))
+        picture = draw(found, out / "evaluation.png")
+        print(f"\nFigures    {table}" + (f"\nCurve      {picture}" if picture else ""))
     return 0
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from stylegan2.data import ImageDataset
 from stylegan2.data.holdout import chosen_rows, share_of
 from stylegan2.data.loader import Loader
+from stylegan2.data.sources.shards import Names, Shards
 from stylegan2.errors import InputError
 
 if TYPE_CHECKING:
@@ -43,9 +44,8 @@ class TrainingData(pl.LightningDataModule):
         super().__init__()
         self.dataset, self.module, self.seed = dataset, module, seed
         share = share_of(dataset.options.holdout)
-        row_of = {name: row for row, name in enumerate(dataset.names)} if share and held_out else {}
-        again = [row_of[name] for name in held_out if name in row_of]
-        dataset.hold_out(again or chosen_rows(dataset.num_images, share, seed))
+        again = self._rows(held_out) if share else []
+        dataset.hold_out(again or chosen_rows(dataset.num_images, share, seed, not dataset.is_lazy))
         if share and dataset.num_images - len(dataset.held_out) < module.batch:
             raise InputError(
                 f"Expected at least {module.batch} images (batch) beside those held out, found {dataset.num_images} "
@@ -56,15 +56,24 @@ class TrainingData(pl.LightningDataModule):
         self._is_waiting = False
         self._batches: Iterator[tuple[Tensor, Tensor]] | None = None
 
+    def _rows(self, names: Sequence[str]) -> list[int]:
+        """The rows of those of some images that are there."""
+        known = self.dataset.names
+        if isinstance(known, Names):
+            return [row for row in map(known.row, names) if row < len(known)]
+        row_of = {name: row for row, name in enumerate(known)} if names else {}
+        return [row_of[name] for name in names if name in row_of]
+
     @cached_property
     def identity(self) -> dict[str, Any]:
         """What a checkpoint stores about the images: path, number of images, and a digest.
 
-        The digest covers the names of all images, and the files and labels of 16 of them.
+        The digest covers the names of all images (of shards: their index), and the files and labels of 16 of them.
         """
         data = self.dataset
         digest = hashlib.blake2b(digest_size=16)
-        for name in data.names:
+        names = [data.source.digest] if isinstance(data.source, Shards) else data.names
+        for name in names:
             digest.update(name.encode("utf-8", "surrogateescape") + b"\0")
         for row in range(0, data.num_images, -(-data.num_images // 16)):
             with suppress(Exception):  # a file that can no longer be read changes the digest

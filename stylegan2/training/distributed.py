@@ -5,12 +5,16 @@ In a single process no function here communicates.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+
+from .launch import this_launch
 
 T = TypeVar("T")
 
@@ -62,6 +66,25 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
     flat /= world_size()
     for grad, mean in zip(gradients, flat.split([grad.numel() for grad in gradients])):
         grad.copy_(mean.view_as(grad))  # in place, to keep the gradient's memory format
+
+
+@contextmanager
+def joined() -> Iterator[None]:
+    """Join the processes that torchrun has started, to measure together. A single process does nothing.
+
+    They exchange results on the CPU, by gloo. On GPUs each process takes one.
+    """
+    launch = this_launch()
+    if launch.by != "torchrun" or launch.per_machine * launch.machines == 1 or dist.is_initialized():
+        yield
+        return
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
+    dist.init_process_group("gloo")
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
 
 
 def any_process(flag: bool, device: torch.device) -> bool:

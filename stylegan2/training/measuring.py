@@ -15,6 +15,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from stylegan2.data import ImageDataset, to_uint8
+from stylegan2.data.order import Feistel
 from stylegan2.errors import InputError
 from stylegan2.metrics import Metric, metrics
 from stylegan2.metrics.comparison import Comparison
@@ -104,7 +105,10 @@ class Measuring:
         self._distance = (
             perceptual_distance(self.extractor) if self.extractor is not None and "path" in needs else None
         )
-        order = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(0))[: options.reals]
+        if dataset.is_lazy:
+            order = torch.tensor(Feistel(len(dataset), [0])[: options.reals])
+        else:
+            order = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(0))[: options.reals]
         self._rows = [rows.tolist() for rows in torch.split(order, BATCH)]
         self.num_reals = len(order)
         for name, metric in self.on_features.items():
@@ -232,7 +236,9 @@ class Measuring:
             images=options.images,
             reals=self.num_reals,
             reference=self._reference or "",
-            source="+".join(sorted({PurePosixPath(n).suffix.lower().strip(".") for n in self.dataset.names})),
+            source="+".join(
+                sorted({PurePosixPath(n).suffix.lower().strip(".") for n in self.dataset.names[:100_000]})
+            ),
             resize=resize,
             features=features,
             weights=weights,
@@ -272,3 +278,9 @@ def _told(what: str, parts: Iterable[T], count: int) -> Iterator[T]:
         for part in parts:
             yield part
             bar.update()
+
+
+def _kinds(dataset: ImageDataset) -> str:
+    """The types of the images' files, such as "jpg+png". Shards hold PNGs alone."""
+    names = dataset.names[:1] if dataset.is_lazy else dataset.names
+    return "+".join(sorted({PurePosixPath(name).suffix.lower().strip(".") for name in names}))

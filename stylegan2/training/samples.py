@@ -93,12 +93,19 @@ def grid_size(size: int | tuple[int, int], classes: int = 0) -> tuple[int, int]:
     return columns, rows
 
 
+SEARCHED = 1_000
+"""Images of shards among which those of a grid are chosen."""
+
+
 def balanced_images(dataset: ImageDataset, count: int, random: torch.Generator) -> list[int]:
     """Random rows of the data set, `count` of them: class after class, as many of each as of the others.
 
     If there are more classes than `count`, some are left out evenly. If there are fewer images, they repeat.
     """
-    order = torch.randperm(dataset.num_images, generator=random)
+    if dataset.is_lazy and dataset.num_images > SEARCHED:  # random ones stand for all
+        order = torch.randint(dataset.num_images, (SEARCHED,), generator=random)
+    else:
+        order = torch.randperm(dataset.num_images, generator=random)
     groups = [order]
     if dataset.class_names:
         classes = torch.cat([dataset.labels(rows).argmax(dim=1) for rows in order.split(1024)])

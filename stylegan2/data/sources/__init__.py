@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
@@ -45,6 +46,16 @@ sources: Registry[type[Source]] = Registry("source of images", __name__)
 
 GENERAL = ("folder", "zip")
 """These sources are tried last, because another source may take folders or zips of a special kind."""
+
+
+def pack_command(path: str | Path) -> str:
+    """What to do with images in a form that is not read: the command that converts them from a folder."""
+    out = f"{Path(path).stem or 'images'}.zip"
+    return (
+        "Let the program that wrote them, or another one that you trust, save the images as files in a folder, and "
+        f"convert that: stylegan2 pack --source FOLDER --out {shlex.quote(out)} --resolution 256. Then give "
+        f"--data.path {shlex.quote(out)}"
+    )
 
 
 def open_source(path: str | Path) -> Source:

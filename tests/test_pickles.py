@@ -18,8 +18,8 @@ import torch
 
 from stylegan2.errors import InputError
 from stylegan2.formats import load_generator
-from stylegan2.formats.inert import Array, Inert, Name
-from stylegan2.formats.pickles import MOST_STEPS, SUPPORTED, Reader, UnsafePickle, read_pickle
+from stylegan2.pickles.inert import Array, Inert, Name
+from stylegan2.pickles.reader import MOST_STEPS, SUPPORTED, Reader, UnsafePickle, read_pickle
 
 PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
 
@@ -111,7 +111,7 @@ def test_other_classes_become_records_that_do_nothing(protocol, tmp_path, monkey
 def test_nothing_is_imported(tmp_path):
     (tmp_path / "evil.py").write_text("open('executed', 'w')\n", encoding="utf-8")
     (tmp_path / "x.pkl").write_bytes(b"cevil\nf\n(tR.")
-    code = "from stylegan2.formats.pickles import read_pickle; print(read_pickle('x.pkl').name); import sys; "
+    code = "from stylegan2.pickles import read_pickle; print(read_pickle('x.pkl').name); import sys; "
     code += "print('evil' in sys.modules)"
     paths = os.pathsep.join([str(tmp_path), os.getcwd(), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
