@@ -11,7 +11,15 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from stylegan2.__main__ import run
-from stylegan2.explore import Projection, ProjectionOptions, image_of, load_distance, psnr, sample_w
+from stylegan2.explore import (
+    Projection,
+    ProjectionOptions,
+    distances,
+    image_of,
+    load_distance,
+    psnr,
+    sample_w,
+)
 from stylegan2.explore.distances import pixels
 from stylegan2.explore.projection import noise_penalty
 from stylegan2.images import save_png, to_picture
@@ -149,6 +157,28 @@ def test_the_distance_by_efficientnet_is_differentiable_and_near_images_are_near
     assert distances[0] == 0 < distances[1] < distances[2]
     distances[1].backward()
     assert near.grad.abs().sum() > 0
+
+
+def test_the_distance_by_lpips_is_that_of_torch_fidelity(tmp_path, monkeypatch):
+    """With random weights, because the trained ones are a download."""
+    similarity = pytest.importorskip("torch_fidelity.sample_similarity_lpips")
+    from torchvision.models import vgg
+
+    widths = enumerate((64, 128, 256, 512, 512))
+    linear = {f"lin{k}.model.1.weight": torch.rand(1, width, 1, 1) for k, width in widths}
+    untrained = type("Vgg16", (), {"features": vgg.make_layers(vgg.cfgs["D"])})
+    monkeypatch.setattr(similarity, "load_state_dict_from_url", lambda *args, **options: linear)
+    monkeypatch.setattr(similarity, "torchvision_load_pretrained_vgg16", lambda: untrained)
+    for path in distances.LPIPS_FILES:
+        (tmp_path / "checkpoints").mkdir(exist_ok=True)
+        (tmp_path / "checkpoints" / path).touch()
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    name, features = load_distance("auto")
+    a, b = torch.rand(2, 3, 32, 32) * 2 - 1, torch.rand(2, 3, 32, 32) * 2 - 1
+    expected = similarity.SampleSimilarityLPIPS("lpips")((a + 1) * 127.5, (b + 1) * 127.5)
+    assert name == "lpips"
+    ours = (features(a) - features(b)).square().sum(dim=1)
+    torch.testing.assert_close(ours, expected.flatten(), rtol=1e-3, atol=1e-6)
 
 
 def project(checkpoint, *args):

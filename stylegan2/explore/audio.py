@@ -96,7 +96,7 @@ def _mono(samples: npt.NDArray[np.generic]) -> Array:
     if np.issubdtype(samples.dtype, np.unsignedinteger):
         values = values / 128 - 1
     elif np.issubdtype(samples.dtype, np.integer):
-        values = values / np.iinfo(samples.dtype).max
+        values = values / 2.0 ** (8 * samples.dtype.itemsize - 1)
     return np.nan_to_num(values if values.ndim == 1 else values.mean(axis=1))
 
 

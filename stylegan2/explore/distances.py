@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -39,7 +39,7 @@ def load_distance(name: Name) -> tuple[str, Features]:
         has_network = all(importlib.util.find_spec(package) for package in packages[:2])
         has_lpips = importlib.util.find_spec(packages[2]) and all(path.is_file() for path in lpips_files())
         name = "lpips" if has_lpips else "efficientnet_lite0" if has_network else "pixels"
-    return name, {"lpips": lpips, "efficientnet_lite0": efficientnet_lite0, "pixels": lambda: pixels}[name]()
+    return name, DISTANCES[name]()
 
 
 def pixels(images: Tensor) -> Tensor:
@@ -66,7 +66,7 @@ def efficientnet_lite0() -> Features:
     from stylegan2.metrics.extractors.efficientnet_lite import EfficientNetLite0
 
     extractor = EfficientNetLite0()
-    network: nn.Module = extractor.network
+    network: Any = extractor.network
     outputs: dict[int, Tensor] = {}
 
     def keep(block: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -112,6 +112,13 @@ def lpips() -> Features:
         return torch.cat([_by_position(output, weight.to(output)) for output, weight in outputs], dim=1)
 
     return features
+
+
+DISTANCES: dict[str, Callable[[], Features]] = {
+    "lpips": lpips,
+    "efficientnet_lite0": efficientnet_lite0,
+    "pixels": lambda: pixels,
+}
 
 
 def lpips_files() -> list[Path]:

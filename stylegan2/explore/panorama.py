@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
+from typing import cast
 
 import torch
 from torch import nn
 
-from stylegan2.networks.generator import Generator
+from stylegan2.networks.generator import Generator, SynthesisBlock
 from stylegan2.networks.layers import SynthesisLayer
 
 
@@ -25,8 +26,8 @@ def widened(network: Generator, times: int, seed: int = 0) -> Generator:
         seed: Of the new parts of the noise maps.
     """
     wide = copy.deepcopy(network)
-    first = wide.synthesis.get_submodule(f"b{wide.synthesis.resolutions[0]}")
-    first.const = nn.Parameter(network.synthesis.b4.const.detach().repeat(1, 1, times), requires_grad=False)
+    first = cast(SynthesisBlock, wide.synthesis.get_submodule(f"b{wide.synthesis.resolutions[0]}"))
+    first.const = nn.Parameter(first.const.detach().repeat(1, 1, times), requires_grad=False)
     random = torch.Generator().manual_seed(seed)
     for layer in wide.synthesis.modules():
         if isinstance(layer, SynthesisLayer):

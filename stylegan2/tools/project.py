@@ -87,7 +87,8 @@ def project(
     folder = writable_folder(out)
     options = ProjectionOptions(steps=steps, space=space, seed=seed)
     vector = opened.labels[0].vector
-    about = {"images": digest, "distance": kind, "label": vector.tolist(), "network": fingerprint(network)}
+    about: dict[str, object] = {"images": digest, "distance": kind, "label": vector.tolist()}
+    about["network"] = fingerprint(network)
     projection = Projection(
         network, targets, features, options, vector.to(targets) if network.num_classes else None
     )

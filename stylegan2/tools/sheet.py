@@ -108,7 +108,7 @@ def sheet(
             centers=None if centers is None else cluster_centers(network, centers, vectors),
             edits=moves,
         )
-        psis = [round(psi, 6) for psi in torch.linspace(first, last, steps).double().tolist()]
+        psis = [round(psi, 6) + 0.0 for psi in torch.linspace(first, last, steps).double().tolist()]
         kinds: dict[str, Callable[..., Image.Image]] = {
             "mixing": partial(sheets.mixing, look, seeds, others, chosen),
             "truncation": partial(sheets.truncation, look, seeds, psis),
