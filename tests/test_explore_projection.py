@@ -58,7 +58,7 @@ def test_w_plus_comes_nearer_to_an_image_of_mixed_styles(network):
     _, w = own_images(network, (0, 1))
     ws = torch.cat([w[0].expand(3, -1), w[1].expand(3, -1)])
     target = image_of(network, ws)[None]
-    one, each = (finished(network, target, steps=150, space=space) for space in ("w", "w+"))
+    one, each = (finished(network, target, steps=80, space=space) for space in ("w", "w+"))
     assert psnr(each.images(), target) > psnr(one.images(), target) + 3
     assert each.ws().shape == one.ws().shape == (1, 6, 16)
     assert (one.ws() == one.ws()[:, :1]).all() and not (each.ws() == each.ws()[:, :1]).all()

@@ -222,6 +222,7 @@ def test_frames_are_taken_one_at_a_time(tmp_path):
         (["--frames", "0"], "--frames"),
         (["--psi", ".inf"], "--psi"),
         (["--size", "99999"], "--size"),
+        (["--seeds", "0-511", "--grid", "16x16", "--size", "8192"], "pixels"),
         (["--centers", "0"], "--centers"),
         (["--classes", "cats"], "no classes"),
         (["--label", "0.3,0.7"], "no classes"),

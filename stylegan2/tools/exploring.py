@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from stylegan2.errors import InputError
+from stylegan2.explore.centers import cluster_centers
 from stylegan2.explore.directions import Edit, parse_edits, read_directions
 from stylegan2.explore.panorama import widened
 from stylegan2.files import printable
@@ -20,7 +21,7 @@ from stylegan2.networks.generator import Generator
 from .generate import chosen_device
 from .labels import Label, parse_numbers, read_labels
 
-MOST = 100_000
+MOST = 10_000
 """Most seeds of one command."""
 
 
@@ -35,6 +36,18 @@ class Opened:
     def label_rows(self, count: int) -> torch.Tensor:
         """Labels (count, num_classes), the chosen ones in turn."""
         return torch.stack([self.labels[k % len(self.labels)].vector for k in range(count)])
+
+    def clusters(self, count: int | None) -> torch.Tensor | None:
+        """Centers of clusters of w (count, w_dim), for truncation. None: none are asked for.
+
+        Raises:
+            InputError: The number is out of range.
+        """
+        if count is None:
+            return None
+        check_count("--centers", count, 1, 1000)
+        labels = self.label_rows(len(self.labels)) if self.network.num_classes else None
+        return cluster_centers(self.network, count, labels)
 
 
 def open_network(

@@ -12,7 +12,6 @@ from tqdm import tqdm
 
 from stylegan2.errors import InputError
 from stylegan2.explore import sheets
-from stylegan2.explore.centers import cluster_centers
 from stylegan2.explore.directions import parse_interval
 from stylegan2.files import printable
 from stylegan2.images import save_png
@@ -87,8 +86,6 @@ def sheet(
     if first == last and kind == "truncation":
         first, last = (-1.0, 1.0) if first == 1 else (min(0.0, first), max(0.0, first))
     check_psi(first, cutoff)
-    if centers is not None:
-        check_count("--centers", centers, 1, 1000)
     opened = open_network(checkpoint, classes, label, device, wide)
     network = opened.network
     if kind == "classes" and not network.num_classes:
@@ -98,14 +95,13 @@ def sheet(
     chosen = layer_range(layers, network) if layers else range(max(1, network.num_ws // 2))
     moves = read_edits(edit, directions, network)
     with fixed_weights():
-        vectors = opened.label_rows(len(opened.labels)) if network.num_classes else None
         look = sheets.Look(
             network=network,
             label=opened.labels[0].vector,
             psi=first,
             cutoff=cutoff,
             noise=noise,
-            centers=None if centers is None else cluster_centers(network, centers, vectors),
+            centers=opened.clusters(centers),
             edits=moves,
         )
         psis = [round(psi, 6) + 0.0 for psi in torch.linspace(first, last, steps).double().tolist()]

@@ -10,8 +10,8 @@ from tqdm import tqdm
 from stylegan2.errors import InputError
 from stylegan2.explore.animation import check_animation, write_animation
 from stylegan2.explore.audio import audio_speeds, audio_times
-from stylegan2.explore.centers import cluster_centers
 from stylegan2.explore.film import VISIBLE, Film, cells_of, circle_walk, interpolation_walk
+from stylegan2.explore.tables import PIXELS
 from stylegan2.explore.walks import checked_number
 from stylegan2.files import printable
 from stylegan2.kernels import fixed_weights
@@ -101,19 +101,14 @@ def video(
         raise InputError(f"--walk circle expects one seed for each cell of --grid, found {len(shares[0])}.")
     if size is not None:
         check_count("--size", size, 1, 8192)
-    if centers is not None:
-        check_count("--centers", centers, 1, 1000)
-    labels = opened.label_rows(len(numbers)).split(len(shares[0]))
+    width, height = frame_size(network.image_size, columns, rows, size)
     with fixed_weights():
-        clusters = None
-        if centers is not None:
-            vectors = opened.label_rows(len(opened.labels)) if network.num_classes else None
-            clusters = cluster_centers(network, centers, vectors)
+        clusters = opened.clusters(centers)
         walks = [
             circle_walk(network, share[0], c[0], radius, space, clusters)
             if is_circle
             else interpolation_walk(network, share, c, interpolation, space, loop, clusters)
-            for share, c in zip(shares, labels)
+            for share, c in zip(shares, opened.label_rows(len(numbers)).split(len(shares[0])))
         ]
         times = walks[0].times(frames)
         if speeds is not None:
@@ -138,19 +133,28 @@ def video(
             )
         pictures = (film.frame(number) for number in tqdm(chosen, desc="Frames", unit="frame"))
         write_animation(pictures, path, fps, audio=audio if only is None else None, numbers=chosen)
-    width, height = film_size(film)
-    print(
-        f"{len(chosen)} frames of {width}×{height} pixels, {len(chosen) / fps:.1f} s at {fps:g} per second, in {path}"
-    )
+    length = f"{len(chosen) / fps:.1f} s at {fps:g} per second"
+    print(f"{len(chosen)} frames of {width}×{height} pixels, {length}, in {path}")
+    older = 0 if path.suffix else len(list(path.glob("frame*.png"))) - len(chosen)
+    if older > 0:
+        print(f"note: the folder also holds {older} frames that were there before")
 
 
-def film_size(film: Film) -> tuple[int, int]:
-    """Width and height of the frames."""
-    height, width = film.network.image_size
-    longest = max(width, height)
-    factor = max(1, VISIBLE // longest) if film.size is None else film.size / longest
-    rows = -(-len(film.walks) // film.columns)
-    return film.columns * max(1, round(width * factor)), rows * max(1, round(height * factor))
+def frame_size(image: tuple[int, int], columns: int, rows: int, size: int | None) -> tuple[int, int]:
+    """Width and height of frames with images of a height and width.
+
+    Raises:
+        InputError: They are too large.
+    """
+    longest = max(image)
+    factor = max(1, VISIBLE // longest) if size is None else size / longest
+    height, width = rows * max(1, round(image[0] * factor)), columns * max(1, round(image[1] * factor))
+    if width * height > PIXELS:
+        raise InputError(
+            f"Expected frames of at most {PIXELS:,} pixels, found {width}×{height}. "
+            "Choose a smaller --grid or --size."
+        )
+    return width, height
 
 
 def parse_grid(text: str) -> tuple[int, int]:
