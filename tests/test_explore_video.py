@@ -10,8 +10,10 @@ from PIL import Image
 from scipy.spatial.transform import Rotation, Slerp
 
 from stylegan2.__main__ import run
+from stylegan2.errors import InputError
 from stylegan2.explore import Film, interpolation_walk, write_animation
 from stylegan2.explore.animation import delays
+from stylegan2.explore.sheets import Look
 from stylegan2.explore.walks import circle, cubic, linear, slerp
 
 
@@ -184,6 +186,19 @@ def test_the_mean_of_the_class_is_what_psi_0_gives(conditional, tmp_path):
         assert video(conditional, *args, "--classes", classes, "--out", tmp_path / classes) == 0
     cats, dogs = frames_of(tmp_path / "cats"), frames_of(tmp_path / "dogs")
     assert np.abs(cats[0] - cats[1]).max() <= 1 and np.abs(cats[0] - dogs[0]).mean() > 1
+
+
+def test_unknown_choices_are_refused_in_python_too():
+    network, labels = tiny_network(), torch.zeros(2, 0)
+    walk = interpolation_walk(network, [0, 1], labels)
+    for wrong in (
+        lambda: Film(network=network, walks=[walk], times=[0.0], noise="konst"),
+        lambda: Look(network=network, noise="konst"),
+        lambda: interpolation_walk(network, [0, 1], labels, space="v"),
+        lambda: interpolation_walk(network, [0, 1], labels, "cubik"),
+    ):
+        with pytest.raises(InputError, match="Expected one of .*(const|w|cubic)"):
+            wrong()
 
 
 def test_frames_are_taken_one_at_a_time(tmp_path):

@@ -14,11 +14,12 @@ from stylegan2.errors import InputError
 from stylegan2.images import enlarged, sheet, to_picture
 from stylegan2.networks.generator import Generator
 from stylegan2.networks.layers import Noise
+from stylegan2.registry import check_choices
 
 from .centers import nearest
 from .directions import Edit
 from .latents import image_of, labels_on, latent, sample_w, truncated, w_of
-from .walks import PATHS, Interpolation, Path, Walk, circle, linear
+from .walks import Interpolation, Path, Space, Walk, circle, linear, paths
 
 VISIBLE = 256
 """Smaller images are enlarged by a whole number to at most so many pixels a side, if no size is given."""
@@ -45,6 +46,9 @@ class Film:
     edits: Sequence[Edit] = field(default_factory=tuple)
     size: int | None = None
     """The longer side of every image in pixels. None: the network's size, enlarged to be visible."""
+
+    def __post_init__(self) -> None:
+        check_choices(self)
 
     def __len__(self) -> int:
         return len(self.times)
@@ -82,7 +86,7 @@ def interpolation_walk(
     seeds: Sequence[int],
     labels: Tensor,
     interpolation: Interpolation = "linear",
-    space: str = "w",
+    space: Space = "w",
     loop: bool = False,
     centers: Tensor | None = None,
 ) -> Walk:
@@ -101,15 +105,15 @@ def interpolation_walk(
     labels = labels_on(network, labels, len(seeds))
     keys = torch.cat([latent(network, seed) for seed in seeds])
     ws = w_of(network, keys, labels)
-    path = PATHS[interpolation](keys, loop)
+    path = paths[interpolation](keys, loop)
     if space == "w":
         middle = (
             network.mapping.w_avg if interpolation == "slerp" else torch.zeros_like(network.mapping.w_avg)
         )
-        path = _moved(PATHS[interpolation](ws - middle, loop), middle)
+        path = _moved(paths[interpolation](ws - middle, loop), middle)
     return Walk(
         path=path,
-        space="w" if space == "w" else "z",
+        space=space,
         label=linear(labels, loop),
         center=linear(truncation_centers(network, ws, labels, centers), loop),
         duration=len(seeds) if loop else len(seeds) - 1,
@@ -122,7 +126,7 @@ def circle_walk(
     seed: int,
     label: Tensor,
     radius: float = 0.5,
-    space: str = "w",
+    space: Space = "w",
     centers: Tensor | None = None,
 ) -> Walk:
     """A walk of one turn around the latent of a seed, in a plane that the seed chooses.
@@ -152,7 +156,7 @@ def circle_walk(
     center = truncation_centers(network, w, label, centers)[0]
     return Walk(
         path=path,
-        space="w" if space == "w" else "z",
+        space=space,
         label=lambda time: label[0],
         center=lambda time: center,
         duration=1,

@@ -19,6 +19,7 @@ from stylegan2.files import replacing
 from stylegan2.formats.reading import METADATA, read_contents
 from stylegan2.networks.generator import Generator
 from stylegan2.networks.layers import SynthesisLayer
+from stylegan2.registry import check_choices
 
 from .distances import Features
 from .latents import sample_w
@@ -61,6 +62,9 @@ class ProjectionOptions:
 
     seed: int = 0
     """Of these latents and of all noise."""
+
+    def __post_init__(self) -> None:
+        check_choices(self)
 
     def learning_rate_at(self, step: int) -> float:
         part = step / self.steps

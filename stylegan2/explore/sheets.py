@@ -12,6 +12,7 @@ from torch import Tensor
 from stylegan2.images import to_picture
 from stylegan2.networks.generator import Generator
 from stylegan2.networks.layers import Noise
+from stylegan2.registry import check_choices
 
 from .directions import Directions, Edit
 from .film import truncation_centers
@@ -37,6 +38,9 @@ class Look:
     """(K, w_dim), the nearest of which a seed is truncated towards. None: the mean of w."""
 
     edits: Sequence[Edit] = field(default_factory=tuple)
+
+    def __post_init__(self) -> None:
+        check_choices(self)
 
     def ws(self, seed: int, label: Tensor | None = None, psi: float | None = None) -> Tensor:
         """The ws (num_ws, w_dim) of a seed."""

@@ -11,12 +11,19 @@ import torch
 from torch import Tensor
 
 from stylegan2.errors import InputError
+from stylegan2.registry import Registry, check_choices
 
 Interpolation = Literal["linear", "slerp", "cubic"]
+Space = Literal["z", "w"]
 Path = Callable[[float], Tensor]
 """The point (D,) at a time. Key k is at time k."""
 
 
+paths: Registry[Callable[[Tensor, bool], Path]] = Registry("interpolation")
+"""Functions that make a path through keys (K, D), by the name of the interpolation."""
+
+
+@paths.register("linear")
 def linear(keys: Tensor, loop: bool = False) -> Path:
     """Straight lines between keys (K, D). A loop returns from the last key to the first until time K."""
 
@@ -27,6 +34,7 @@ def linear(keys: Tensor, loop: bool = False) -> Path:
     return at
 
 
+@paths.register("slerp")
 def slerp(keys: Tensor, loop: bool = False) -> Path:
     """Arcs of great circles (Shoemake 1985), on which the direction turns evenly and the length changes evenly.
 
@@ -50,6 +58,7 @@ def slerp(keys: Tensor, loop: bool = False) -> Path:
     return at
 
 
+@paths.register("cubic")
 def cubic(keys: Tensor, loop: bool = False) -> Path:
     """The cubic spline through the keys, whose velocity and acceleration never jump. A loop is periodic."""
     from scipy.interpolate import CubicSpline
@@ -61,9 +70,6 @@ def cubic(keys: Tensor, loop: bool = False) -> Path:
         points = points[[*range(len(points)), 0]]
     spline = CubicSpline(range(len(points)), points, bc_type="periodic" if loop else "natural")
     return lambda time: torch.from_numpy(spline(time)).to(keys)
-
-
-PATHS: dict[str, Callable[[Tensor, bool], Path]] = {"linear": linear, "slerp": slerp, "cubic": cubic}
 
 
 def circle(center: Tensor, first: Tensor, second: Tensor) -> Path:
@@ -83,7 +89,7 @@ class Walk:
     path: Path
     """Points of Z or W."""
 
-    space: Literal["z", "w"]
+    space: Space
     """The latent space of the points."""
 
     label: Path
@@ -97,6 +103,9 @@ class Walk:
 
     loop: bool
     """Whether the end is the start."""
+
+    def __post_init__(self) -> None:
+        check_choices(self)
 
     def times(self, frames: int) -> list[float]:
         """Times of frames, `frames` for each unit of time. A loop leaves out its end, which is its start."""
