@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation, Slerp
 
 from stylegan2.__main__ import run
 from stylegan2.errors import InputError
-from stylegan2.explore import Film, interpolation_walk, write_animation
+from stylegan2.explore import Film, ProjectionOptions, interpolation_walk, write_animation
 from stylegan2.explore.animation import delays
 from stylegan2.explore.sheets import Look
 from stylegan2.explore.walks import circle, cubic, linear, slerp
@@ -195,6 +195,7 @@ def test_unknown_choices_are_refused_in_python_too():
         lambda: Film(network=network, walks=[walk], times=[0.0], noise="konst"),
         lambda: Look(network=network, noise="konst"),
         lambda: interpolation_walk(network, [0, 1], labels, space="v"),
+        lambda: ProjectionOptions(space="x"),
         lambda: interpolation_walk(network, [0, 1], labels, "cubik"),
     ):
         with pytest.raises(InputError, match="Expected one of .*(const|w|cubic)"):
