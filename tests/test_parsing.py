@@ -238,8 +238,8 @@ def test_a_printed_configuration_is_a_configuration(capsys, tmp_path):
 
 
 NOT_OPTIONS = {"Comparison", "FeatureMetric", "Figure", "Film", "Look", "ProjectionOptions", "Result", "Walk"}
-"""Dataclasses that no user writes, or that tests/test_explore_video.py tests: they need networks, or their choices are
-too short to have a nearest one."""
+"""Dataclasses that no user writes, or that need networks or have choices too short for a nearest one. The latter are
+tested in tests/test_explore_video.py."""
 
 
 def dataclasses_with_literals():
