@@ -67,7 +67,7 @@ def _converted(
 
 def _replacement(old: nn.Module, new: type[nn.Module], options: dict[str, Any]) -> nn.Module:
     known = inspect.signature(new).parameters
-    kept = {name: getattr(old, name) for name in ("eps", "momentum") if name in known}
+    kept = {name: getattr(old, name, None) for name in ("eps", "momentum") if name in known}
     kept = {name: value for name, value in kept.items() if value is not None}
     replacement = new(_channels(old), **kept | options)
     tensors: dict[str, Tensor] = {**dict(replacement.named_parameters()), **dict(replacement.named_buffers())}

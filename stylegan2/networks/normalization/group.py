@@ -23,5 +23,5 @@ class GroupNorm(nn.GroupNorm):
         super().__init__(largest_divisor(num_features, groups), num_features, eps=eps, affine=affine)
 
     def forward(self, input: Tensor) -> Tensor:
-        # torch.nn.functional.group_norm refuses one sample of 1×1 pixels, where a group may still have several values.
+        # torch.nn.functional.group_norm refuses one sample of 1×1 pixels, whose groups may have several values.
         return torch.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)
