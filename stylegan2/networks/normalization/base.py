@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
@@ -168,6 +169,7 @@ def _registering(name: str, base: type[Normalization], facts: dict[str, Any]) ->
             },
         )
         normalizations.register(name)(entry)
+        setattr(sys.modules[module.__module__], entry.__name__, entry)  # where pickle looks for it
         return module
 
     return add

@@ -42,8 +42,8 @@ class VirtualBatchNorm(nn.Module):
         if self.collecting or (self.training and self.reference_count == 0):
             mean, square = self._take(x)
         else:
-            n = self.reference_count
-            mean, square = self.live or (self.reference_mean, self.reference_square)
+            n = self.reference_count.clone()  # a later pass changes the buffers
+            mean, square = self.live or (self.reference_mean.clone(), self.reference_square.clone())
             mean = (x.mean(dim=(2, 3)) + n * mean) / (n + 1)
             square = (x.square().mean(dim=(2, 3)) + n * square) / (n + 1)
         var = (square - mean.square()).clamp_min(0)
