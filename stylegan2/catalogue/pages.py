@@ -5,9 +5,11 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 
 from stylegan2.files import markdown_table, replacing, write_text
+from stylegan2.networks.normalization import NormalizationOptions
 from stylegan2.networks.normalization.base import changes_features, definition, normalizations, options_of
 
 from .facts import facts
@@ -114,8 +116,12 @@ def use(name: str) -> str:
     if not changes_features(kind) and name not in ("none", "demodulation"):
         lines.append(f"Beside another normalization: `weight_normalization {name}` of either network.")
     text = " ".join(line.strip() for line in lines)
-    if options := options_of(kind):
-        text += f"\n\nOptions, written as `normalization.eps`, or arguments in Python: {', '.join(options)}."
+    written = {field.name for field in fields(NormalizationOptions)}
+    options, others = ([o for o in options_of(kind) if (o in written) == known] for known in (True, False))
+    if options:
+        text += f"\n\nOptions, such as `normalization.{options[0]}`, and arguments in Python: {', '.join(options)}."
+    if others:
+        text += f"\n\nArguments in Python alone: {', '.join(others)}."
     for penalty, reason in kind.refuses.items():
         text += f"\n\nIt is refused with the penalty {penalty}: {reason}."
     if note := kind.notes.get("r1"):
@@ -178,6 +184,31 @@ contrast differs by a factor of 4, and writes these pages.
 - **couples**: what a normalized feature depends on beside itself.
 - **derivatives**: the first and second derivative at a constant input.
 - **time, memory**: a forward and backward pass, and what is kept for it, relative to demodulation. {conditions}
+
+## Use
+
+```
+python train.py --model.generator.normalization batch
+python train.py --model.discriminator.normalization group --model.discriminator.normalization.groups 8
+python train.py --model.discriminator.weight_normalization spectral
+python train.py --config configs/demo.yaml --config configs/normalizations/switchable.yaml
+stylegan2 ablate --fields normalizations --seeds 1
+```
+
+In Python they are modules with the argument names of `torch.nn`, and `convert_normalization` replaces those of any
+network in place:
+
+```python
+import torchvision
+from stylegan2.networks.normalization import SwitchableNorm, convert_normalization
+
+norm = SwitchableNorm(num_features=64, eps=1e-5, momentum=0.1, affine=True)
+network = convert_normalization(torchvision.models.resnet18(), from_="batch", to="group", groups=8)
+```
+
+Batch statistics change what R1 penalizes, and training says so at its start. Running statistics, power-iteration
+vectors, the reference batch of virtual batch normalization and all other state are in checkpoints and in the generator
+EMA. `model.scalings.style_normalization`, the older option, modulates the input of a layer and then normalizes.
 
 ## Which one
 
