@@ -207,8 +207,9 @@ network = convert_normalization(torchvision.models.resnet18(), from_="batch", to
 ```
 
 Batch statistics change what R1 penalizes, and training says so at its start. Running statistics, power-iteration
-vectors, the reference batch of virtual batch normalization and all other state are in checkpoints and in the generator
-EMA. `model.scalings.style_normalization`, the older option, modulates the input of a layer and then normalizes.
+vectors, the reference batch of virtual batch normalization and all other state are in checkpoints and in the
+generator EMA. `model.scalings.style_normalization`, the older option, modulates the input of a layer and then
+normalizes.
 
 ## Which one
 
