@@ -198,6 +198,7 @@ def joint(rank, port, x, results):
     dist.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_sync_batch_and_actnorm_on_two_processes_are_those_of_the_joint_batch():
     import socket
 
