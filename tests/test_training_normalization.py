@@ -132,3 +132,12 @@ def test_options_are_written_below_the_normalization(tmp_path):
 def test_what_cannot_be_is_refused_before_the_networks_are_built(make, match):
     with pytest.raises(ValueError, match=match):
         make()
+
+
+def test_the_reference_of_a_generator_is_that_of_fixed_latents_for_any_batch():
+    torch.manual_seed(0)
+    g = Generator(8, z_dim=8, w_dim=8, normalization="virtual_batch", num_classes=3, **TINY)
+    before = g.synthesis.reference.inputs.clone()
+    g(torch.randn(4, 8), torch.eye(3)[[0, 1, 2, 0]])
+    assert g.synthesis.reference.filled and torch.equal(g.synthesis.reference.inputs, before)
+    assert before.std() > 0

@@ -173,6 +173,16 @@ class Generator(Pretrained, nn.Module):
                 scalings=scalings,
             )
         choose_memory_order(self)
+        self._fill_reference()
+
+    @torch.no_grad()
+    def _fill_reference(self) -> None:
+        """Give virtual batch normalization its reference: ws of fixed latents, equal in all processes."""
+        if (reference := self.synthesis.reference) is None:
+            return
+        z = torch.randn(len(reference.inputs), self.z_dim, generator=torch.Generator().manual_seed(0))
+        c = torch.eye(self.num_classes)[torch.arange(len(z)) % self.num_classes] if self.num_classes else None
+        reference.fill(self.mapping(z, c, update_w_avg=False))
 
     def forward(
         self,
