@@ -305,9 +305,7 @@ class StyleGAN2(pl.LightningModule):
         """Average over processes, check the losses, and update augmentation, generator EMA and counters."""
         w_avg = self.generator.mapping.w_avg
         w_avg.copy_(distributed.average(w_avg))
-        for network in (self.generator, self.discriminator):
-            normalization.average_state(network)
-            normalization.advance(network, self.images + self.batch)
+        normalization.advance((self.generator, self.discriminator), self.images + self.batch)
         real, fake = (torch.cat(logits) for logits in zip(*(self._logits or ())))
         self._logits = None
         means = {"r_t": real.sign().mean(), "logits_real": real.mean(), "logits_fake": fake.mean()}

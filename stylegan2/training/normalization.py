@@ -56,23 +56,18 @@ def check_penalties(
     return notes
 
 
-def advance(network: nn.Module, images: int) -> None:
-    """Tell the normalizations of a network how many images training has seen."""
-    for module in network.modules():
-        if isinstance(module, Normalization):
-            module.advance(images)
-
-
 @torch.no_grad()
-def average_state(network: nn.Module) -> None:
-    """Replace the running statistics of normalizations by their means over processes."""
-    if distributed.world_size() == 1:
-        return
-    for module in network.modules():
-        if isinstance(module, Normalization):
-            for buffer in module.buffers():
-                if buffer.is_floating_point():
-                    buffer.copy_(distributed.average(buffer))
+def advance(networks: Iterable[nn.Module], images: int) -> None:
+    """Bring the state of normalizations to the end of an iteration, at which training has seen so many images.
+
+    Running statistics become their means over processes, and schedules follow the images.
+    """
+    modules = [m for network in networks for m in network.modules() if isinstance(m, Normalization)]
+    for module in modules:
+        for buffer in module.buffers() if distributed.world_size() > 1 else ():
+            if buffer.is_floating_point():
+                buffer.copy_(distributed.average(buffer))
+        module.advance(images)
 
 
 def fill_reference(discriminator: Discriminator, dataset: ImageDataset, seed: int) -> None:
