@@ -18,7 +18,7 @@ from stylegan2.networks.layers import SynthesisLayer
 from stylegan2.networks.normalization import Normalization, normalizations
 
 
-@normalizations.register("pixel")
+@normalizations.register("own_pixel")
 class PixelNormalization(Normalization):
     """Divides the features of each pixel by their root mean square over the channels."""
 
@@ -30,7 +30,7 @@ class PixelNormalization(Normalization):
 # The generator finds the normalization by its name. The generators below have the same weights. In one layer the
 # biases of the styles are multiplied by 10, so its styles are far too large. A hook records the root mean square
 # of the features after each layer.
-kinds = ("demodulation", "pixel", "instance", "none")
+kinds = ("demodulation", "own_pixel", "instance", "none")
 curves = {}
 for kind in kinds:
     torch.manual_seed(0)

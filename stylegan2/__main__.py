@@ -43,6 +43,11 @@ COMMANDS = {
     ),
     "probe": ("tools.probe", "probe_command", "measure every layer and report what is wrong"),
     "ablate": ("tools.ablate", "ablate_command", "measure the effect of each scaling by training without it"),
+    "normalizations": (
+        "tools.normalizations",
+        "measure_normalizations",
+        "measure every normalization in one layer, and write a page for each",
+    ),
     "doctor": ("tools.doctor", "doctor", "check this machine, and whether the kernels are correct and fast"),
     "bench": ("tools.bench", "bench", "measure the speed of ops and networks on this machine"),
 }
@@ -70,7 +75,7 @@ def main(args: list[str] | None = None) -> int:
     args = sys.argv[1:] if args is None else args
     if not args or args[0] in ("-h", "--help"):
         print("usage: stylegan2 COMMAND [options]\n\n`stylegan2 COMMAND --help` explains the options.\n")
-        print("\n".join(f"  {name:<10} {about}" for name, (_, _, about) in COMMANDS.items()))
+        print("\n".join(f"  {name:<14} {about}" for name, (_, _, about) in COMMANDS.items()))
         return 0 if args else 2
     if args[0] == "--version":
         print(__version__)

@@ -19,7 +19,7 @@ from stylegan2.metrics import metrics
 from stylegan2.metrics.extractors import extractors
 from stylegan2.metrics.options import MetricOptions
 from stylegan2.networks.config import DiscriminatorConfig, GeneratorConfig
-from stylegan2.networks.normalization import normalizations
+from stylegan2.networks.normalization import NormalizationOptions, normalizations
 from stylegan2.ops import activations
 from stylegan2.parsing import ConfigFile, Parser
 from stylegan2.sizes import divided, side
@@ -47,7 +47,10 @@ CHOICES: dict[str, Mapping[str, Any]] = {
     "metrics.names": metrics,
     "metrics.features": extractors,
     "model.scalings.style_normalization": normalizations,
+    "model.generator.normalization": normalizations,
     "model.discriminator.normalization": normalizations,
+    "model.generator.weight_normalization": normalizations,
+    "model.discriminator.weight_normalization": normalizations,
 }
 """Options whose value is the name of an entry of a registry."""
 
@@ -129,7 +132,13 @@ def add_model_options(parser: Parser) -> None:
         parser.add_class_arguments(regularizer, f"model.{name}", instantiate=False)
     for name, network in (("generator", GeneratorConfig), ("discriminator", DiscriminatorConfig)):
         parser.add_class_arguments(network, f"model.{name}", skip=FROM_DATA, instantiate=False)
+    options = [
+        (f"model.{network}.normalization", field.name)
+        for network in ("generator", "discriminator")
+        for field in fields(NormalizationOptions)
+    ]
     parser.positional, parser.aliases = "data.path", {"--augment": "--model.augment"}
+    parser.aliases |= {f"--{place}.{name}": f"--{place}_options.{name}" for place, name in options}
     for action in parser._actions:
         if action.dest in CHOICES:
             action.help = f"{action.help} Choices: {', '.join(CHOICES[action.dest])}."

@@ -94,6 +94,7 @@ def check_choices(options: object) -> None:
 
 
 def _unknown(what: str, found: object, names: list[str]) -> InputError:
-    close = difflib.get_close_matches(str(found), names, n=1, cutoff=0.5)
+    longer = [name for name in names if found and name.startswith(str(found))]
+    close = longer or difflib.get_close_matches(str(found), names, n=1, cutoff=0.5)
     advice = f"Did you mean {close[0]}?" if close else "Choose one of these names."
     return InputError(f"Expected one of {', '.join(names)} as {what}, found {found!r}. {advice}")

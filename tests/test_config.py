@@ -73,12 +73,14 @@ def saved(networks):
 
 
 @pytest.mark.parametrize("way", [lambda x: pickle.loads(pickle.dumps(x)), saved, copy.deepcopy])
-@pytest.mark.parametrize("latents", ["second_moment", "l2", "none"])
-@pytest.mark.parametrize("kind", sorted(normalizations))
+@pytest.mark.parametrize(
+    ("latents", "kind"),
+    [("l2", "none"), ("none", "none"), *(("second_moment", kind) for kind in normalizations)],
+)
 def test_networks_can_be_pickled_saved_and_copied(way, latents, kind):
-    scalings = Scalings(latent_normalization=latents, style_normalization=kind)
+    scalings = Scalings(latent_normalization=latents)
     options = {"num_classes": 2, "mapping_layers": 1, "channel_base": 64}
-    g = Generator(8, scalings, z_dim=4, w_dim=4, **options).eval()
+    g = Generator(8, scalings, z_dim=4, w_dim=4, normalization=kind, **options).eval()
     kind = "none" if normalizations[kind].needs_styles else kind
     d = Discriminator(8, scalings, normalization=kind, **options).eval()
     g2, d2 = way((g, d))

@@ -10,7 +10,7 @@ import torch
 from stylegan2.cli import CONFIGS, build_data, build_model, train_parser
 from stylegan2.training.module import StyleGAN2
 
-OVERLAYS = sorted((CONFIGS / "ablations").glob("*.yaml"))
+OVERLAYS = sorted(path for path in CONFIGS.rglob("*.yaml") if path.parent != CONFIGS)
 DEMO = str(CONFIGS / "demo.yaml")
 
 parser = lru_cache(train_parser)
@@ -22,7 +22,7 @@ def parse(*args):
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.rglob("*.yaml")), ids=lambda path: path.stem)
 def test_every_configuration_builds_networks(path: Path):
-    base = ["--config", DEMO] if path.parent.name == "ablations" else []
+    base = ["--config", DEMO] if path in OVERLAYS else []
     options = parser().instantiate(parse(*base, "--config", path))
     assert build_data(options).resolution == options.data.resolution
     if options.data.resolution <= 32:
@@ -39,7 +39,7 @@ def test_an_overlay_is_short_changes_the_demo_and_says_how_to_run_it(path: Path)
     text = path.read_text(encoding="utf-8")
     body = [line for line in text.splitlines() if line and not line.startswith("#")]
     assert 1 <= len(body) <= 5
-    command = f"--config configs/demo.yaml --config configs/ablations/{path.name}"
+    command = f"--config configs/demo.yaml --config configs/{path.parent.name}/{path.name}"
     assert command in text and "# Expect:" in text
     demo, changed = (parse("--config", DEMO, *more) for more in ([], ["--config", path]))
     assert parser().dump(demo) != parser().dump(changed)

@@ -34,9 +34,9 @@ class Variant:
     """Name of the variant that this one is compared with. None for a control."""
 
 
-def shipped_overlays() -> dict[str, dict[str, Any]]:
-    """The overlays of configs/ablations by name, in alphabetical order."""
-    return {path.stem: _read_overlay(path) for path in sorted((CONFIGS / "ablations").glob("*.yaml"))}
+def shipped_overlays(folder: str = "ablations") -> dict[str, dict[str, Any]]:
+    """The overlays of a folder of configs/ by name, in alphabetical order."""
+    return {path.stem: _read_overlay(path) for path in sorted((CONFIGS / folder).glob("*.yaml"))}
 
 
 def ablations(names: str) -> list[Variant]:
@@ -46,13 +46,13 @@ def ablations(names: str) -> list[Variant]:
     variant with only these other options. An example is the clamp, which acts only with low precision.
 
     Args:
-        names: "all", or names with commas: fields of Scalings, overlays (files of configs/ablations) and paths of
-            YAML files.
+        names: "all", "normalizations" (every file of configs/normalizations), or names with commas: fields of
+            Scalings, overlays (files of configs/ablations and configs/normalizations) and paths of YAML files.
 
     Raises:
         InputError: A name is none of these, or an overlay sets no option.
     """
-    shipped = shipped_overlays()
+    shipped, kinds = shipped_overlays(), shipped_overlays("normalizations")
     chosen: dict[str, dict[str, Any]] = {}
     for name in filter(None, (part.strip() for part in names.split(","))):
         of_field = {
@@ -62,15 +62,20 @@ def ablations(names: str) -> list[Variant]:
         }
         if name == "all":
             chosen |= shipped
+        elif name == "normalizations":
+            chosen |= kinds
         elif name in shipped:
             chosen[name] = shipped[name]
         elif of_field:
             chosen |= of_field
+        elif name in kinds:
+            chosen[name] = kinds[name]
         elif name.endswith(".yaml"):
             chosen[Path(name).stem] = _read_overlay(Path(name))
         else:
             raise InputError(
-                f"--fields expects all, or names from {', '.join(shipped)}, found {name!r}. "
+                f"--fields expects all, normalizations, or names from {', '.join(shipped)} and the files of "
+                f"configs/normalizations, found {name!r}. "
                 "Correct the name, or give the path of your own YAML file."
             )
     if not chosen:

@@ -13,6 +13,7 @@ from stylegan2.errors import InputError
 from stylegan2.networks.discriminator import Discriminator
 from stylegan2.networks.generator import Generator
 from stylegan2.networks.initialization import undrawn
+from stylegan2.networks.normalization.options import NormalizationOptions
 from stylegan2.networks.scalings import Scalings
 
 N = TypeVar("N", Generator, Discriminator)
@@ -71,6 +72,8 @@ def check_standard(network: Generator | Discriminator, what: str) -> None:
     changed = [name for name, value in vars(default).items() if value != getattr(scalings, name)]
     if config.base != (4, 4):
         changed.append("base")
+    if config.normalization not in (None, "none", "demodulation") or config.weight_normalization != "none":
+        changed.append("normalization")
     if changed:
         raise InputError(
             f"Expected StyleGAN2's own scalings and square images for {what}, found another "
@@ -81,6 +84,9 @@ def check_standard(network: Generator | Discriminator, what: str) -> None:
 def _check_plain(settings: object) -> None:
     """Raise `ValueError` for a setting that no network has. A file can hold a few lines that stand for billions."""
     for name, value in vars(settings).items():
+        if isinstance(value, NormalizationOptions):
+            _check_plain(value)
+            continue
         items = value if isinstance(value, tuple) else (value,)
         if len(items) > 64 or not all(isinstance(item, (str, int, float, type(None))) for item in items):
             raise ValueError(f"the setting {name} is no plain value")

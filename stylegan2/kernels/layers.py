@@ -26,7 +26,7 @@ def equalized(weight: Tensor, gain: float) -> Tensor:
 def modulated_conv2d(
     x: Tensor,
     weight: Tensor,
-    styles: Tensor,
+    styles: Tensor | None,
     bias: Tensor | None = None,
     noise: Tensor | None = None,
     *,
@@ -38,20 +38,23 @@ def modulated_conv2d(
     flip_weight: bool = True,
     filter_gain: float = 1.0,
     normalize: Callable[[Tensor], Tensor] | None = None,
+    scale: Tensor | None = None,
     activation: str = "linear",
     gain: float | None = None,
     clamp: float | None = None,
 ) -> Tensor:
     """`stylegan2.networks.layers.modulated_conv2d`."""
-    scale = None
-    if demodulate:
+    if demodulate and styles is not None:
         if x.dtype == torch.float16:
             # Demodulation cancels any factor on weights or styles. These factors keep float16 in range.
             weight = cached(_normalized, weight)
             styles = styles / _at_least_tiny(styles.abs().amax(dim=1, keepdim=True))
-        scale = _demodulation(weight, styles)
+        demodulation = _demodulation(weight, styles)
+        scale = demodulation if scale is None else scale * demodulation
     # Modulating the kernel of a single sample is less work if the kernel is much smaller than the features.
-    if x.shape[0] == 1 and 4 * weight.numel() < x.numel():
+    if styles is None:
+        pass
+    elif x.shape[0] == 1 and 4 * weight.numel() < x.numel():
         weight = weight * styles[0, :, None, None]
     else:
         x = x * styles.to(x.dtype)[:, :, None, None]

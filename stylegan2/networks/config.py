@@ -16,7 +16,8 @@ from stylegan2.ops import activations
 from stylegan2.registry import check_choices
 from stylegan2.sizes import BASES, divided
 
-from .normalization import normalizations
+from .normalization.options import NormalizationOptions
+from .normalized import Plan
 from .scalings import Scalings
 
 Architecture = Literal["skip", "resnet", "orig"]
@@ -89,8 +90,19 @@ class NetworkConfig:
     taps: tuple[float, ...] = (1, 3, 3, 1)
     """Taps of the low-pass filter for up- and down-sampling, along one axis."""
 
+    weight_normalization: str = "none"
+    """Normalization of the weights of the 3×3 convolutions, beside `normalization`."""
+
+    normalization_options: NormalizationOptions = NormalizationOptions()
+    """Options of normalization and weight_normalization. The option groups, for example, may also be written as
+    normalization.groups on the command line."""
+
     def __post_init__(self) -> None:
         check_choices(self)
+        options: Any = self.normalization_options
+        if not isinstance(options, NormalizationOptions):  # plain data of a checkpoint, or parsed options
+            options = NormalizationOptions(**(options if isinstance(options, dict) else vars(options)))
+            object.__setattr__(self, "normalization_options", options)
         if self.activation not in activations:
             raise ValueError(f"activation must be one of {', '.join(activations)}, got {self.activation!r}")
         for name in ("taps", "base"):  # YAML files and checkpoints give lists
@@ -170,6 +182,23 @@ class GeneratorConfig(NetworkConfig):
     w_avg_beta: float = 0.995
     """Decay of the running mean of w per batch."""
 
+    normalization: str | None = None
+    """Normalization of the synthesis layers. null is scalings.style_normalization, which modulates the input of a
+    layer. One of features, such as instance, follows an unmodulated convolution, and the styles scale its result."""
+
+    def plan(self, scalings: Scalings) -> Plan:
+        """The normalizations of the synthesis layers."""
+        return Plan(
+            features=self.normalization or scalings.style_normalization,
+            weights=self.weight_normalization,
+            options=self.normalization_options,
+            styles_after=self.normalization is not None,
+        )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.plan(Scalings())
+
 
 @dataclass(frozen=True, kw_only=True)
 class DiscriminatorConfig(NetworkConfig):
@@ -195,11 +224,25 @@ class DiscriminatorConfig(NetworkConfig):
         super().__post_init__()
         if self.minibatch_channels < 1:
             raise ValueError(f"minibatch_channels must be 1 or more, got {self.minibatch_channels}")
-        if normalizations[self.normalization].needs_styles:
+        kind = self.plan().kind
+        if kind.needs_styles:
             raise ValueError(
                 f"normalization {self.normalization} needs styles, which a discriminator does not have: "
                 "choose another one"
             )
+        if kind.conditional and not self.num_classes:
+            raise ValueError(
+                f"normalization {self.normalization} reads labels, and there are none: give data with classes, or "
+                f"choose {self.normalization.replace('adaptive_', '').replace('conditional_', '')}"
+            )
+
+    def plan(self) -> Plan:
+        """The normalizations of the 3×3 convolutions."""
+        return Plan(
+            features=self.normalization,
+            weights=self.weight_normalization,
+            options=self.normalization_options,
+        )
 
     @staticmethod
     def least_resolution() -> int:

@@ -15,6 +15,7 @@ from .config import Block, DiscriminatorConfig
 from .initialization import drawn_by_name
 from .layers import EqualizedConv2d, EqualizedLinear, choose_memory_order, minibatch_stddev
 from .mapping import MappingNetwork
+from .normalization.virtual_batch import Reference
 from .scalings import Scalings
 
 
@@ -25,9 +26,10 @@ class DiscriminatorBlock(nn.Module):
     the skip architecture, the down-sampled image enters every block through a 1×1 layer. The orig
     architecture does neither.
 
-    The first block of the network gets None for x, and blocks that do not use the image get None for img.
+    The first block of the network gets None for x, and blocks that do not use the image get None for img. Labels c
+    are for a conditional normalization.
 
-    Shape: x (N, I, H, W), img (N, C, H, W) -> x (N, O, H/2, W/2), img (N, C, H/2, W/2).
+    Shape: x (N, I, H, W), img (N, C, H, W), c (N, num_classes) -> x (N, O, H/2, W/2), img (N, C, H/2, W/2).
 
     Args:
         plan: Settings of the block, such as its size (H, W).
@@ -45,24 +47,26 @@ class DiscriminatorBlock(nn.Module):
         self.register_buffer("filter", setup_filter(config.taps, separable=True), persistent=False)
         common: dict[str, Any] = {"scalings": scalings, "taps": config.taps}
         active = common | {"activation": config.activation, "clamp": plan.clamp}
-        kind = config.normalization
+        kind: dict[str, Any] = {"normalization": config.plan(), "num_conditions": config.num_classes}
         self.fromrgb = self.skip = None
         if plan.resolution == config.resolution or config.architecture == "skip":
             self.fromrgb = EqualizedConv2d(config.img_channels, channels, 1, **active)
-        self.conv0 = EqualizedConv2d(channels, channels, 3, normalization=kind, **active)
-        self.conv1 = EqualizedConv2d(channels, out_channels, 3, down=2, normalization=kind, **active)
+        self.conv0 = EqualizedConv2d(channels, channels, 3, **kind, **active)
+        self.conv1 = EqualizedConv2d(channels, out_channels, 3, down=2, **kind, **active)
         if config.architecture == "resnet":
             self.skip = EqualizedConv2d(channels, out_channels, 1, bias=False, down=2, **common)
 
-    def forward(self, x: Tensor | None, img: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    def forward(
+        self, x: Tensor | None, img: Tensor | None, c: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
         x = _entering(x, img, self.fromrgb, self.dtype or self.conv0.weight.dtype)
         if img is not None:
             img = downsample2d(img, self.filter) if self.architecture == "skip" else None
         if self.skip is None:
-            return self.conv1(self.conv0(x)), img
+            return self.conv1(self.conv0(x, condition=c), condition=c), img
         # The sum of two branches has twice the variance. A residual gain of 1/√2 keeps it (SG2 §4.1).
         g = self.residual_gain
-        return self.conv1(self.conv0(x), gain=g) + self.skip(x, gain=g), img
+        return self.conv1(self.conv0(x, condition=c), gain=g, condition=c) + self.skip(x, gain=g), img
 
 
 class DiscriminatorEpilogue(nn.Module):
@@ -85,19 +89,20 @@ class DiscriminatorEpilogue(nn.Module):
             channels,
             3,
             clamp=plan.clamp,
-            normalization=config.normalization,
+            normalization=config.plan(),
+            num_conditions=config.num_classes,
             **active,
         )
         self.fc = EqualizedLinear(channels * math.prod(plan.size), channels, **active)
         self.out = EqualizedLinear(channels, out_features, scalings=scalings)
 
     @outside_autocast
-    def forward(self, x: Tensor | None, img: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor | None, img: Tensor | None, c: Tensor | None = None) -> Tensor:
         x = _entering(x, img, self.fromrgb, self.conv.weight.dtype)
         if self.stddev_channels:
             x = minibatch_stddev(x, self.group, self.stddev_channels)
         # This flattens in (C, H, W) order for any memory format, which is the order of the stored weights.
-        return self.out(self.fc(self.conv(x).flatten(1)))
+        return self.out(self.fc(self.conv(x, condition=c).flatten(1)))
 
 
 def _entering(
@@ -156,6 +161,9 @@ class Discriminator(nn.Module):
                     scalings=scalings,
                 )
             self.b4 = DiscriminatorEpilogue(last, self.map_dim or 1, config, scalings)
+            self.reference: Reference | None = None
+            if config.normalization == "virtual_batch":
+                self.reference = Reference((config.img_channels, *config.image_size), config.num_classes)
         choose_memory_order(self)
 
     def forward(self, img: Tensor, c: Tensor | None = None) -> Tensor:
@@ -168,10 +176,18 @@ class Discriminator(nn.Module):
         expected = (self.img_channels, *self.image_size)
         if tuple(img.shape[1:]) != expected:
             raise ValueError(f"expected images of shape (N, {str(expected)[1:]}, got {tuple(img.shape)}")
-        x = None
+        if self.reference is None:
+            return self._logits(img, c)
+        return self.reference.passes(self, self._logits, img, c)
+
+    def _logits(self, img: Tensor, c: Tensor | None) -> Tensor:
+        x: Tensor | None = None
+        image: Tensor | None = img
+        if c is not None and self.num_classes:
+            c = c.to(img.dtype)
         for r in self.resolutions:
-            x, img = getattr(self, f"b{r}")(x, img)
-        x = self.b4(x, img)
+            x, image = getattr(self, f"b{r}")(x, image, c)
+        logits: Tensor = self.b4(x, image, c)
         if self.num_classes:
-            x = (x * self.mapping(None, c)).sum(dim=1, keepdim=True) / math.sqrt(self.map_dim)
-        return x
+            logits = (logits * self.mapping(None, c)).sum(dim=1, keepdim=True) / math.sqrt(self.map_dim)
+        return logits

@@ -13,6 +13,7 @@ from .config import Block, GeneratorConfig
 from .initialization import draw, drawn_by_name
 from .layers import EqualizedConv2d, Noise, SynthesisLayer, ToRGBLayer, choose_memory_order
 from .mapping import MappingNetwork
+from .normalization.virtual_batch import Reference
 from .pretrained import Pretrained
 from .scalings import Scalings
 
@@ -44,6 +45,7 @@ class SynthesisBlock(nn.Module):
             "activation": config.activation,
             "taps": config.taps,
             "clamp": plan.clamp,
+            "normalization": config.plan(scalings),
         }
         self.dtype, self.upsample_gain = plan.dtype, scalings.upsample_gain
         self.residual_gain = scalings.residual_gain
@@ -102,6 +104,9 @@ class SynthesisNetwork(nn.Module):
         for plan in blocks:
             self.add_module(f"b{plan.resolution}", SynthesisBlock(plan, before, config, scalings))
             before = plan.channels
+        self.reference: Reference | None = None
+        if config.plan(scalings).features == "virtual_batch":
+            self.reference = Reference((self.num_ws, config.w_dim))
 
     def forward(self, ws: Tensor, noise: Noise = "random") -> Tensor:
         """Map ws to images (N, img_channels, H, W) in the nominal range [-1, 1].
@@ -117,11 +122,17 @@ class SynthesisNetwork(nn.Module):
             raise ValueError(f"expected ws of shape (N, {self.num_ws}, w_dim), got {tuple(ws.shape)}")
         if noise not in get_args(Noise):
             raise ValueError(f"noise must be random, const or none, got {noise!r}")
+        if self.reference is None:
+            return self._images(ws, noise)
+        return self.reference.passes(self, lambda ws, c: self._images(ws, noise), ws, None)
+
+    def _images(self, ws: Tensor, noise: Noise) -> Tensor:
         first, *others = [getattr(self, f"b{r}") for r in self.resolutions]
         x, img = first(None, None, ws[:, :2], noise)
         for i, block in enumerate(others):
             x, img = block(x, img, ws[:, 2 * i + 1 : 2 * i + 4], noise)
-        return img
+        images: Tensor = img
+        return images
 
 
 class Generator(Pretrained, nn.Module):
@@ -162,6 +173,16 @@ class Generator(Pretrained, nn.Module):
                 scalings=scalings,
             )
         choose_memory_order(self)
+        self._fill_reference()
+
+    @torch.no_grad()
+    def _fill_reference(self) -> None:
+        """Give virtual batch normalization its reference: ws of fixed latents, equal in all processes."""
+        if (reference := self.synthesis.reference) is None:
+            return
+        z = torch.randn(len(reference.inputs), self.z_dim, generator=torch.Generator().manual_seed(0))
+        c = torch.eye(self.num_classes)[torch.arange(len(z)) % self.num_classes] if self.num_classes else None
+        reference.fill(self.mapping(z, c, update_w_avg=False))
 
     def forward(
         self,

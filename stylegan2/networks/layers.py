@@ -1,4 +1,4 @@
-"""The layers of StyleGAN2: equalized linear and convolution, modulated convolution, minibatch stddev.
+"""The layers of StyleGAN2: equalized linear and convolution, and modulated convolution.
 
 Each docstring begins with the layer's equation. Weights have the layout and the names of the official state
 dictionaries. A `gain` given to a forward pass also multiplies the layer's `clamp`, as in the official code.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -17,7 +17,9 @@ from torch import Tensor, nn
 from stylegan2.ops import bias_act, conv2d_resample, outside_autocast, replaceable, setup_filter
 
 from .initialization import draw
-from .normalization import Normalization, normalizations
+from .minibatch import minibatch_stddev as minibatch_stddev
+from .normalization.base import Convolution
+from .normalized import NormalizedLayer, Plan
 from .scalings import Scalings
 
 Noise = Literal["random", "const", "none"]
@@ -69,17 +71,16 @@ class EqualizedLinear(nn.Module):
         return bias_act(F.linear(x, weight.to(x.dtype)), bias, self.activation, gain=self.activation_gain)
 
 
-class EqualizedConv2d(nn.Module):
+class EqualizedConv2d(NormalizedLayer):
     """Convolution with equalized learning rate: y = gain · act((c·W) * x + b), c = 1/√(in·k²) (PGGAN §4.1).
 
     `up` and `down` resample with a low-pass filter (SG1 §3, SG2 app. B). The kernel is applied as
     correlation, or as true convolution when up-sampling, because the official weights are stored so.
 
-    Shape: (N, I, H, W) -> (N, O, H·up/down, W·up/down).
+    Shape: (N, I, H, W), condition (N, num_conditions) or None -> (N, O, H·up/down, W·up/down).
     """
 
     filter: Tensor
-    normalization: Normalization
 
     def __init__(
         self,
@@ -94,9 +95,11 @@ class EqualizedConv2d(nn.Module):
         down: int = 1,
         taps: tuple[float, ...] = (1, 3, 3, 1),
         clamp: float | None = None,
-        normalization: str = "none",
+        normalization: str | Plan = "none",
+        num_conditions: int = 0,
     ):
         super().__init__()
+        plan = Plan.of(normalization)
         std, self.weight_gain = scalings.weight(in_channels * kernel**2)
         self.activation, self.activation_gain, self.clamp = activation, scalings.gain(activation), clamp
         self.up, self.down, self.padding = up, down, kernel // 2
@@ -104,14 +107,14 @@ class EqualizedConv2d(nn.Module):
         self.register_buffer("filter", setup_filter(taps, separable=True), persistent=False)
         self.weight = nn.Parameter(torch.empty(out_channels, in_channels, kernel, kernel))
         self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
-        draw(self, partial(_add_normalization, self, normalizations[normalization]), weight=std)
+        draw(self, partial(self.add_normalizations, plan, num_conditions), weight=std)
 
-    def forward(self, x: Tensor, gain: float = 1.0) -> Tensor:
-        """Apply the layer to x (N, I, H, W). `gain` multiplies the result."""
-        weight = self.normalization.weight(equalized(self.weight, self.weight_gain))
+    def forward(self, x: Tensor, gain: float = 1.0, condition: Tensor | None = None) -> Tensor:
+        """Apply the layer to x (N, I, H, W). `gain` multiplies the result. Some normalizations read the condition."""
+        source = Convolution(x, self.filter, self.up, self.down, self.filter_gain)
         x = conv2d_resample(
             x,
-            weight.to(x.dtype),
+            self.kernel(equalized).to(x.dtype),
             self.filter,
             self.up,
             self.down,
@@ -119,14 +122,9 @@ class EqualizedConv2d(nn.Module):
             flip_weight=self.up == 1,
             gain=self.filter_gain,
         )
-        x = self.normalization.features(x)
+        x = self.normalized(x, source, condition)
         clamp = None if self.clamp is None else self.clamp * gain
         return bias_act(x, self.bias, self.activation, gain=self.activation_gain * gain, clamp=clamp)
-
-
-def _add_normalization(layer: EqualizedConv2d | SynthesisLayer, kind: type[Normalization]) -> None:
-    """Create the normalization of a layer, which may depend on the initial weights."""
-    layer.normalization = kind(layer.weight.detach() * layer.weight_gain)
 
 
 @outside_autocast
@@ -147,7 +145,7 @@ def demodulation_coefficients(weight: Tensor, styles: Tensor) -> Tensor:
 def modulated_conv2d(
     x: Tensor,
     weight: Tensor,
-    styles: Tensor,
+    styles: Tensor | None,
     bias: Tensor | None = None,
     noise: Tensor | None = None,
     *,
@@ -159,6 +157,7 @@ def modulated_conv2d(
     flip_weight: bool = True,
     filter_gain: float = 1.0,
     normalize: Callable[[Tensor], Tensor] | None = None,
+    scale: Tensor | None = None,
     activation: str = "linear",
     gain: float | None = None,
     clamp: float | None = None,
@@ -174,7 +173,7 @@ def modulated_conv2d(
     Args:
         x: Features (N, I, H, W).
         weight: Kernels w (O, I, k, k), already scaled.
-        styles: Styles s (N, I).
+        styles: Styles s (N, I). None modulates no kernel, so it demodulates none either.
         bias: (O,). None adds no bias.
         noise: (H', W') or (N, 1, H', W'). None adds no noise.
         demodulate: Whether to divide each sample's kernels by their Euclidean length.
@@ -186,6 +185,7 @@ def modulated_conv2d(
         filter_gain: Factor on the low-pass filter.
         normalize: Another normalization of the convolved features, which keeps their shape (N, O, H', W').
             None applies no other.
+        scale: Factors (N, O) on the normalized features. None: no factors.
         activation: Name of an entry of `stylegan2.ops.activations`.
         gain: Gain after the activation, as in `bias_act`.
         clamp: Bound on the absolute value of the result, as in `bias_act`.
@@ -196,31 +196,35 @@ def modulated_conv2d(
     Raises:
         ValueError: `bias_act` or `conv2d_resample` refuses an argument.
     """
-    x = x * styles.to(x.dtype)[:, :, None, None]
+    if styles is not None:
+        x = x * styles.to(x.dtype)[:, :, None, None]
     y = conv2d_resample(
         x, weight.to(x.dtype), filter, up, down, padding, flip_weight=flip_weight, gain=filter_gain
     )
-    if demodulate:
+    if demodulate and styles is not None:
         y = y * demodulation_coefficients(weight, styles).to(y.dtype)[:, :, None, None]
     if normalize is not None:
         y = normalize(y)
+    if scale is not None:
+        y = y * scale.to(y.dtype)[:, :, None, None]
     if noise is not None:
         y = y + noise.to(y.dtype)
     return bias_act(y, bias, activation, gain=gain, clamp=clamp)
 
 
-class SynthesisLayer(nn.Module):
+class SynthesisLayer(NormalizedLayer):
     """Style-modulated 3×3 convolution, noise, bias, leaky ReLU (SG2 figure 2d).
 
     s = A(w); y = gain · lrelu(modconv(x, W, s) + strength · noise + b). Demodulation cancels the scale of W.
-    With any other normalization, W is scaled by c = 1/√(9·in).
+    With any other normalization, W is scaled by c = 1/√(9·in). If a normalization of features is given, the styles
+    scale what it normalized, instead of the input: y = gain · lrelu(s · norm(W * x) + strength · noise + b). A
+    conditional one takes a scale and a shift from A.
 
     Shape: x (N, I, H, W), w (N, w_dim) -> (N, O, H·up, W·up).
     """
 
     filter: Tensor
     noise_const: Tensor
-    normalization: Normalization
 
     def __init__(
         self,
@@ -234,21 +238,27 @@ class SynthesisLayer(nn.Module):
         up: int = 1,
         taps: tuple[float, ...] = (1, 3, 3, 1),
         clamp: float | None = None,
+        normalization: Plan | None = None,
     ):
         super().__init__()
+        plan = normalization or Plan(features=scalings.style_normalization)
+        kind = plan.kind
+        self.styles_after = plan.styles_after and plan.changes_features
         std, runtime = scalings.weight(in_channels * 9)
-        kind = scalings.style_normalization_kind
-        self.weight_gain = 1.0 if kind.demodulates else runtime
+        self.weight_gain = 1.0 if kind.demodulates and plan.weights == "none" else runtime
         self.activation, self.activation_gain, self.clamp = activation, scalings.gain(activation), clamp
         self.up, self.size = up, (size, size) if isinstance(size, int) else size
         self.filter_gain = scalings.upsample_gain if up > 1 else 1.0
         self.register_buffer("filter", setup_filter(taps, separable=True), persistent=False)
-        self.affine = EqualizedLinear(
-            w_dim, in_channels, scalings=scalings, bias_init=scalings.style_bias_init
-        )
+        scaled = out_channels if self.styles_after else in_channels
+        styles = scaled * (2 if kind.conditional else 1)
+        self.affine = EqualizedLinear(w_dim, styles, scalings=scalings, bias_init=scalings.style_bias_init)
+        self.affine.get_parameter("bias").data[scaled:] = 0  # shifts
         self.weight = nn.Parameter(torch.empty(out_channels, in_channels, 3, 3))
         self.bias = nn.Parameter(torch.zeros(out_channels))
-        draw(self, partial(_add_normalization, self, kind), weight=std)
+        draw(self, partial(self.add_normalizations, plan), weight=std)
+        if kind.starts_unconditional:
+            draw(self.affine, weight=0.0)
         self.has_noise = scalings.noise
         if self.has_noise:
             self.register_buffer("noise_const", torch.empty(self.size))
@@ -257,22 +267,27 @@ class SynthesisLayer(nn.Module):
 
     def forward(self, x: Tensor, w: Tensor, noise: Noise = "random", gain: float = 1.0) -> Tensor:
         """Apply the layer to x (N, I, H, W) and w (N, w_dim). `gain` multiplies the result."""
+        styles = self.affine(w)
+        source = Convolution(x, self.filter, self.up, 1, self.filter_gain)
+        after: dict[str, Any] = {"styles": styles}
+        if self.styles_after:
+            after = {"styles": None, "scale": None if self.normalization.conditional else styles}
         return modulated_conv2d(
             x,
-            self.normalization.weight(equalized(self.weight, self.weight_gain)),
-            self.affine(w),
-            self.bias,
-            self.noise(w, noise),
+            self.kernel(equalized),
+            bias=self.bias,
+            noise=self.noise(w, noise),
             demodulate=self.normalization.demodulates,
             up=self.up,
             padding=1,
             filter=self.filter,
             flip_weight=self.up == 1,
             filter_gain=self.filter_gain,
-            normalize=self.normalization.features,
+            normalize=lambda y: self.normalized(y, source, styles),
             activation=self.activation,
             gain=self.activation_gain * gain,
             clamp=None if self.clamp is None else self.clamp * gain,
+            **after,
         )
 
     def noise(self, w: Tensor, kind: Noise) -> Tensor | None:
@@ -313,36 +328,3 @@ class ToRGBLayer(nn.Module):
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         weight = equalized(self.weight, self.weight_gain)
         return modulated_conv2d(x, weight, self.affine(w), self.bias, demodulate=False, clamp=self.clamp)
-
-
-def minibatch_stddev(x: Tensor, group: int | None = 4, channels: int = 1) -> Tensor:
-    """Append the standard deviation over groups of samples as constant channels (PGGAN §3).
-
-    The group of sample n consists of n, n + N/G, n + 2N/G, … The features are divided into `channels` parts.
-    The value of an appended channel is the biased standard deviation over the group, √(var + 1e-8), averaged
-    over the pixels and features of one part.
-
-    Args:
-        x: Features (N, C, H, W).
-        group: Number G of samples in a group. A larger number than N, or None, is the whole batch.
-        channels: Number of channels to append, a divisor of C.
-
-    Returns:
-        Features (N, C + channels, H, W).
-
-    Raises:
-        ValueError: N is not a multiple of the group size, or C is not a multiple of `channels`.
-    """
-    n, c, h, w = x.shape
-    g = n if group is None else min(group, n)
-    if n % g or c % channels:
-        raise ValueError(
-            f"expected a minibatch stddev that divides evenly, got {n} samples in groups of {g} and {c} "
-            f"features in {channels} parts. Choose a batch that is a multiple of minibatch_group, and "
-            "minibatch_channels that divide the features."
-        )
-    y = x.reshape(g, n // g, channels, c // channels, h, w)
-    y = (y - y.mean(dim=0)).square().mean(dim=0)
-    y = (y + 1e-8).sqrt().mean(dim=(2, 3, 4))
-    y = y.repeat(g, 1)[:, :, None, None].expand(n, channels, h, w)
-    return torch.cat([x, y], dim=1)

@@ -21,7 +21,7 @@ from stylegan2.errors import InputError
 from stylegan2.ops import activations
 from stylegan2.registry import check_choices
 
-from .normalization import Normalization, normalizations
+from .normalization.base import normalizations
 
 AUTO_CLAMP = 256.0
 """The clamp of low-precision blocks (ADA app. D and its code)."""
@@ -93,7 +93,12 @@ class Scalings:
 
     def __post_init__(self) -> None:
         check_choices(self)
-        normalizations[self.style_normalization]  # raises for an unknown name
+        kind = normalizations[self.style_normalization]  # raises for an unknown name
+        if kind.conditional or kind.reads_input:
+            raise InputError(
+                f"Expected a normalization of layers with modulated input as scalings.style_normalization, found "
+                f"{self.style_normalization}. Set model.generator.normalization instead."
+            )
         if isinstance(self.clamp, (int, float)) and self.clamp <= 0:
             raise InputError(f"Expected scalings.clamp above 0, auto or null, found {self.clamp}.")
 
@@ -109,11 +114,6 @@ class Scalings:
     def normalize_latent(self) -> Callable[[Tensor], Tensor]:
         """The function (N, dim) -> (N, dim) that normalizes latents and embedded labels."""
         return _LATENT_NORMALIZATIONS[self.latent_normalization]
-
-    @property
-    def style_normalization_kind(self) -> type[Normalization]:
-        """The normalization of the generator's modulated layers."""
-        return normalizations[self.style_normalization]
 
     def clamp_at(self, is_low_precision: bool) -> float | None:
         """Return the bound on a block's activations, or None for no bound."""

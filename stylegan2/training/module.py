@@ -20,7 +20,7 @@ from stylegan2.networks.discriminator import Discriminator
 from stylegan2.networks.generator import Generator
 from stylegan2.sizes import side
 
-from . import distributed
+from . import distributed, normalization
 from .config import TrainingConfig
 from .draws import Draws
 from .losses import losses
@@ -68,6 +68,9 @@ class StyleGAN2(pl.LightningModule):
         batch: Images per iteration, over all processes.
         batch_per_device: Images per micro-batch, which a process computes at once. The gradients of its
             micro-batches are averaged. None: one micro-batch per process.
+
+    Raises:
+        InputError: A penalty cannot be computed through a normalization.
     """
 
     def __init__(
@@ -92,6 +95,8 @@ class StyleGAN2(pl.LightningModule):
             self.regularizers[name_of(regularizer)] = regularizer.resolved(side(generator.image_size), batch)
             for buffer in regularizer.state:
                 self.register_buffer(buffer, torch.zeros([]))
+        self.notes = normalization.check_penalties(generator, discriminator, self.regularizers.values())
+        """What the user should know of this combination of normalizations and penalties."""
         self.batch, self.batch_per_device = batch, batch_per_device
         self.learning_rate = config.learning_rate_at(side(generator.image_size))
         self.draws = Draws()
@@ -300,6 +305,7 @@ class StyleGAN2(pl.LightningModule):
         """Average over processes, check the losses, and update augmentation, generator EMA and counters."""
         w_avg = self.generator.mapping.w_avg
         w_avg.copy_(distributed.average(w_avg))
+        normalization.advance((self.generator, self.discriminator), self.images + self.batch)
         real, fake = (torch.cat(logits) for logits in zip(*(self._logits or ())))
         self._logits = None
         means = {"r_t": real.sign().mean(), "logits_real": real.mean(), "logits_fake": fake.mean()}

@@ -34,6 +34,7 @@ from .folder import LAST
 from .launch import is_first_process, this_launch
 from .loggers import finish_loggers, make_loggers
 from .module import Diverged, StyleGAN2
+from .normalization import fill_reference
 from .options import RunOptions
 from .regularizers.r1 import R1
 from .report import Report
@@ -91,6 +92,8 @@ def train(
     if options.compile:
         model.compile_networks()
     data = TrainingData(dataset, model, options.seed, held_out)
+    if resumed is None:
+        fill_reference(model.discriminator, dataset, options.seed)
     if data.held_out and not held_out and seen == data.identity["digest"] and is_first_process():
         print(f"warning: {resumed} was trained on the images that are held out from now on.", file=sys.stderr)
     stop = Stop(options.kimg, data)
@@ -125,6 +128,8 @@ def train(
         remove_leftovers(folder)
         write_text(folder / "config.yaml", config)
         print(_summary(model, options.kimg, dataset, folder, trainer) + transferred)
+        for note in model.notes:
+            print(textwrap.fill(f"Note       {note}", 110, subsequent_indent=" " * 11))
         print(cost.describe(model, options, dataset, trainer.strategy.root_device, folder, done), flush=True)
     torch.manual_seed(options.seed + 1000 * launch.rank)
     diverged = None

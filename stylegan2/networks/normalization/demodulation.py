@@ -1,6 +1,6 @@
 """StyleGAN2's demodulation, which divides each sample's kernels by their Euclidean length."""
 
-from . import Normalization, normalizations
+from .base import Normalization, normalizations
 
 
 @normalizations.register("demodulation")

@@ -1,23 +1,27 @@
 """Group normalization of features (Wu and He 2018, arXiv 1803.08494)."""
 
+from __future__ import annotations
+
+import torch
 from torch import Tensor, nn
 
-from . import Normalization, normalizations
+from .base import in_layers, largest_divisor
 
 
-@normalizations.register("group")
-class GroupNormalization(Normalization):
-    """y = γ·(x - μ)/√(σ² + ε) + β, with μ and σ² over the pixels and a group of channels, and ε = 1e-5.
+@in_layers("group")
+class GroupNorm(nn.GroupNorm):
+    """y = γ·(x - μ)/√(σ² + ε) + β, with μ and σ² over the pixels and a group of channels of one sample.
 
-    The number of groups is the largest divisor of the number of channels that is at most 32.
+    Args:
+        num_features: Number of channels.
+        groups: Upper limit of the number of groups, which is the largest divisor of the number of channels within it.
+        eps: ε.
+        affine: Whether there are γ and β.
     """
 
-    def __init__(self, weight: Tensor):
-        super().__init__(weight)
-        channels = len(weight)
-        groups = max(g for g in range(1, min(32, channels) + 1) if channels % g == 0)
-        self.norm = nn.GroupNorm(groups, channels)
+    def __init__(self, num_features: int, groups: int = 32, eps: float = 1e-5, affine: bool = True):
+        super().__init__(largest_divisor(num_features, groups), num_features, eps=eps, affine=affine)
 
-    def features(self, x: Tensor) -> Tensor:
-        normalized: Tensor = self.norm(x.to(self.norm.weight.dtype))
-        return normalized.to(x.dtype)
+    def forward(self, input: Tensor) -> Tensor:
+        # torch.nn.functional.group_norm refuses one sample of 1×1 pixels, whose groups may have several values.
+        return torch.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from stylegan2.ops import outside_autocast
 
-from . import Normalization, normalizations
+from .base import Normalization, normalizations
 
 
 @normalizations.register("spectral")
