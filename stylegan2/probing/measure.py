@@ -16,7 +16,9 @@ from stylegan2.networks.discriminator import Discriminator
 from stylegan2.networks.generator import Generator
 from stylegan2.networks.layers import SynthesisLayer
 from stylegan2.probing import blocks
-from stylegan2.probing.layers import Probe, probe, restored, rms
+from stylegan2.probing.isolation import restored
+from stylegan2.probing.layers import Probe, probe
+from stylegan2.probing.recording import rms
 from stylegan2.probing.rules import Finding, model_findings
 from stylegan2.training.regularizers.path_length import PathLength
 from stylegan2.training.regularizers.r1 import R1
