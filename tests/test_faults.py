@@ -7,7 +7,7 @@ import pytest
 import torch
 from faults import official
 
-from stylegan2.blackbox import check_path_length, check_r1, probe_gan
+from stylegan2.blackbox import audit, check_path_length, check_r1, probe_gan
 
 CASES = sorted(path.stem for path in (Path(__file__).parent / "faults" / "cases").glob("[!_]*.py"))
 FEW = 8
@@ -25,6 +25,18 @@ def ws_of(generator):
     return torch.stack([w, *[w.roll(i, 0) for i in range(1, generator.num_ws)]], dim=1)
 
 
+def audited(training, iterations=11):
+    torch.manual_seed(0)
+    return audit(
+        training.step,
+        generator=training.generator,
+        discriminator=training.discriminator,
+        average=training.average,
+        optimizers=[training.opt_g, training.opt_d],
+        iterations=iterations,
+    )
+
+
 def findings(case):
     """What the black box says of one case."""
     if hasattr(case, "generator"):
@@ -37,6 +49,8 @@ def findings(case):
     if hasattr(case, "path_length"):
         generator = official.Generator()
         return check_path_length(case.path_length, generator.synthesis, ws_of(generator), every=every)
+    if hasattr(case, "training"):
+        return audited(case.training()).findings
     raise AssertionError(f"{case.__name__} defines nothing to probe")
 
 

@@ -144,7 +144,8 @@ def check_path_length(
             parts = list(result) if isinstance(result, (tuple, list)) else [result]
             if len(parts) < 2:
                 raise InputError(
-                    f"Expected a path length penalty that returns (penalty, new mean), found {type(result).__name__}. "
+                    f"Expected a path length penalty that returns (penalty, new mean), found "
+                    f"{type(result).__name__}. "
                     "Return the running mean too."
                 )
             loss, new_mean = parts[0], float(parts[1])
@@ -269,7 +270,8 @@ def _graph(
     if reached < 1e-6 * wanted:
         yield fault(
             f"{what} has no gradient",
-            f"{what}: its gradient with respect to {which} has a norm of {reached:.3g}, should be about {wanted:.3g}; "
+            f"{what}: its gradient with respect to {which} has a norm of {reached:.3g}, should be about "
+            f"{wanted:.3g}; "
             "likely cause: create_graph=True is missing, or the gradient is detached",
         )
 

@@ -74,7 +74,8 @@ def generator_findings(m: GeneratorNumbers) -> Iterator[Finding]:
     if m.doubled > ROUNDING and styled and not m.batch_norm:
         yield fault(
             "latent scale leaks",
-            f"G: images change by {m.doubled:.2g} of their std across z when z doubles, should be 0; likely cause: the "
+            f"G: images change by {m.doubled:.2g} of their std across z when z doubles, should be 0; likely "
+            f"cause: the "
             "latent is not divided by its rms before the mapping network",
         )
     if m.coupling > 1e-3:
@@ -110,7 +111,8 @@ def _latent(m: GeneratorNumbers) -> Iterator[Finding]:
         ratio = [a.gain for a in m.activations if a.gain < ACTIVATION[0]]
         if ratio:
             causes.append(
-                f"each activation leaves {median(ratio):.2f} of the rms, {len(ratio)} of {len(m.activations)} times, such "
+                f"each activation leaves {median(ratio):.2f} of the rms, {len(ratio)} of {len(m.activations)} "
+                f"times, such "
                 "as without its gain of √2"
             )
         yield fault(
@@ -133,8 +135,10 @@ def _noise(m: GeneratorNumbers) -> Iterator[Finding]:
     if shared or m.shared_draws:
         yield fault(
             "noise shared by the batch",
-            f"G: images of equal z differ by {m.std_call_at_1:.2g} across calls and by {m.std_noise_at_1:.2g} within a "
-            f"batch, should be equal{': ' + listed(m.shared_draws, 2) if m.shared_draws else ''}; likely cause: noise "
+            f"G: images of equal z differ by {m.std_call_at_1:.2g} across calls and by "
+            f"{m.std_noise_at_1:.2g} within a "
+            f"batch, should be equal{': ' + listed(m.shared_draws, 2) if m.shared_draws else ''}; likely "
+            f"cause: noise "
             "is drawn once for the batch, (1, 1, H, W), not for each sample",
         )
     elif m.std_call_at_1 < 1e-6 * size:
@@ -168,7 +172,8 @@ def discriminator_findings(m: DiscriminatorNumbers) -> Iterator[Finding]:
     if not m.finite:
         yield fault(
             "infinite gradient",
-            "D: the gradient is not finite if all images are equal; likely cause: the root of a variance of exactly 0 "
+            "D: the gradient is not finite if all images are equal; likely cause: the root of a variance of "
+            "exactly 0 "
             "(add 1e-8 below the root)",
         )
     if m.logit_rms > 100:
@@ -257,7 +262,8 @@ def _activation_findings(letter: str, activations: Sequence[ActivationGain]) -> 
         ratio = median(a.gain for a in wrong) / 1.02
         yield fault(
             "activation gain",
-            f"{letter}: {wrong[0].place}: {wrong[0].op} and its factor multiply the rms by {wrong[0].gain:.3g}, should "
+            f"{letter}: {wrong[0].place}: {wrong[0].op} and its factor multiply the rms by "
+            f"{wrong[0].gain:.3g}, should "
             f"be 1.02 ({len(wrong)} of {len(free)} activations are wrong); likely cause: {factor_of(ratio)} at the "
             "activation, whose gain is √2 for leaky ReLU",
         )
@@ -279,7 +285,9 @@ def _sum_findings(letter: str, sums: Sequence[Sum]) -> Iterator[Finding]:
         yield fault(
             "residual gain",
             f"{letter}: {first.place}: a sum of branches with rms {first.branches[0]:.3g} and "
-            f"{first.branches[1]:.3g} and correlation {first.correlation:.2f}; over {len(blocks)} sums the rms changes "
-            f"by ×{growth:.3g} each, should be at most {BLOCK}; a factor of {first.gain:.3g} on the sum keeps the mean "
+            f"{first.branches[1]:.3g} and correlation {first.correlation:.2f}; over {len(blocks)} sums the "
+            f"rms changes "
+            f"by ×{growth:.3g} each, should be at most {BLOCK}; a factor of {first.gain:.3g} on the sum "
+            f"keeps the mean "
             f"variance of the branches, and it has {first.factor:.3g}; likely cause: {cause}",
         )

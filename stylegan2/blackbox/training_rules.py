@@ -41,7 +41,8 @@ def _optimizers(watch: Watch) -> Iterator[Finding]:
         if free:
             yield fault(
                 "parameters in no optimizer",
-                f"{letter}: {listed(free)}: {len(free)} of {len(named)} parameters are in no optimizer, should be none",
+                f"{letter}: {listed(free)}: {len(free)} of {len(named)} parameters are in no optimizer, should "
+                f"be none",
             )
         idle = [n for n, p in named if any(id(p) in h for h in held) and id(p) not in watch.with_gradient]
         if idle and watch.steps:
@@ -68,7 +69,8 @@ def _optimizers(watch: Watch) -> Iterator[Finding]:
         if dirty:
             yield fault(
                 "gradients not zeroed",
-                f"the optimizer of {name} stepped {len(dirty)} of {len(steps)} times on gradients that were not zeroed "
+                f"the optimizer of {name} stepped {len(dirty)} of {len(steps)} times on gradients that were not "
+                f"zeroed "
                 "since its last step; likely cause: zero_grad is missing for this optimizer",
             )
         elif not both:
@@ -86,13 +88,15 @@ def _optimizers(watch: Watch) -> Iterator[Finding]:
             if group.get("eps", 0.0) > EPSILON:
                 yield fault(
                     "Adam's epsilon",
-                    f"the optimizer of {name} has eps = {group['eps']:g}, should be 1e-8 (limit {EPSILON:g}): a larger "
+                    f"the optimizer of {name} has eps = {group['eps']:g}, should be 1e-8 (limit {EPSILON:g}): a "
+                    f"larger "
                     "one makes steps small where gradients are small",
                 )
             if group.get("betas", (0.0,))[0] > 0.51:
                 yield fault(
                     "Adam's beta",
-                    f"the optimizer of {name} has β₁ = {group['betas'][0]:g}, should be 0 (0.5 is usual in other GANs)",
+                    f"the optimizer of {name} has β₁ = {group['betas'][0]:g}, should be 0 (0.5 is usual in other "
+                    f"GANs)",
                 )
 
 
@@ -117,7 +121,8 @@ def _losses(watch: Watch) -> Iterator[Finding]:
         which = "real" if real > 0 else "generated"
         yield fault(
             "sign of D's loss",
-            f"D's loss has the slope {real:.2g} at logits of real and {fake:.2g} at those of generated images, should "
+            f"D's loss has the slope {real:.2g} at logits of real and {fake:.2g} at those of generated "
+            f"images, should "
             f"be negative and positive; the one of {which} images has the wrong sign",
         )
     if of_g > 0 and not (real > 0 and fake < 0):
@@ -134,7 +139,8 @@ def _losses(watch: Watch) -> Iterator[Finding]:
             if correlation > 0.8:
                 yield fault(
                     "saturating loss",
-                    f"the slope of G's loss grows with the logit (correlation {correlation:.2f}), so it vanishes where "
+                    f"the slope of G's loss grows with the logit (correlation {correlation:.2f}), so it vanishes "
+                    f"where "
                     "D is sure that an image is generated; should fall; likely cause: log(1 - sigmoid(D)) instead of "
                     "softplus(-D)",
                 )
@@ -154,7 +160,8 @@ def _ranges(watch: Watch) -> Iterator[Finding]:
     elif low >= -1e-3 and high <= 1.01 and made < -0.05:
         yield fault(
             "range of reals",
-            f"real images are in [{low:.3g}, {high:.3g}] and generated ones reach down to {made:.3g}, should both be in "
+            f"real images are in [{low:.3g}, {high:.3g}] and generated ones reach down to {made:.3g}, should "
+            f"both be in "
             "[-1, 1]; likely cause: x * 2 - 1 is missing (a factor of 2)",
         )
 
@@ -165,13 +172,15 @@ def _penalties(watch: Watch, averages: Averages, iterations: int) -> Iterator[Fi
     if images and not reals:
         yield fault(
             "R1 on generated images",
-            f"the gradient penalty is taken at generated images in all {len(images)} evaluations, should be at real ones",
+            f"the gradient penalty is taken at generated images in all {len(images)} evaluations, should be "
+            f"at real ones",
         )
     bad = [d for d in images if not d.create_graph]
     if bad:
         yield fault(
             "R1 has no gradient",
-            f"torch.autograd.grad with respect to images has create_graph=False {len(bad)} of {len(images)} times, so "
+            f"torch.autograd.grad with respect to images has create_graph=False {len(bad)} of {len(images)} "
+            f"times, so "
             "the penalty does not reach the weights; should be create_graph=True",
         )
     lengths = [d for d in watch.derivatives if d.of == "ws"]
@@ -179,14 +188,16 @@ def _penalties(watch: Watch, averages: Averages, iterations: int) -> Iterator[Fi
     if bad:
         yield fault(
             "path length has no gradient",
-            f"torch.autograd.grad with respect to ws has create_graph=False {len(bad)} of {len(lengths)} times, so the "
+            f"torch.autograd.grad with respect to ws has create_graph=False {len(bad)} of {len(lengths)} "
+            f"times, so the "
             "penalty does not reach the weights; should be create_graph=True",
         )
     bad = [d for d in lengths if not d.reaches_mapping]
     if bad:
         yield fault(
             "path length stops at ws",
-            f"ws of shape {bad[0].shape} were not computed from parameters in {len(bad)} of {len(lengths)} evaluations, "
+            f"ws of shape {bad[0].shape} were not computed from parameters in {len(bad)} of {len(lengths)} "
+            f"evaluations, "
             "so path length does not train the mapping network; likely cause: ws are detached",
         )
     for name, group in (("R1", images), ("path length", lengths)):
@@ -198,7 +209,8 @@ def _penalties(watch: Watch, averages: Averages, iterations: int) -> Iterator[Fi
         if lengths and len(values) > 1 and max(values) - min(values) < 1e-9:
             yield fault(
                 "path length mean not updated",
-                f"{name} stays at {values[0]:.4g} over {iterations} iterations with {len(lengths)} evaluations of path "
+                f"{name} stays at {values[0]:.4g} over {iterations} iterations with {len(lengths)} evaluations "
+                f"of path "
                 "length, should move by 1 % of the way to the mean length each time",
             )
 
@@ -213,7 +225,8 @@ def _mixing(watch: Watch) -> Iterator[Finding]:
         if len(calls) >= 16:
             yield fault(
                 "no style mixing",
-                f"all rows of ws are equal in all {len(calls)} calls of the synthesis network, should differ in 90 % of "
+                f"all rows of ws are equal in all {len(calls)} calls of the synthesis network, should differ in "
+                f"90 % of "
                 "them (style mixing with probability 0.9)",
             )
         return
@@ -251,7 +264,8 @@ def _averages(watch: Watch, averages: Averages, has_average: bool) -> Iterator[F
     if middle > 1 - 1e-7:
         yield fault(
             "average not updated",
-            f"the running average did not move (β = {middle:.6g}), should move by 1 - β to the weights after each step",
+            f"the running average did not move (β = {middle:.6g}), should move by 1 - β to the weights after "
+            f"each step",
         )
     elif middle < 0.05:
         yield fault(

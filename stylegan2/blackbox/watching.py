@@ -1,8 +1,8 @@
-"""What happens in somebody's training step: calls of the networks, derivatives, backward passes, optimizers' steps."""
+"""What happens in somebody's training step: calls, derivatives, backward passes, steps of optimizers."""
 
 from __future__ import annotations
 
-import math
+import inspect
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -99,6 +99,13 @@ class Watch:
             if module is not generator:
                 add(module.register_forward_pre_hook(self._entered).remove)
                 add(module.register_forward_hook(self._image_inside).remove)
+        for name in set(dir(type(generator))) - set(
+            dir(nn.Module)
+        ):  # a synthesis that is a method has no hooks
+            method = getattr(generator, name)
+            if inspect.ismethod(method) and not name.startswith("_"):
+                generator.__dict__[name] = self._watched_method(method)
+                add(generator.__dict__.pop, name, None)
         add(discriminator.register_forward_hook(self._scored).remove)
         for i, optimizer in enumerate(self.optimizers):
             add(optimizer.register_step_pre_hook(lambda o, a, k, i=i: self._stepped(i)).remove)
@@ -129,6 +136,16 @@ class Watch:
         for tensor in float_tensors(out):
             if tensor.ndim == 4 and tensor.shape[1] <= 4:
                 self._remember(tensor)
+
+    def _watched_method(self, method: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            self._entered(self.networks["G"], args)
+            out = method(*args, **kwargs)
+            if any(t.ndim == 4 for t in float_tensors(out)):
+                self._generated(self.networks["G"], args, out)
+            return out
+
+        return call
 
     def _remember(self, image: Tensor) -> None:
         self._storages.add(image.untyped_storage().data_ptr())
@@ -264,7 +281,3 @@ def _leads_to_parameters(tensor: Tensor, limit: int = 3000) -> bool:
             return True
         row += [before for before, _ in node.next_functions]
     return False
-
-
-def finite(value: float) -> float:
-    return value if math.isfinite(value) else 0.0

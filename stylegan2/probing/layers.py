@@ -213,7 +213,9 @@ def _facts(
         training=module.training,
         input_rms=None if entering is None else rms(entering),
         output_rms=None if leaving is None else rms(leaving),
-        selects=any(not t.is_floating_point() for t in all_tensors(recording.output)),
+        selects=not module.training
+        and any(not t.is_floating_point() for t in all_tensors(recording.output))
+        or all(t.ndim == 0 for t in all_tensors(recording.output)),
         uncalled=uncalled,
         scripted=scripted,
     )
