@@ -74,3 +74,32 @@ def test_at_least_85_percent_of_the_planted_faults_are_found_and_75_named(outcom
     unnamed = [name for name, (_, named, _) in outcomes.items() if not named]
     assert len(missed) <= 0.15 * len(outcomes), missed
     assert len(unnamed) <= 0.25 * len(outcomes), unnamed
+
+
+def table(outcomes):
+    """The rows of the table in docs/blackbox.md: the fault, and the finding that names it."""
+    rows = []
+    for name, (found, named, _) in outcomes.items():
+        case = importlib.import_module(f"faults.cases.{name}")
+        what = "yes" if named else "found" if found else "no"
+        rows.append(f"| {name} | {case.__doc__} | {' or '.join(case.FINDINGS)} | {what} |")
+    return rows
+
+
+@pytest.mark.slow
+def test_the_table_of_the_documentation_is_the_outcome(outcomes):
+    page = (Path(__file__).parent.parent / "docs" / "blackbox.md").read_text(encoding="utf-8")
+    assert [row for row in table(outcomes) if row not in page] == []
+    found, named = (sum(o[i] for o in outcomes.values()) for i in (0, 1))
+    assert f"{len(outcomes)} planted faults: {found} found, {named} named" in page
+
+
+@pytest.mark.parametrize("name", ["d_stddev_channels", "r1_gamma_not_halved", "path_length_batch_axis"])
+def test_planted_faults_are_found_and_named(name):
+    found, named, said = outcome(name)
+    assert found and named, said
+
+
+def test_the_table_lists_every_case():
+    page = (Path(__file__).parent.parent / "docs" / "blackbox.md").read_text(encoding="utf-8")
+    assert CASES and re.findall(r"^\| (\w+) \|", page, re.M)[-len(CASES) :] == CASES

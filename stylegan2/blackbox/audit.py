@@ -43,7 +43,7 @@ class Audit:
 
     def __str__(self) -> str:
         lines = [f"{name:<44}{value}" for name, value in self.summary.items()]
-        return "\n".join([*lines, "", *(map(str, self.findings or ["No fault found."]))])
+        return "\n".join([*lines, "", *(map(str, self.findings) if self.findings else ["No fault found."])])
 
 
 def audit(

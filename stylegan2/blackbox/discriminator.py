@@ -11,7 +11,7 @@ from torch import Tensor
 
 from stylegan2.blackbox import layers as traced
 from stylegan2.blackbox.generator import untouched
-from stylegan2.blackbox.tracing import Trace, modules_of
+from stylegan2.blackbox.tracing import Node, Trace, ancestors, modules_of
 from stylegan2.errors import InputError
 from stylegan2.probing.recording import rms
 from stylegan2.probing.values import float_tensors
@@ -89,7 +89,7 @@ def measure_discriminator(
             logit_rms=rms(out),
             logit_std=out.detach().flatten(1).var(dim=0).mean().sqrt().item()
             if out.ndim > 1
-            else float(out.std()),
+            else float(out.detach().std()),
             sensitivity=squares.mean().sqrt().item(),
             finite=bool(torch.isfinite(of_same).all()),
             r1=squares.mean().item(),
@@ -107,16 +107,14 @@ def measure_discriminator(
 CATS = ("cat", "concat", "concatenate")
 
 
-def _appends_statistic(trace: Trace, node: traced.Node) -> bool:
+def _appends_statistic(trace: Trace, node: Node) -> bool:
     """Whether a concatenation of features adds few channels that are constant in space, or hold a deviation."""
     parts = [t for t in node.tensors if t.ndim == 4]
     if len(parts) < 2 or parts[0].shape[1] < 4:
         return False
     extra = parts[-1]
     constant = bool((extra.detach().flatten(2).var(dim=2) < 1e-12).all())
-    nodes = [
-        n for part in parts[1:] if (found := trace.node_of(part)) for n, _ in traced.ancestors(found, 12)
-    ]
+    nodes = [n for part in parts[1:] if (found := trace.node_of(part)) for n, _ in ancestors(found, 12)]
     return extra.shape[1] <= parts[0].shape[1] // 4 + 1 and (
         constant or any(n.op in ("var", "std", "sqrt", "pow", "square") for n in nodes)
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -256,7 +256,7 @@ def _compared(
 
 
 def _graph(
-    what: str, value: object, right: Tensor, parameters: list[Tensor], which: str
+    what: str, value: object, right: Tensor, parameters: Sequence[Tensor], which: str
 ) -> Iterator[Finding]:
     """Whether the penalty's gradient reaches the weights as the definition's does."""
     theirs = next(iter(float_tensors(value)), None)
@@ -276,6 +276,6 @@ def _graph(
         )
 
 
-def _gradients(value: Tensor, parameters: list[Tensor]) -> list[Tensor]:
+def _gradients(value: Tensor, parameters: Sequence[Tensor]) -> list[Tensor]:
     found = torch.autograd.grad(value, parameters, allow_unused=True, retain_graph=True)
     return [g for g in found if g is not None]

@@ -70,11 +70,11 @@ class Trace(TorchFunctionMode):
                     continue
                 self._hooks.callback(inner.register_forward_pre_hook(self._entering(path)).remove)
                 self._hooks.callback(inner.register_forward_hook(self._leaving, always_call=True).remove)
-        super().__enter__()
+        super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
     def __exit__(self, *error: Any) -> None:
-        super().__exit__(*error)
+        super().__exit__(*error)  # type: ignore[no-untyped-call]
         self._hooks.close()
 
     def _entering(self, path: str) -> Callable[..., None]:

@@ -253,8 +253,8 @@ def _averages(watch: Watch, averages: Averages, has_average: bool) -> Iterator[F
             )
     if not has_average:
         return
-    known = {k: [b for b in v if math.isfinite(b)] for k, v in averages.betas.items()}
-    known = {k: sum(v) / len(v) for k, v in known.items() if v}
+    all_betas = {k: [b for b in v if math.isfinite(b)] for k, v in averages.betas.items()}
+    known = {k: sum(v) / len(v) for k, v in all_betas.items() if v}
     if not known:
         yield note(
             "average", "the running average equals the weights in all iterations, or has other parameters"

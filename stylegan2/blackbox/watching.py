@@ -108,9 +108,9 @@ class Watch:
                 add(generator.__dict__.pop, name, None)
         add(discriminator.register_forward_hook(self._scored).remove)
         for i, optimizer in enumerate(self.optimizers):
-            add(optimizer.register_step_pre_hook(lambda o, a, k, i=i: self._stepped(i)).remove)
+            add(optimizer.register_step_pre_hook(self._step_hook(i)).remove)
         self._grad, self._backward = torch.autograd.grad, torch.autograd.backward
-        torch.autograd.grad = self._watched_grad  # type: ignore[assignment]
+        torch.autograd.grad = self._watched_grad
         torch.autograd.backward = self._watched_backward
         return self
 
@@ -198,8 +198,8 @@ class Watch:
                 logits.register_hook(self._slope_of(score, part))
 
     def _slope_of(self, score: Score, part: slice) -> Callable[[Tensor], None]:
-        def hook(gradient: Tensor) -> None:
-            if self._inside and score.slopes is None:
+        def hook(gradient: Tensor | None) -> None:
+            if gradient is not None and self._inside and score.slopes is None:
                 score.slopes = gradient.detach()[part]
                 score.backward = len(self.backwards) - 1
                 self.backwards[-1].scores.append(score)
@@ -255,6 +255,9 @@ class Watch:
     def _gradient_sums(self, network: nn.Module) -> dict[int, float]:
         return {id(p): float(p.grad.float().norm()) for p in network.parameters() if p.grad is not None}
 
+    def _step_hook(self, i: int) -> Callable[[Any, Any, Any], None]:
+        return lambda optimizer, args, kwargs: self._stepped(i)
+
     def _stepped(self, i: int) -> None:
         for group in self.optimizers[i].param_groups:
             self.with_gradient |= {id(p) for p in group["params"] if _has_gradient(p)}
@@ -270,7 +273,8 @@ def _has_gradient(p: Tensor) -> bool:
 
 def _leads_to_parameters(tensor: Tensor, limit: int = 3000) -> bool:
     """Whether a tensor was computed from a parameter."""
-    row, seen = [tensor.grad_fn], set()
+    row: list[Any] = [tensor.grad_fn]
+    seen: set[Any] = set()
     while row and len(seen) < limit:
         node = row.pop()
         if node is None or node in seen:

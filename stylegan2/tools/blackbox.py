@@ -38,7 +38,7 @@ def load_function(text: str) -> Callable[..., Any]:
         raise InputError(
             f"Expected a function {name} in {where}, found none. It has {', '.join(names[:10])}."
         )
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 def _imported(where: str, text: str) -> ModuleType:
@@ -80,7 +80,7 @@ def probe_gan_command(args: list[str], prog: str = "stylegan2 probe-gan") -> int
         load_function(options.generator)() if options.generator else None,
         load_function(options.discriminator)() if options.discriminator else None,
         load_function(options.sample_z) if options.sample_z else options.z_dim,
-        image_size=size,  # type: ignore[arg-type]
+        image_size=size,
         n=options.batch,
         seed=options.seed,
     )
@@ -122,7 +122,7 @@ def audit_command(args: list[str], prog: str = "stylegan2 audit") -> int:
         )
     step = load_function(options.step)
     module = sys.modules[step.__module__]
-    networks = {}
+    networks: dict[str, Any] = {}
     for name in ("generator", "discriminator", "average", "optimizers"):
         value: Any = module
         for part in getattr(options, name).split(".") if getattr(options, name) else ():
