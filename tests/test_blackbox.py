@@ -146,7 +146,7 @@ def test_the_gain_that_keeps_a_sum_follows_from_its_correlation():
 
 
 def test_penalties_of_ours_are_the_definitions():
-    d, g = official.Discriminator(), official.Generator()
+    d, g = official.Discriminator(), official.Generator(width=16, resolution=16, layers=2)
     ours = R1(gamma=10.0)
     assert not check_r1(ours, d, reals(), gamma=10.0)
     assert check_r1(lambda f, x: ours(f, x) * 2, d, reals(), gamma=10.0)[0].name == "R1 differs"

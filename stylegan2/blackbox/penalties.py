@@ -103,7 +103,7 @@ def check_path_length(
     decay: float = 0.01,
     weight: float = 2.0,
     every: int = 1,
-    draws: int = 8,
+    draws: int = 4,
     seed: int = 0,
 ) -> list[Finding]:
     """Compare a path length penalty with its definition (SG2 §3.2 and app. B).
