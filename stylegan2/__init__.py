@@ -14,6 +14,7 @@ from .networks.generator import Generator
 from .networks.scalings import Scalings
 
 if TYPE_CHECKING:
+    from .blackbox import audit, probe_gan
     from .formats import load_generator
     from .probing import probe
 
@@ -25,9 +26,11 @@ __all__ = [
     "GeneratorConfig",
     "Scalings",
     "__version__",
+    "audit",
     "from_pretrained",
     "load_generator",
     "probe",
+    "probe_gan",
     "save_pretrained",
 ]
 
@@ -37,6 +40,10 @@ def __getattr__(name: str) -> object:
         from .probing import probe
 
         return probe
+    if name in ("audit", "probe_gan"):
+        from . import blackbox
+
+        return getattr(blackbox, name)
     if name == "load_generator":
         from .formats import load_generator
 

@@ -42,6 +42,12 @@ COMMANDS = {
         "write a page about a training run, or several side by side",
     ),
     "probe": ("tools.probe", "probe_command", "measure every layer and report what is wrong"),
+    "probe-gan": (
+        "tools.blackbox",
+        "probe_gan_command",
+        "report faults of anybody's generator and discriminator",
+    ),
+    "audit": ("tools.blackbox", "audit_command", "watch somebody's training step and report its faults"),
     "ablate": ("tools.ablate", "ablate_command", "measure the effect of each scaling by training without it"),
     "normalizations": (
         "tools.normalizations",

@@ -13,6 +13,7 @@ from stylegan2.cli import CONFIGS, make_parser, train_parser, with_default_confi
 from stylegan2.tools.ablate import make_ablate_parser
 from stylegan2.tools.advise import make_advise_parser
 from stylegan2.tools.augment import make_augment_parser
+from stylegan2.tools.blackbox import make_audit_parser, make_probe_gan_parser, with_names_of
 from stylegan2.tools.blend import make_blend_parser, with_files
 from stylegan2.tools.convert import make_convert_parser, with_names
 from stylegan2.tools.evaluate import make_evaluate_parser
@@ -28,6 +29,8 @@ PARSERS = {
     "augment": make_augment_parser,
     "evaluate": make_evaluate_parser,
     "probe": make_probe_parser,
+    "probe-gan": make_probe_gan_parser,
+    "audit": make_audit_parser,
 }
 
 
@@ -80,7 +83,12 @@ def test_every_command_is_one_that_its_parser_takes(place, monkeypatch):
             parser, args = make_blend_parser(), with_files(args)
         elif name in PARSERS:
             parser = PARSERS[name]()
-            args = args if name in ("advise", "evaluate") else with_default_config(args)
+            if name in ("probe-gan", "audit"):
+                args = with_names_of(
+                    args, ["generator", "discriminator"] if name == "probe-gan" else ["step"]
+                )
+            elif name not in ("advise", "evaluate"):
+                args = with_default_config(args)
         else:
             parser = make_parser(name, "")
             parser.add_function_arguments(getattr(import_module(f"stylegan2.{module}"), function))

@@ -21,7 +21,7 @@ ROWS = [
     ["explore", "runtimes", "training"],
     ["benchmark", "cli"],
     ["advice", "catalogue", "page", "probing"],
-    ["ablation"],
+    ["ablation", "blackbox"],
     ["tools"],
     ["__main__", "__init__"],
 ]

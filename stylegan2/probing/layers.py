@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
-from functools import reduce
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from stylegan2.errors import InputError
 from stylegan2.files import text_table
-from stylegan2.networks.layers import SynthesisLayer
-from stylegan2.probing.rules import Finding, signal_findings
+from stylegan2.probing.findings import Finding
+from stylegan2.probing.isolation import (
+    fresh_batch_norms,
+    initialized,
+    restored,
+    using_batch_statistics,
+    without_zeros,
+    zero_initialized,
+)
+from stylegan2.probing.recording import Recording, kind_of, record, rms, weight_and_step
+from stylegan2.probing.signals import Facts, signal_findings
+from stylegan2.probing.values import all_tensors, call_arguments, float_tensors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +35,7 @@ class Row:
     kind: str
     leaf: bool
     """Whether the module has parameters of its own or contains no modules. The table shows these rows."""
+    contains_modules: bool
     shape: tuple[int, ...]
     input_rms: float | None
     rms: float
@@ -45,7 +55,7 @@ class Row:
     def cells(self) -> list[str]:
         """The row as texts, one for each heading in COLUMNS."""
         numbers = (self.rms, self.mean, self.gradient, self.weight, self.step, self.clamped)
-        return [self.name, self.kind, "×".join(map(str, self.shape)), *map(number, numbers)]
+        return [self.name or "(itself)", self.kind, "×".join(map(str, self.shape)), *map(number, numbers)]
 
 
 COLUMNS = ["layer", "kind", "output", "rms", "mean", "gradient rms", "weight rms", "Adam step", "clamped"]
@@ -56,7 +66,9 @@ class Probe:
     """The result of `probe`: rows in the order of the forward pass, the loss, and the faults found."""
 
     rows: list[Row]
-    loss: float
+    loss: float | None
+    """None: no output depends on a parameter through operations with a gradient, and no loss was given."""
+    facts: Facts = field(default_factory=Facts)
     findings: list[Finding] = field(default_factory=list)
 
     def __getitem__(self, name: str) -> Row:
@@ -84,7 +96,7 @@ class Probe:
 
 def probe(
     module: nn.Module,
-    inputs: Tensor | tuple[Any, ...] | Mapping[str, Any],
+    inputs: object,
     loss: Callable[..., Tensor] | None = None,
     *,
     learning_rate: float = 0.002,
@@ -93,158 +105,141 @@ def probe(
     """Run a forward and a backward pass through any module, and record what every layer does to the signal.
 
     The module's weights, buffers, mode and gradients, and the random state, are afterwards what they were before.
+    Parameters with `requires_grad=False` have no step, unless all parameters are like this.
 
     Args:
-        module: Any network, on any device, in the mode in which it is to be probed.
-        inputs: A tensor, a tuple of positional arguments or a mapping of keyword arguments.
-        loss: Function of the module's output that returns a scalar. None: the sum of the outputs times
-            N(0, 1), so that a gradient of rms 1 enters every output.
+        module: Any network, on any device, in the mode in which it is to be probed. A copy of a module with lazy
+            parameters is initialized and probed.
+        inputs: A tuple of positional arguments; a mapping of keyword arguments, or the single argument if
+            `forward` has no arguments of these names; or any other single argument, such as a tensor, a list, a
+            dataclass or a packed sequence.
+        loss: Function of the module's output that returns a scalar. None: the sum of the floating-point outputs
+            times N(0, 1), so that a gradient of rms 1 enters every output.
         learning_rate: Adam's learning rate, for the column "Adam step".
         seed: Seed of everything random in the pass.
 
     Returns:
         One row for each call of each module. `print` shows a table and `to_dict()` returns plain data.
+
+    Raises:
+        InputError: The module is not one, or the loss is not a scalar.
     """
-    args = () if isinstance(inputs, Mapping) else inputs if isinstance(inputs, tuple) else (inputs,)
-    kwargs = dict(inputs) if isinstance(inputs, Mapping) else {}
-    with restored(module, seed):
-        records, output = _record(module, args, kwargs)
-        if loss is None:
-            value = reduce(torch.add, [(out * torch.randn_like(out)).sum() for out in _tensors(output)])
-        else:
-            value = loss(output)
-        parameters = [p for p in module.parameters() if p.requires_grad]
-        found = torch.autograd.grad(value, parameters, allow_unused=True)
-        gradients = {id(p): g for p, g in zip(parameters, found) if g is not None}
-        rows = []
-        for layer, record in records:
-            weight, step = _weights(layer, gradients, learning_rate)
-            rows.append(Row(kind=type(layer).__name__, weight=weight, step=step, **record))
-    return Probe(rows=rows, loss=float(value.detach()), findings=list(signal_findings(rows)))
-
-
-def _record(
-    module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> tuple[list[tuple[nn.Module, dict[str, Any]]], object]:
-    """Call the module.
-
-    Returns:
-        The layer and the numbers of each inner call, and the output of the module. The gradients in the numbers
-        are filled in during the backward pass.
-    """
-    records: list[tuple[nn.Module, dict[str, Any]]] = []
-    calls: Counter[str] = Counter()
-    entered: list[float | None] = []  # rms of the inputs; a stack, because modules call other modules
-
-    def before(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        first = next(_tensors((args, kwargs)), None)
-        # Measured before the call, because an in-place module overwrites its input.
-        entered.append(None if first is None else rms(first))
-
-    def after(name: str, layer: nn.Module, kwargs: dict[str, Any], output: object) -> None:
-        out, input_rms = next(_tensors(output), None), entered.pop()
-        if out is None:
-            return
-        calls[name] += 1
-        bound = getattr(layer, "clamp", None)
-        if isinstance(bound, (int, float)):  # our layers multiply the clamp by the `gain` of the call
-            gain = kwargs.get("gain", 1.0)
-            bound *= gain if isinstance(gain, (int, float)) else 1.0
-        else:
-            bound = None
-        record = {
-            "name": name if calls[name] == 1 else f"{name}#{calls[name]}",
-            "leaf": not list(layer.children()) or bool(list(layer.parameters(recurse=False))),
-            "input_rms": input_rms,
-            **_statistics(out.detach(), bound),
-            "gradient": None,
-        }
-        records.append((layer, record))
-        if out.requires_grad:
-            out.register_hook(lambda gradient: record.__setitem__("gradient", rms(gradient)))
-
-    handles = []
-    for name, layer in [(n, m) for n, m in module.named_modules() if m is not module] or [("", module)]:
-        handles.append(layer.register_forward_pre_hook(before, with_kwargs=True))
-        handles.append(
-            layer.register_forward_hook(
-                lambda m, args, kwargs, out, name=name: after(name, m, kwargs, out), with_kwargs=True
-            )
+    if not isinstance(module, nn.Module):
+        raise InputError(
+            f"Expected a torch.nn.Module to probe, found {type(module).__name__}. Give the network."
         )
-    try:
-        return records, module(*args, **kwargs)
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-@contextmanager
-def restored(module: nn.Module, seed: int) -> Iterator[None]:
-    """Seed the random state and turn on gradients of all parameters inside the block.
-
-    Afterwards, `requires_grad` of the parameters, the buffers and the random state are restored.
-    """
-    parameters = [p for p in module.parameters() if p.is_floating_point()]
-    wanted = [p.requires_grad for p in parameters]
-    buffers = [(b, b.clone()) for b in module.buffers()]
-    devices = {t.device for t in [*module.parameters(), *module.buffers()] if t.is_cuda}
-    with torch.random.fork_rng(devices=list(devices)), torch.enable_grad():
-        torch.manual_seed(seed)
+    args, kwargs = call_arguments(module, inputs)
+    module = initialized(module, args, kwargs)
+    frozen = {id(p) for p in module.parameters() if not p.requires_grad}
+    frozen = frozen if len(frozen) < len(list(module.parameters())) else set()
+    fresh = fresh_batch_norms(module)
+    with ExitStack() as stack:
+        stack.enter_context(restored(module, seed))
+        stack.enter_context(using_batch_statistics(list(fresh.values())))
         try:
-            for p in parameters:
-                p.requires_grad_()
-            yield
-        finally:
-            for p, flag in zip(parameters, wanted):
-                p.requires_grad_(flag)
-            with torch.no_grad():
-                for buffer, value in buffers:
-                    buffer.copy_(value)
+            recording, outputs, value = _forward(module, args, kwargs, loss)
+        except ValueError as error:
+            if not fresh or "more than 1 value per channel" not in str(error):
+                raise
+            fresh = {}
+            stack.close()
+            stack.enter_context(restored(module, seed))
+            recording, outputs, value = _forward(module, args, kwargs, loss)
+        gradients, entering = _gradients(module, outputs, value)
+        rows = []
+        for layer, numbers in recording.calls:
+            weight, step = weight_and_step(layer, gradients, frozen, learning_rate)
+            rows.append(Row(kind=kind_of(layer), weight=weight, step=step, **numbers))
+        facts = _facts(module, recording, gradients, frozen, (args, kwargs))
+        facts = replace(facts, output_gradient=entering, fresh_norms=list(fresh))
+        dead = {row.name for row in rows if row.step == 0}
+        if dead and entering and (zeros := zero_initialized(module)):
+            alive = _layers_with_gradients(module, args, kwargs, loss, list(zeros.values()), seed)
+            blocked = [row.name for row in rows if row.name in dead & alive]
+            facts = replace(facts, zero_initialized=list(zeros) if blocked else [], blocked=blocked)
+    found = Probe(rows=rows, loss=None if value is None else float(value.detach()), facts=facts)
+    return replace(found, findings=list(signal_findings(found)))
 
 
-def rms(x: Tensor) -> float:
-    """Root of the mean square of all values of a tensor."""
-    return x.detach().float().square().mean().sqrt().item()
+def _forward(
+    module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], loss: Callable[..., Tensor] | None
+) -> tuple[Recording, list[Tensor], Tensor | None]:
+    """A recorded forward pass, its outputs with a gradient, and the loss."""
+    recording = record(module, args, kwargs)
+    outputs = [out for out in float_tensors(recording.output) if out.requires_grad]
+    if loss is None:
+        terms = [(out * torch.randn_like(out)).sum().cpu() for out in outputs]
+        return recording, outputs, torch.stack([t.float() for t in terms]).sum() if terms else None
+    value = loss(recording.output)
+    if not isinstance(value, Tensor) or value.numel() != 1:
+        found = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+        raise InputError(
+            f"Expected a loss that returns a scalar tensor, found {found}. Return its mean or its sum."
+        )
+    return recording, outputs, value
+
+
+def _gradients(
+    module: nn.Module, outputs: list[Tensor], value: Tensor | None
+) -> tuple[dict[int, Tensor], float | None]:
+    """Gradients of the parameters by id, and the norm of the gradient that enters the outputs.
+
+    The norm is None if the loss has no gradient.
+    """
+    if value is None or not value.requires_grad:
+        return {}, None
+    parameters = [p for p in module.parameters() if p.requires_grad]
+    found = torch.autograd.grad(value, [*parameters, *outputs], allow_unused=True)
+    gradients = {id(p): g for p, g in zip(parameters, found) if g is not None}
+    entering = [rms(g) ** 2 * g.numel() for g in found[len(parameters) :] if g is not None]
+    return gradients, math.sqrt(sum(entering))
+
+
+def _facts(
+    module: nn.Module, recording: Recording, gradients: Mapping[int, Tensor], frozen: set[int], inputs: object
+) -> Facts:
+    called = {id(layer) for layer, _ in recording.calls} | {id(module)}
+    uncalled = [
+        name
+        for name, layer in module.named_modules()
+        if id(layer) not in called
+        and (own := [p for p in layer.parameters(recurse=False) if p.is_floating_point()])
+        and not any(id(p) in gradients or id(p) in frozen for p in own)
+    ]
+    scripted = [name for name, m in module.named_modules() if isinstance(m, torch.jit.ScriptModule)]
+    scripted = [n or "(itself)" for n in scripted if n.rpartition(".")[0] not in scripted or not n]
+    entering, leaving = (next(float_tensors(value), None) for value in (inputs, recording.output))
+    return Facts(
+        training=module.training,
+        input_rms=None if entering is None else rms(entering),
+        output_rms=None if leaving is None else rms(leaving),
+        selects=not module.training
+        and any(not t.is_floating_point() for t in all_tensors(recording.output))
+        or all(t.ndim == 0 for t in all_tensors(recording.output)),
+        uncalled=uncalled,
+        scripted=scripted,
+    )
+
+
+def _layers_with_gradients(
+    module: nn.Module,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    loss: Callable[..., Tensor] | None,
+    zeros: list[Tensor],
+    seed: int,
+) -> set[str]:
+    """Names of the layers that have a gradient once the parameters in `zeros` have values of usual size."""
+    with restored(module, seed), without_zeros(zeros):
+        recording, outputs, value = _forward(module, args, kwargs, loss)
+        gradients, _ = _gradients(module, outputs, value)
+        return {
+            numbers["name"]
+            for layer, numbers in recording.calls
+            if weight_and_step(layer, gradients, set(), 1.0)[1] != 0
+        }
 
 
 def number(value: float | None) -> str:
     """The number with three significant digits, or an empty text for None."""
     return "" if value is None else f"{value:.3g}"
-
-
-def _tensors(value: object) -> Iterator[Tensor]:
-    """The floating-point tensors in nested tuples, lists and mappings, in order."""
-    if isinstance(value, Tensor):
-        if value.is_floating_point():
-            yield value
-    elif isinstance(value, (Mapping, tuple, list)):
-        for item in value.values() if isinstance(value, Mapping) else value:
-            yield from _tensors(item)
-
-
-def _statistics(out: Tensor, clamp: float | None) -> dict[str, Any]:
-    # The factor 0.999 is there because half precision rounds the bound itself.
-    at_bound = None if clamp is None else (out.abs() >= clamp * 0.999).float().mean().item()
-    return {
-        "shape": tuple(out.shape),
-        "rms": rms(out),
-        "mean": out.float().mean().item(),
-        "nonfinite": 1 - torch.isfinite(out).float().mean().item(),
-        "clamped": at_bound,
-    }
-
-
-def _weights(
-    layer: nn.Module, gradients: Mapping[int, Tensor], learning_rate: float
-) -> tuple[float | None, float | None]:
-    """rms of a layer's own weights as they are used, and Adam's relative step. Biases are left out."""
-    weights = [p for p in layer.parameters(recurse=False) if p.ndim >= 2 and p.is_floating_point()]
-    if not weights:
-        return None, None
-    stored = rms(torch.cat([p.detach().float().flatten() for p in weights]))
-    used = stored * getattr(layer, "weight_gain", 1.0)
-    if isinstance(layer, SynthesisLayer) and layer.normalization.demodulates:
-        used = 1 / math.sqrt(layer.weight[0].numel())  # a demodulated kernel has length 1
-    gradient = torch.cat([gradients.get(id(p), torch.zeros_like(p)).float().flatten() for p in weights])
-    step = learning_rate * rms(gradient / (gradient.abs() + 1e-8))
-    return used, step / max(stored, 1e-30)

@@ -16,7 +16,9 @@ from stylegan2.networks.discriminator import Discriminator
 from stylegan2.networks.generator import Generator
 from stylegan2.networks.layers import SynthesisLayer
 from stylegan2.probing import blocks
-from stylegan2.probing.layers import Probe, probe, restored, rms
+from stylegan2.probing.isolation import restored
+from stylegan2.probing.layers import Probe, probe
+from stylegan2.probing.recording import rms
 from stylegan2.probing.rules import Finding, model_findings
 from stylegan2.training.regularizers.path_length import PathLength
 from stylegan2.training.regularizers.r1 import R1
@@ -294,7 +296,11 @@ def _progress_bar(model: StyleGAN2, passes: int, show: bool) -> Iterator[None]:
     """A bar that counts the images of all forward passes through either network."""
     networks = (model.generator.synthesis, model.discriminator)
     with tqdm(total=passes, disable=not show, delay=5, desc="Probing", unit="pass", leave=False) as bar:
-        handles = [n.register_forward_hook(lambda m, args, out: bar.update(len(args[0]))) for n in networks]
+
+        def count(module: nn.Module, args: tuple[Any, ...], out: object) -> None:
+            bar.update(len(args[0]))  # returns a bool, which would replace the output if the hook returned it
+
+        handles = [network.register_forward_hook(count) for network in networks]
         try:
             yield
         finally:

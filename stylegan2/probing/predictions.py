@@ -19,7 +19,8 @@ from stylegan2.networks.config import GeneratorConfig
 from stylegan2.networks.generator import Generator
 from stylegan2.networks.scalings import Scalings
 from stylegan2.probing import blocks, measure
-from stylegan2.probing.layers import Probe, probe, restored
+from stylegan2.probing.isolation import restored
+from stylegan2.probing.layers import Probe, probe
 from stylegan2.probing.rules import existing
 from stylegan2.sizes import side
 from stylegan2.training.regularizers.path_length import PathLength

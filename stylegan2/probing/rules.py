@@ -7,21 +7,17 @@ are the geometric mean of what the method gives and what its mildest known fault
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from statistics import fmean, geometric_mean
 from typing import TYPE_CHECKING
 
+from stylegan2.probing.findings import Finding as Finding
+from stylegan2.probing.findings import fault as fault
+from stylegan2.probing.findings import note as note
+from stylegan2.probing.signals import signal_findings
+
 if TYPE_CHECKING:
-    from stylegan2.probing.layers import Row
     from stylegan2.probing.measure import ModelProbe
-
-EXTREME = 100.0
-"""Largest change of the rms between two layers of any network. With unit variance it is a factor of about 3."""
-
-SATURATED = 0.05
-"""Largest share of values at a clamp, about the share of a normal distribution beyond two standard deviations. With
-a larger share, the clamp changes the signal and not only its outliers."""
 
 ROUNDING = 0.02
 """Largest relative difference from exact arithmetic. float16 rounds by 0.0005, and sums of many values by more."""
@@ -55,73 +51,9 @@ directions lags by about lr·√(n/3), which is 0.03 for the 450 steps of the de
 distance √2."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Finding:
-    """A fault, or a note on something that is unusual but not wrong, with the measured number in the text."""
-
-    name: str
-    text: str
-    fault: bool = True
-
-    def __str__(self) -> str:
-        return f"{'FAULT' if self.fault else 'note'}: {self.name}: {self.text}"
-
-
-def fault(name: str, text: str) -> Finding:
-    return Finding(name=name, text=text)
-
-
-def note(name: str, text: str) -> Finding:
-    return Finding(name=name, text=text, fault=False)
-
-
 def existing(value: float | None) -> float:
     """A number that exists for the layer in question. NaN for None."""
     return math.nan if value is None else value
-
-
-# Any network
-
-
-def signal_findings(rows: Sequence[Row], where: str = "") -> Iterator[Finding]:
-    """Faults of any network: non-finite values, exploding or vanishing signals, saturated clamps, no gradients.
-
-    `where` is a name for the network, which is put before each text.
-    """
-    where = f"{where}: " if where else ""
-    layers = [row for row in rows if row.leaf]
-    broken = next((i for i, row in enumerate(layers) if row.nonfinite), len(layers))
-    for row in layers[broken : broken + 1]:  # everything after it is NaN too
-        yield fault(
-            "non-finite values",
-            f"{where}{row.name}: {row.nonfinite:.1%} of its output is NaN or infinite; likely cause: an earlier "
-            "overflow, or a root or logarithm of zero",
-        )
-    for row in layers[:broken]:
-        if row.clamped is not None and row.clamped > SATURATED:
-            yield fault(
-                "saturated clamp",
-                f"{where}{row.name}: {row.clamped:.1%} of its values are at the clamp, should be below "
-                f"{SATURATED:.0%}; likely cause: the clamp is too low, or the signal grows with depth",
-            )
-    chain = [row for row in layers if row.rms > 0 and math.isfinite(row.rms)]
-    if len(chain) > 2:
-        first, last = chain[0], max(chain[1:], key=lambda row: abs(math.log(row.rms / chain[0].rms)))
-        change = last.rms / first.rms
-        if not 1 / EXTREME < change < EXTREME:
-            yield fault(
-                f"{'exploding' if change > 1 else 'vanishing'} depth",
-                f"{where}rms goes from {first.rms:.3g} ({first.name}) to {last.rms:.3g} ({last.name}), "
-                f"×{change:.3g}, should stay within ×{EXTREME:.0f}; likely cause: a gain or an initialization "
-                "that does not keep unit variance",
-            )
-    dead = [row.name for row in layers if row.weight is not None and row.step == 0]
-    if dead:
-        yield fault(
-            "no gradient",
-            f"{where}{', '.join(dead[:5])}{' …' if len(dead) > 5 else ''}: {len(dead)} of {len(layers)} layers "
-            "have no gradient; likely cause: a detached or unused branch, or a factor of zero",
-        )
 
 
 # Generator, discriminator and their losses
@@ -129,8 +61,8 @@ def signal_findings(rows: Sequence[Row], where: str = "") -> Iterator[Finding]:
 
 def model_findings(m: ModelProbe) -> Iterator[Finding]:
     """The findings of all rules on a measured model."""
-    yield from signal_findings(m.generator.rows, "G")
-    yield from signal_findings(m.discriminator.rows, "D")
+    yield from signal_findings(m.generator, "G")
+    yield from signal_findings(m.discriminator, "D")
     for rule in (_latent, _rows, _filters, _depth, _styles, _precision, _features, _losses, _steps, _ema):
         yield from rule(m)
 

@@ -1,0 +1,1 @@
+"""Networks, losses and training steps with one planted fault each, and what the black box must say of it."""

@@ -1,0 +1,14 @@
+"""The running mean is never updated."""
+
+import torch
+
+FINDINGS = ["path length mean not updated"]
+OBJECT = "running mean"
+
+
+def path_length(images, ws, mean):
+    y = torch.randn_like(images) / (images.shape[2] * images.shape[3]) ** 0.5
+    (j,) = torch.autograd.grad((images * y).sum(), ws, create_graph=True)
+    lengths = j.square().sum(2).mean(1).sqrt()
+    a = mean + 0.01 * (lengths.mean() - mean)
+    return 2 * (lengths - a).square().mean(), mean

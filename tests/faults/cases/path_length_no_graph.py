@@ -1,0 +1,14 @@
+"""create_graph is missing."""
+
+import torch
+
+FINDINGS = ["path length has no gradient"]
+OBJECT = "create_graph"
+
+
+def path_length(images, ws, mean):
+    y = torch.randn_like(images) / (images.shape[2] * images.shape[3]) ** 0.5
+    (j,) = torch.autograd.grad((images * y).sum(), ws, create_graph=False)
+    lengths = j.square().sum(2).mean(1).sqrt()
+    a = mean + 0.01 * (lengths.mean() - mean)
+    return 2 * (lengths - a).square().mean(), a.detach()

@@ -1,0 +1,14 @@
+"""The sum over the rows instead of the mean."""
+
+import torch
+
+FINDINGS = ["path length differs"]
+OBJECT = "rows"
+
+
+def path_length(images, ws, mean):
+    y = torch.randn_like(images) / (images.shape[2] * images.shape[3]) ** 0.5
+    (j,) = torch.autograd.grad((images * y).sum(), ws, create_graph=True)
+    lengths = j.square().sum((1, 2)).sqrt()
+    a = mean + 0.01 * (lengths.mean() - mean)
+    return 2 * (lengths - a).square().mean(), a.detach()

@@ -1,0 +1,105 @@
+"""The score of the black box: planted faults that it finds, and whether it names the right object."""
+
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from faults import official
+
+from stylegan2.blackbox import audit, check_path_length, check_r1, probe_gan
+
+CASES = sorted(path.stem for path in (Path(__file__).parent / "faults" / "cases").glob("[!_]*.py"))
+
+
+def reals():
+    from stylegan2.blackbox.discriminator import smooth_images
+
+    return smooth_images(8, 3, (32, 32))
+
+
+def ws_of(generator):
+    torch.manual_seed(2)
+    w = generator.mapping(torch.randn(8, 64)).detach()
+    return torch.stack([w, *[w.roll(i, 0) for i in range(1, generator.num_ws)]], dim=1)
+
+
+def audited(training, iterations=11):
+    torch.manual_seed(0)
+    return audit(
+        training.step,
+        generator=training.generator,
+        discriminator=training.discriminator,
+        average=training.average,
+        optimizers=[training.opt_g, training.opt_d],
+        iterations=iterations,
+    )
+
+
+def findings(case):
+    """What the black box says of one case."""
+    if hasattr(case, "generator"):
+        return probe_gan(case.generator(), sample_z=64).findings
+    if hasattr(case, "discriminator"):
+        return probe_gan(discriminator=case.discriminator(), reals=reals()).findings
+    every = getattr(case, "EVERY", 1)
+    if hasattr(case, "r1"):
+        return check_r1(case.r1, official.Discriminator(), reals(), gamma=10.0, every=every)
+    if hasattr(case, "path_length"):
+        generator = official.Generator(width=16, resolution=16, layers=2)
+        return check_path_length(case.path_length, generator.synthesis, ws_of(generator), every=every)
+    if hasattr(case, "training"):
+        return audited(case.training()).findings
+    raise AssertionError(f"{case.__name__} defines nothing to probe")
+
+
+def outcome(name):
+    """(found, named, the findings as text)"""
+    case = importlib.import_module(f"faults.cases.{name}")
+    said = [(f.name, str(f)) for f in findings(case)]
+    found = [text for finding, text in said if finding in case.FINDINGS]
+    return bool(found), any(case.OBJECT in text for text in found), [text for _, text in said]
+
+
+@pytest.fixture(scope="module")
+def outcomes():
+    return {name: outcome(name) for name in CASES}
+
+
+@pytest.mark.slow
+def test_at_least_85_percent_of_the_planted_faults_are_found_and_75_named(outcomes):
+    assert len(outcomes) >= 50
+    missed = [name for name, (found, _, _) in outcomes.items() if not found]
+    unnamed = [name for name, (_, named, _) in outcomes.items() if not named]
+    assert len(missed) <= 0.15 * len(outcomes), missed
+    assert len(unnamed) <= 0.25 * len(outcomes), unnamed
+
+
+def table(outcomes):
+    """The rows of the table in docs/blackbox.md: the fault, and the finding that names it."""
+    rows = []
+    for name, (found, named, _) in outcomes.items():
+        case = importlib.import_module(f"faults.cases.{name}")
+        what = "yes" if named else "found" if found else "no"
+        rows.append(f"| {name} | {case.__doc__} | {' or '.join(case.FINDINGS)} | {what} |")
+    return rows
+
+
+@pytest.mark.slow
+def test_the_table_of_the_documentation_is_the_outcome(outcomes):
+    page = (Path(__file__).parent.parent / "docs" / "blackbox.md").read_text(encoding="utf-8")
+    assert [row for row in table(outcomes) if row not in page] == []
+    found, named = (sum(o[i] for o in outcomes.values()) for i in (0, 1))
+    assert f"{len(outcomes)} planted faults: {found} found, {named} named" in page
+
+
+@pytest.mark.parametrize("name", ["d_stddev_channels", "r1_gamma_not_halved", "path_length_batch_axis"])
+def test_planted_faults_are_found_and_named(name):
+    found, named, said = outcome(name)
+    assert found and named, said
+
+
+def test_the_table_lists_every_case():
+    page = (Path(__file__).parent.parent / "docs" / "blackbox.md").read_text(encoding="utf-8")
+    assert CASES and re.findall(r"^\| (\w+) \|", page, re.M)[-len(CASES) :] == CASES
