@@ -16,6 +16,7 @@ import yaml
 from jsonargparse import Namespace
 
 from stylegan2.ablation import plan, run
+from stylegan2.ablation.looks import detection, expectation, run_looks
 from stylegan2.ablation.options import AblationOptions
 from stylegan2.ablation.study import CYCLE, Study, load_study, longest_runs, parse_duration, training_seconds
 from stylegan2.cli import build_data, build_model, select, train_parser, with_default_config
@@ -55,6 +56,9 @@ def ablate_command(args: list[str], prog: str = "stylegan2 ablate") -> int:
     options = AblationOptions(**{f.name: config.pop(f.name) for f in dataclasses.fields(AblationOptions)})
     if options.report_only:
         return _report(load_study(Path(options.out)))
+    if options.detect:
+        print(detection(load_study(Path(options.out)), options.detect, options.power, options.parallel))
+        return 0
 
     names = dict.fromkeys([options.metric, *config.metrics.names])
     config.metrics.names, config.metrics.images = list(names), options.images
@@ -74,6 +78,8 @@ def ablate_command(args: list[str], prog: str = "stylegan2 ablate") -> int:
         kimg=config.kimg,
         images=options.images,
         metric=options.metric,
+        until=options.until,
+        margin=options.margin,
     )
     if options.budget:
         seconds = parse_duration(options.budget)
@@ -89,7 +95,9 @@ def ablate_command(args: list[str], prog: str = "stylegan2 ablate") -> int:
         f"{study.kimg:g} kimg, {options.parallel} in parallel, {where}; {done} done. Folder {study.out}",
         flush=True,
     )
-    stopped = run.run_all(study, _engine(study, options), options.parallel)
+    if options.budget:
+        print(expectation(study), flush=True)
+    stopped = run_looks(study, _engine(study, options), options.parallel)
     status = _report(study)
     if stopped:
         print(f"Stopped. To resume: {prog} {shlex.join(args)}")
