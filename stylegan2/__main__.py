@@ -43,6 +43,7 @@ COMMANDS = {
     ),
     "probe": ("tools.probe", "probe_command", "measure every layer and report what is wrong"),
     "ablate": ("tools.ablate", "ablate_command", "measure the effect of each scaling by training without it"),
+    "transfer": ("tools.transfer", "transfer", "measure which scalings keep their meaning as networks grow"),
     "doctor": ("tools.doctor", "doctor", "check this machine, and whether the kernels are correct and fast"),
     "bench": ("tools.bench", "bench", "measure the speed of ops and networks on this machine"),
 }
