@@ -29,8 +29,8 @@ def write_report(out: Path, over: str, axis: Axis, measured: Measured, slopes: S
         f"# What grows with {over}?",
         f"Untrained networks with {axis.about} of {', '.join(f'{x:g}' for x in axis.x)}, and "
         f"{len(measured[DEFAULT])} seeds. The slope is the {axis.slope_of}: one for each seed, with the 95 % "
-        "interval of Student's t over seeds. A quantity that keeps its size has slope 0, and then a hyperparameter that is "
-        "right at one size stays right at the others.",
+        "interval of Student's t over seeds. A quantity that keeps its size has slope 0. A hyperparameter that is "
+        "right at one size then stays right at the others.",
         "## Predicted and measured",
         _table([s for s in slopes if s.predicted is not None]),
         "## All slopes",
