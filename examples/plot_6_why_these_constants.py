@@ -17,8 +17,8 @@ from stylegan2 import Discriminator, Scalings
 torch.manual_seed(0)
 
 # %%
-# **A layer of Gaussian weights multiplies the standard deviation by √fan_in**, because a sum of n independent terms of
-# variance 1 has variance n.
+# **A layer of Gaussian weights multiplies the standard deviation by √fan_in**, because a sum of n independent terms
+# of variance 1 has variance n.
 for fan_in in (16, 256, 4096):
     y = torch.randn(1000, fan_in) @ torch.randn(fan_in, 100)
     print(f"fan_in {fan_in:4}: std {y.std():5.1f}, √fan_in {math.sqrt(fan_in):5.1f}")
@@ -37,8 +37,8 @@ for name, f in {
     print(f"{name:9} gain behind it: {f(x).square().mean().rsqrt():.3f}")
 
 # %%
-# PyTorch's gain of 5/3 for tanh is one in front of it, and the signal then settles at a size of its own. A ReLU has no
-# such size: it multiplies every signal by the same factor.
+# PyTorch's gain of 5/3 for tanh is one in front of it, and the signal then settles at a size of its own. A ReLU has
+# no such size: it multiplies every signal by the same factor.
 size = torch.tensor(1.0)
 for _ in range(50):
     size = torch.tanh(5 / 3 * size * x).square().mean().sqrt()
@@ -116,15 +116,15 @@ for r in (32, 256, 1024):
     print(f"{r:4}²: paper {paper:.4e}, code {code:.4e}")
 
 # %%
-# The reason for the division: E‖Jᵀy‖² = ‖J‖² (Frobenius) for y ~ N(0, 1), which is a sum over all C·H·W numbers of the
-# image. Dividing by H·W makes it a mean over pixels.
+# The reason for the division: E‖Jᵀy‖² = ‖J‖² (Frobenius) for y ~ N(0, 1), which is a sum over all C·H·W numbers of
+# the image. Dividing by H·W makes it a mean over pixels.
 jacobian = torch.randn(3 * 8 * 8, 16)
 y = torch.randn(20_000, 3 * 8 * 8)
 print(f"E‖Jᵀy‖² {(y @ jacobian).square().sum(dim=1).mean():.0f}, ‖J‖² {jacobian.square().sum():.0f}")
 
 # %%
-# **A step of Adam** moves every stored weight by lr. The output of a layer moves by lr·fan_in·c, where c is the factor
-# at run time: √fan_in with the equalized learning rate, and not at all with "mup".
+# **A step of Adam** moves every stored weight by lr. The output of a layer moves by lr·fan_in·c, where c is the
+# factor at run time: √fan_in with the equalized learning rate, and not at all with "mup".
 changes: dict[str, list[float]] = {}
 widths = (64, 256, 1024)
 for kind in ("kaiming", "equalized", "mup"):

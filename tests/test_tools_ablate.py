@@ -1,5 +1,7 @@
 """`stylegan2 ablate`: what it refuses, what it keeps, and that it goes by a measured speed."""
 
+import shutil
+
 import pytest
 
 from stylegan2.ablation.study import load_study
@@ -59,6 +61,16 @@ def test_metrics_of_training_are_kept_beside_the_quality_distance(tiny, tmp_path
     assert "names:\n  - random_frechet\n  - random_kernel\n" in load_study(tmp_path).base.read_text(
         encoding="utf-8"
     )
+
+
+def test_seeds_that_are_added_after_a_look_are_warned_of(
+    study, study_arguments, tmp_path, monkeypatch, capsys
+):
+    shutil.copytree(study.out, tmp_path / "out")
+    monkeypatch.setattr("stylegan2.ablation.looks.run_all", lambda *args, **options: 2)
+    args = [*study_arguments[:-1], str(tmp_path / "out"), "--seeds", "2"]
+    assert ablate_command(args) == 128 + 2
+    assert "Seeds are added to a study that ended with 1" in capsys.readouterr().out
 
 
 @pytest.mark.slow

@@ -9,13 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stylegan2.coordinates.plan import STEPS, Size, settings
+from stylegan2.coordinates.plan import STEPS, Size, change, settings
 from stylegan2.networks.discriminator import Discriminator
 from stylegan2.networks.generator import Generator
 from stylegan2.training.regularizers.path_length import PathLength
 from stylegan2.training.regularizers.r1 import gradient_penalty
 
-LEARNING_RATE = 1e-5
+LEARNING_RATE = 1e-6
 """Small enough that the change by eight steps is in proportion to it."""
 
 
@@ -70,10 +70,8 @@ def _signals(g: Generator, d: Discriminator, z: Tensor, reals: Tensor) -> dict[s
         "D features": _rms(features[0]),
         "D logits": _rms(logits),
     }
-    F.softplus(-d(reals)).mean().backward()
-    found["D gradient"] = _rms(d.b4.conv.weight.grad)
-    d.zero_grad()
-    return found
+    (gradient,) = torch.autograd.grad(F.softplus(-d(reals)).mean(), d.b4.conv.weight)
+    return found | {"D gradient": _rms(gradient)}
 
 
 def _changes(d: Discriminator, reals: Tensor) -> dict[str, float]:
@@ -86,7 +84,7 @@ def _changes(d: Discriminator, reals: Tensor) -> dict[str, float]:
         if step == 0:
             before = features[0]
         elif step in STEPS:
-            found[f"D features, change by {step} steps"] = _rms(features[0] - before)
+            found[change(step)] = _rms(features[0] - before)
         adam.zero_grad()
         loss.backward()
         adam.step()

@@ -50,8 +50,8 @@ _DEEP = tuple(Size(resolution=2**i, width=16) for i in range(3, 8))
 AXES: dict[str, Axis] = {
     "width": Axis(
         about="feature maps, and the width of w",
-        x=(16, 32, 64, 128, 256),
-        sizes=tuple(Size(width=n, resolution=8) for n in (16, 32, 64, 128, 256)),
+        x=(32, 64, 128, 256, 512),
+        sizes=tuple(Size(width=n, resolution=8) for n in (32, 64, 128, 256, 512)),
     ),
     "depth": Axis(
         about="residual blocks of the discriminator",
@@ -123,8 +123,13 @@ STEPS = (1, 2, 4, 8)
 """Optimizer steps after which the change of the activations is measured."""
 
 
+def change(steps: int) -> str:
+    """The name of the change of D's features by so many steps of Adam."""
+    return f"D features, change by {steps} step{'s' if steps > 1 else ''}"
+
+
 def _changes(exponent: float) -> dict[str, float]:
-    return {f"D features, change by {n} steps": exponent for n in STEPS}
+    return dict.fromkeys(map(change, STEPS), exponent)
 
 
 PREDICTIONS: Mapping[str, Mapping[str, Mapping[str, float]]] = {

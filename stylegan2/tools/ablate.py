@@ -81,6 +81,7 @@ def ablate_command(args: list[str], prog: str = "stylegan2 ablate") -> int:
         until=options.until,
         margin=options.margin,
     )
+    _warn_of_an_unplanned_look(study)
     if options.budget:
         seconds = parse_duration(options.budget)
         study = _fit_to_budget(study, options, seconds, parsed.batch, base)
@@ -144,6 +145,18 @@ def _check_duration(study: Study, model: StyleGAN2, accelerator: str) -> None:
         raise InputError(
             f"{len(runs)} runs of {study.kimg:g} kimg take roughly {cost.duration(seconds)} on this machine. Confirm "
             "this with --yes, or give a time for all runs (--budget 2h), fewer --fields or --seeds, or fewer --kimg."
+        )
+
+
+def _warn_of_an_unplanned_look(study: Study) -> None:
+    """Say that seeds are added to a study that ended, whose result one may have seen."""
+    if study.until == "decided" or not (study.out / "study.json").is_file():
+        return
+    before = load_study(study.out)
+    if before.seeds < study.seeds and all(map(before.is_done, before.runs)):
+        print(
+            f"Seeds are added to a study that ended with {before.seeds}. If its verdicts were the reason, an error is "
+            "more probable than the 5 % of the report. --until decided plans such looks, in a new folder."
         )
 
 
