@@ -50,8 +50,8 @@ _DEEP = tuple(Size(resolution=2**i, width=16) for i in range(3, 8))
 AXES: dict[str, Axis] = {
     "width": Axis(
         about="feature maps, and the width of w",
-        x=(32, 64, 128, 256, 512),
-        sizes=tuple(Size(width=n, resolution=8) for n in (32, 64, 128, 256, 512)),
+        x=(32, 48, 80, 128, 192),
+        sizes=tuple(Size(width=n, resolution=8) for n in (32, 48, 80, 128, 192)),
     ),
     "depth": Axis(
         about="residual blocks of the discriminator",

@@ -155,8 +155,8 @@ def _warn_of_an_unplanned_look(study: Study) -> None:
     before = load_study(study.out)
     if before.seeds < study.seeds and all(map(before.is_done, before.runs)):
         print(
-            f"Seeds are added to a study that ended with {before.seeds}. If its verdicts were the reason, an error is "
-            "more probable than the 5 % of the report. --until decided plans such looks, in a new folder."
+            f"Seeds are added to a study that ended with {before.seeds}. If its verdicts were the reason, an error "
+            "is more probable than the 5 % of the report. --until decided plans such looks, in a new folder."
         )
 
 
