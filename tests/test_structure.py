@@ -20,7 +20,7 @@ ROWS = [
     ["augment", "formats", "reporting", "survey"],
     ["explore", "runtimes", "training"],
     ["benchmark", "cli"],
-    ["advice", "page", "probing"],
+    ["advice", "coordinates", "page", "probing"],
     ["ablation"],
     ["tools"],
     ["__main__", "__init__"],
