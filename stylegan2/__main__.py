@@ -54,6 +54,7 @@ COMMANDS = {
         "measure_normalizations",
         "measure every normalization in one layer, and write a page for each",
     ),
+    "transfer": ("tools.transfer", "transfer", "measure which scalings keep their meaning as networks grow"),
     "doctor": ("tools.doctor", "doctor", "check this machine, and whether the kernels are correct and fast"),
     "bench": ("tools.bench", "bench", "measure the speed of ops and networks on this machine"),
 }

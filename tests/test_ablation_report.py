@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from stylegan2.ablation.figures import _plain_numbers
 from stylegan2.ablation.plan import ablations, sweep
 from stylegan2.ablation.report import headline, write_report
-from stylegan2.ablation.statistics import summarize
 from stylegan2.ablation.study import Result, Signal, Study
+from stylegan2.ablation.summary import summarize
 from stylegan2.cli import train_parser
 from stylegan2.metrics import metrics
 
@@ -60,7 +60,7 @@ def test_every_figure_of_the_markdown_is_there(study):
 
 def test_the_report_names_the_verdicts_and_the_distance(study):
     text = (study.out / "report.md").read_text(encoding="utf-8")
-    assert "Needed: explosive." in text and "diverged at 0 kimg" in text
+    assert "Undecided: explosive." in text and "diverged at 0 kimg" in text
     assert "Quality distance: random_frechet. Fréchet distance on standardized features" in text
 
 

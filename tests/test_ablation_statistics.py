@@ -1,98 +1,126 @@
-"""The test behind the verdicts, and what a study's rows say."""
-
-import shutil
+"""The statistics behind the verdicts: their errors and coverage in simulated studies, and their parts."""
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from stylegan2.ablation.statistics import UNDETECTED, holm, judge, levels, residual_variance, summarize
-from stylegan2.ablation.study import Run, load_study
+from stylegan2.ablation.statistics import (
+    ALPHA,
+    Moderated,
+    corrected_p,
+    critical,
+    divergence_p,
+    half_widths,
+    moderate,
+    spent,
+)
+
+STUDIES = 4000
+MONTE_CARLO = 3 * np.sqrt(0.05 * 0.95 / STUDIES)
+"""Three standard errors of a frequency of 5 % in so many studies."""
 
 
-def test_the_test_is_analysis_of_variance_written_out():
+def simulated(scale, looks, control=1.0, seed=0):
+    """(family-wise error, coverage of each variant) of studies without any effect.
+
+    Seeds have a common effect, the control has noise of its own, and variant k has `scale[k]` times unit noise.
+    """
+    random, scale = np.random.default_rng(seed), np.array(scale)
+    shape = (STUDIES, len(scale), looks[-1])
+    common = 3 * random.normal(size=(STUDIES, 1, looks[-1]))
+    controls = common + control * random.normal(size=common.shape)
+    differences = common + random.normal(size=shape) * scale[:, None] - controls
+    missed = np.zeros(shape[:2], dtype=bool)
+    for n, level in zip(looks, spent(looks)):
+        missed |= corrected_p(moderate(differences[..., :n]), len(scale)) < level
+    return missed.any(axis=1).mean(), 1 - missed.mean(axis=0)
+
+
+ALIKE, ONE_NOISY = [1.0] * 16, [5.0] + [1.0] * 15
+
+
+@pytest.mark.parametrize("looks", [[3], [5], [3, 4, 5, 6, 7, 8, 9, 10], [3, 6, 10]], ids=str)
+@pytest.mark.parametrize(
+    "scale", [ALIKE, ONE_NOISY, [5.0, *[1.0] * 4]], ids=["16 alike", "1 noisy", "1 of 5"]
+)
+def test_a_study_without_effects_names_one_in_five_percent_and_every_interval_covers(scale, looks):
+    error, coverage = simulated(scale, looks)
+    assert error <= 0.05 + MONTE_CARLO
+    assert coverage.min() >= 0.93
+
+
+@pytest.mark.parametrize("control", [0.1, 5.0])
+def test_the_noise_of_the_control_may_be_small_or_large(control):
+    error, coverage = simulated(ALIKE, [3], control)
+    assert error <= 0.05 + MONTE_CARLO and coverage.min() >= 0.93
+
+
+def test_looking_after_every_seed_without_spending_errs_more_often():
+    """What the spending is for: the same test at the full level after each of eight looks."""
+    random = np.random.default_rng(0)
+    differences = random.normal(size=(STUDIES, 16, 10)) - random.normal(size=(STUDIES, 1, 10))
+    missed = [(corrected_p(moderate(differences[..., :n]), 16) < ALPHA).any(axis=1) for n in range(3, 11)]
+    assert np.any(missed, axis=0).mean() > 0.08
+
+
+def test_a_single_comparison_is_the_paired_t_test():
     random = np.random.default_rng(1)
-    table = random.normal(size=(5, 3))
-    y = table.flatten()
-    columns = [np.ones(15)]
-    columns += [np.repeat(np.arange(5) == i, 3) for i in range(1, 5)]
-    columns += [np.tile(np.arange(3) == j, 5) for j in range(1, 3)]
-    design = np.stack(columns, axis=1).astype(float)
-    coefficients, rest, *_ = np.linalg.lstsq(design, y, rcond=None)
-    variance, freedom = residual_variance(table)
-    assert freedom == 15 - 7 and variance == pytest.approx(rest[0] / freedom)
-    logs = {f"v{i}": row for i, row in enumerate(table)}
-    found = judge({"v1": "v0"}, logs, set())["v1"]
-    error = np.sqrt(variance * np.linalg.inv(design.T @ design)[1, 1])
-    assert np.log(found.ratio) == pytest.approx(coefficients[1])
-    assert found.p == pytest.approx(2 * stats.t.sf(abs(coefficients[1]) / error, freedom))
+    a, b = random.normal(size=(2, 6))
+    found = moderate((a - b)[None])
+    assert corrected_p(found, 1) == pytest.approx(stats.ttest_rel(a, b).pvalue)
+    low, high = stats.ttest_rel(a, b).confidence_interval()
+    assert found.mean - half_widths(found, 1) == pytest.approx(low)
+    assert found.mean + half_widths(found, 1) == pytest.approx(high)
 
 
-def test_holm_multiplies_the_smallest_p_by_the_number_of_tests():
-    assert holm([0.04, 0.01, 0.5]) == pytest.approx([0.08, 0.03, 0.5])
-
-
-def test_without_an_effect_hardly_any_study_finds_one():
-    random, found = np.random.default_rng(2), 0
-    for _ in range(300):
-        logs = {f"v{i}": random.normal(size=3) for i in range(10)}
-        verdicts = judge({f"v{i}": "v0" for i in range(1, 10)}, logs, set()).values()
-        found += any(c.verdict not in UNDETECTED for c in verdicts)
-    assert found / 300 < 0.08
-
-
-def test_verdicts_follow_size_and_sign_and_divergence():
-    wiggle = np.array([0.01, -0.01, 0.005])
-    logs = {
-        "default": wiggle,
-        "twice": wiggle[::-1] + np.log(3),
-        "bit": -wiggle + 0.3,
-        "less": wiggle[[1, 2, 0]] - 0.3,
-        "same": wiggle.copy(),
-    }
-    controls = dict.fromkeys(["twice", "bit", "less", "same", "gone", "open"], "default")
-    found = {name: c.verdict for name, c in judge(controls, logs, {"gone"}).items()}
-    assert found == {
-        "twice": "needed",
-        "bit": "helps",
-        "less": "better without",
-        "same": "no detectable effect",
-        "gone": "needed",
-        "open": "not known",
-    }
-
-
-def test_a_noisy_variant_without_a_significant_difference_is_undecided():
-    noise = np.random.default_rng(0).normal(size=(3, 3))
-    logs = {"default": noise[0], "wild": noise[1] + 0.5, "other": noise[2]}
-    found = judge({"wild": "default", "other": "default"}, logs, set())["wild"]
-    assert found.p > 0.05 and found.high > 2
-    assert found.verdict == "undecided"
-
-
-def test_an_interval_of_a_level_is_students_t_with_the_pooled_variance():
-    values = {"a": [1.0, 2.0, 4.0], "b": [3.0, 3.0, 3.0], "cut": [5.0], "none": []}
-    found = levels(values, {name: np.log(values[name]) for name in ("a", "b")})
-    pooled = np.var(np.log(values["a"]), ddof=1) / 2  # b has none
-    half = stats.t.ppf(0.975, 4) * np.sqrt(pooled / 3)
-    assert found["a"].mean == pytest.approx(2) and found["a"].high == pytest.approx(2 * np.exp(half))
-    assert found["cut"].mean == pytest.approx(5) and np.isnan(found["cut"].low) and "none" not in found
-
-
-def test_a_run_that_diverged_makes_its_field_needed_and_comes_first(study):
-    summary = summarize(study)
-    assert [row.variant.name for row in summary.rows][:2] == ["default", "explosive"]
-    assert summary.rows[1].verdict == "needed" and "diverged at 0 kimg (1 of 1)" in summary.rows[1].ended
-    assert all(row.r1 > 0 and row.seconds > 0 for row in summary.rows if not row.ended)
-
-
-def test_a_rows_penalty_is_the_last_one_however_long_ago(study, tmp_path):
-    changed = load_study(shutil.copytree(study.out, tmp_path / "study"))
-    path = changed.folder(Run(variant="default", seed=0)) / "metrics.csv"
-    columns = ["kimg", "kimg_per_second", "r1", "path_length_mean"]
-    path.write_text(
-        "\n".join([",".join(columns), "0.01,1,7,1", "0.02,1,5,2", "0.03,1,,3"]) + "\n", encoding="utf-8"
+def test_the_correction_is_dunnetts():
+    """Samples of equal size and many values, for which our correlation is ½ and freedom hardly matters."""
+    random = np.random.default_rng(2)
+    control, *others = random.normal(size=(6, 400))
+    others = [row + 0.12 for row in others]
+    theirs = stats.dunnett(*others, control=control, rng=random).pvalue
+    means = np.array([row.mean() - control.mean() for row in others])
+    error = np.full(
+        5, np.sqrt(2 / 400) * np.sqrt(np.mean([np.var(row, ddof=1) for row in [control, *others]]))
     )
-    default = summarize(changed).default
-    assert (default.r1, default.path_length) == (5, 3)
-    assert default.seconds == pytest.approx(0.03)
+    ours = corrected_p(Moderated(means, error, np.full(5, 6 * 399.0), np.array(0.5)), 5)
+    assert ours == pytest.approx(theirs, abs=0.01)
+
+
+def test_an_interval_ends_where_the_corrected_p_is_the_level():
+    found = moderate(np.random.default_rng(3).normal(size=(5, 4)) + 1)
+    assert corrected_p(found, 5, shift=found.mean - half_widths(found, 5)) == pytest.approx(0.05, abs=1e-6)
+
+
+def test_a_variance_is_moderated_towards_the_usual_one_and_never_below_its_own():
+    random = np.random.default_rng(4)
+    rows = random.normal(size=(40, 4))
+    own = rows.var(axis=1, ddof=1)
+    variance = moderate(rows).error ** 2 * 4
+    assert (variance >= own - 1e-12).all()
+    assert variance[own < 0.2].mean() > 2 * own[own < 0.2].mean()
+
+
+def test_missing_runs_are_left_out():
+    row = np.array([[0.1, np.nan, 0.3, 0.2], [np.nan, np.nan, 1.0, np.nan]])
+    found = moderate(row)
+    assert found.mean[0] == pytest.approx(0.2) and found.freedom[0] == 2
+    assert np.isnan(found.mean[1]) and np.isnan(corrected_p(found, 2)[1])
+
+
+def test_the_levels_of_all_looks_add_up():
+    for looks in ([3], [3, 4, 5], [2, 7, 10]):
+        assert sum(spent(looks)) == pytest.approx(ALPHA)
+
+
+def test_more_comparisons_and_less_correlation_need_larger_t():
+    assert critical(1e6, 0.5, 1, 0.05) == pytest.approx(1.96, abs=0.001)
+    assert critical(1e6, 0.0, 16, 0.05) == pytest.approx(stats.norm.isf((1 - 0.95 ** (1 / 16)) / 2), abs=1e-3)
+    assert critical(10, 0.5, 16, 0.05) < critical(10, 0.0, 16, 0.05) < critical(4, 0.0, 16, 0.05)
+
+
+def test_a_single_diverged_run_is_never_enough():
+    for runs in range(2, 11):
+        assert divergence_p(1, runs, 0, runs) > 0.05
+    assert divergence_p(3, 3, 0, 3) == pytest.approx(1 / 64, rel=1e-3)
+    assert divergence_p(0, 3, 3, 3) == 1 == divergence_p(2, 4, 1, 2)

@@ -20,7 +20,7 @@ ROWS = [
     ["augment", "formats", "reporting", "survey"],
     ["explore", "runtimes", "training"],
     ["benchmark", "cli"],
-    ["advice", "catalogue", "page", "probing"],
+    ["advice", "catalogue", "coordinates", "page", "probing"],
     ["ablation", "blackbox"],
     ["tools"],
     ["__main__", "__init__"],

@@ -1,5 +1,7 @@
 """`stylegan2 ablate`: what it refuses, what it keeps, and that it goes by a measured speed."""
 
+import shutil
+
 import pytest
 
 from stylegan2.ablation.study import load_study
@@ -35,6 +37,10 @@ def test_another_length_in_the_same_folder_is_refused(study, study_arguments):
         (["--fields", "noise", "--metric", "fid"], "a metric on images, such as random_frechet"),
         (["--fields", "noise", "--model.generator.channel_base", "4"], "channel_base must leave"),
         (["--fields", "noise", "--budget", "soon"], "soon"),
+        (["--fields", "noise", "--margin", "0.9"], "--margin"),
+        (["--detect", "1"], "--detect"),
+        (["--detect", "1.3", "--power", "80"], "--power"),
+        (["--detect", "1.3"], "study.json"),
         (["--fields", "noise", "--data.path", "nowhere"], "nowhere"),
         (["--fields", "ema", "--model.ema", "null"], "Nothing is left"),
         (["--report_only", "true"], "study.json"),
@@ -49,12 +55,22 @@ def test_what_cannot_be_run_is_refused_before_anything_runs(tiny, args, words, t
 
 
 def test_metrics_of_training_are_kept_beside_the_quality_distance(tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr("stylegan2.ablation.run.run_all", lambda *args: 2)
+    monkeypatch.setattr("stylegan2.ablation.looks.run_all", lambda *args, **options: 2)
     args = ["--fields", "noise", "--metrics.names", "[random_kernel]", "--out", str(tmp_path)]
     assert ablate_command([*tiny, *args]) == 128 + 2
     assert "names:\n  - random_frechet\n  - random_kernel\n" in load_study(tmp_path).base.read_text(
         encoding="utf-8"
     )
+
+
+def test_seeds_that_are_added_after_a_look_are_warned_of(
+    study, study_arguments, tmp_path, monkeypatch, capsys
+):
+    shutil.copytree(study.out, tmp_path / "out")
+    monkeypatch.setattr("stylegan2.ablation.looks.run_all", lambda *args, **options: 2)
+    args = [*study_arguments[:-1], str(tmp_path / "out"), "--seeds", "2"]
+    assert ablate_command(args) == 128 + 2
+    assert "Seeds are added to a study that ended with 1" in capsys.readouterr().out
 
 
 @pytest.mark.slow

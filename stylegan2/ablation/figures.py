@@ -22,14 +22,15 @@ from matplotlib.ticker import FuncFormatter, Locator, LogLocator, MaxNLocator, N
 from PIL import Image
 
 from stylegan2.ablation.plan import DEFAULT
-from stylegan2.ablation.statistics import Row, Summary
 from stylegan2.ablation.study import Run
+from stylegan2.ablation.summary import Row, Summary
 from stylegan2.sizes import pair
 
 INK, FAINT = "#22272b", "#c9ced1"
 COLORS = {
     "needed": "#c0392b",
     "helps": "#e08e0b",
+    "equivalent": "#1e8449",
     "no detectable effect": "#5d7783",
     "undecided": "#8d7b52",
     "better without": "#2471a3",
@@ -86,25 +87,22 @@ def label(row: Row) -> str:
 def effects(summary: Summary) -> Figure | None:
     """What each scaling is worth.
 
-    Large dots are geometric means over seeds, lines are 95 % intervals, and strokes are single seeds. The scale
-    is logarithmic.
+    Large dots are geometric means over seeds, lines are intervals that hold together in 95 % of studies, and strokes
+    are pairs of runs with one seed. The scale is logarithmic.
     """
     rows = [row for row in summary.compared if row.verdict != "not known"][::-1]
     if not rows or summary.swept:
         return None
     figure = Figure(figsize=(9.5, 0.36 * len(rows) + 1.3), layout="constrained")
     axes = figure.subplots()
-    levels = {row.variant.name: row.level for row in summary.rows}
     for y, row in enumerate(rows):
         c, color = row.comparison, COLORS[row.verdict]
-        ours, theirs = row.level, levels[row.variant.control or DEFAULT]
-        if c is None or ours is None or theirs is None or math.isnan(c.ratio):
+        if c is None or math.isnan(c.low):
             axes.text(1.02, y, row.ended.split(":")[0], color=color, va="center", fontweight="bold")
             continue
         axes.plot([c.low, c.high], [y, y], color=color, linewidth=2, alpha=0.55, solid_capstyle="round")
         axes.plot(c.ratio, y, "o", color=color, markersize=8, zorder=3)
-        ratios = [a / b for a, b in zip(ours.values, theirs.values)]
-        axes.plot(ratios, [y] * len(ratios), "|", color=INK, markersize=9)
+        axes.plot(c.ratios, [y] * len(c.ratios), "|", color=INK, markersize=9)
     axes.axvline(1, color=INK, linewidth=1, zorder=0)
     axes.set_xscale("log")
     _plain_numbers(axes.xaxis)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -36,6 +37,20 @@ class AblationOptions:
     seeds: int = 3
     """Number of runs of each variant, with seeds 0, 1, ..."""
 
+    until: Literal["all", "decided"] = "all"
+    """all: run all seeds. decided: look after 3 seeds and after each further one, and run only what is undecided, up
+    to --seeds. The looks share the level of 5 %, so looking often does not make findings of chance."""
+
+    margin: float = 1.1
+    """Largest factor between two quality distances that count as equivalent."""
+
+    detect: float | None = None
+    """Do not run anything. Print how many seeds and hours it takes to see an effect on the quality distance of this
+    factor, such as 1.3. The study in --out is the pilot that says how much runs vary and how long they take."""
+
+    power: float = 0.8
+    """Probability with which --detect sees the effect."""
+
     budget: str | None = None
     """Time for all runs, such as 2h. The speed is measured, and kimg follows from it. null: --kimg is used."""
 
@@ -67,6 +82,13 @@ class AblationOptions:
                 raise InputError(
                     f"Expected --{name} of 1 or more, found {getattr(self, name)}. Give 1 or more."
                 )
+        for name, least in (("margin", self.margin), ("detect", self.detect)):
+            if least is not None and not 1 < least < math.inf:
+                raise InputError(f"Expected --{name} of a factor above 1, found {least}. Try 1.3.")
+        if not 0 < self.power < 1:
+            raise InputError(
+                f"Expected --power of a probability between 0 and 1, found {self.power}. Try 0.8."
+            )
         if self.images < 2:
             raise InputError(f"Expected --images of 2 or more, found {self.images}. Try 2000.")
         if isinstance(metrics[self.metric], FeatureMetric):

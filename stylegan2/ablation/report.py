@@ -13,8 +13,9 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from stylegan2.ablation.figures import COLORS, Picture, SampleGrids, draw, sample_grids, tile
-from stylegan2.ablation.statistics import METHOD, UNDETECTED, Row, Summary, summarize
 from stylegan2.ablation.study import Study
+from stylegan2.ablation.summary import Row, Summary, summarize
+from stylegan2.ablation.verdicts import UNDETECTED, method
 from stylegan2.files import markdown_table, write_text
 from stylegan2.metrics import metrics
 from stylegan2.sizes import text
@@ -58,8 +59,16 @@ def headline(summary: Summary) -> str:
         return sweep_conclusion(summary)
     by_verdict: dict[str, list[str]] = {}
     for row in summary.compared:
-        by_verdict.setdefault(row.verdict, []).append(row.variant.name)
+        by_verdict.setdefault(row.verdict, []).append(row.variant.name + _could_see(row))
     return " ".join(f"{v[0].upper()}{v[1:]}: {', '.join(names)}." for v, names in by_verdict.items())
+
+
+def _could_see(row: Row) -> str:
+    """What a comparison that found no effect could have seen, such as " (could see ×1.8)"."""
+    c = row.comparison
+    if c is None or c.verdict not in ("no detectable effect", "undecided") or not math.isfinite(c.detectable):
+        return ""
+    return f" (could see ×{_number(c.detectable)})"
 
 
 def sweep_conclusion(summary: Summary) -> str:
@@ -108,7 +117,7 @@ def facts(summary: Summary) -> list[str]:
         "same images in the same order.",
         f"Quality distance: {study.metric}. {about} It compares {study.images:,} generated images (psi 1) with all "
         "training images, or with 10,000 of them. Values can only be compared within this page.",
-        METHOD,
+        method(study.looks, study.margin),
     ]
 
 
@@ -120,9 +129,10 @@ def cells(row: Row) -> dict[str, str]:
         "field": row.variant.name,
         "set to": row.variant.value,
         "verdict": row.verdict,
-        "distance": f"{_number(level.mean)}{_interval(level.low, level.high)}" if level else "",
+        "distance": _number(level.mean) if level else "",
         "× control": f"{c.ratio:.2f}{_interval(c.low, c.high)}" if c and math.isfinite(c.ratio) else "",
         "p": f"{c.p:.2g}" if c and math.isfinite(c.p) else "",
+        "could see": f"×{_number(c.detectable)}" if c and 1 < c.detectable < math.inf else "",
         "R1": _number(row.r1),
         "path length": _number(row.path_length),
         "time": minutes if row.seconds >= 60 else seconds if row.seconds > 0 else "",

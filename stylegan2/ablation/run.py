@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -243,9 +243,14 @@ def slurm(study: Study, options: dict[str, str | int], cluster: str = "slurm") -
 
 
 def run_all(
-    study: Study, start: Engine, parallel: int, progress: bool = True, poll_seconds: float = 1.0
+    study: Study,
+    start: Engine,
+    parallel: int,
+    progress: bool = True,
+    poll_seconds: float = 1.0,
+    runs: Sequence[Run] | None = None,
 ) -> int | None:
-    """Run all runs that are not done, `parallel` of them at a time.
+    """Run those runs that are not done, `parallel` of them at a time.
 
     Ctrl-C and SIGTERM ask the running ones to save their state and end.
 
@@ -255,11 +260,13 @@ def run_all(
         parallel: Number of runs at a time.
         progress: Whether to show a progress bar.
         poll_seconds: Seconds between two looks at the running jobs.
+        runs: The runs of the study to run. None: all.
 
     Returns:
         None, or the number of the signal that stopped the study.
     """
-    waiting = [run for run in study.runs if not study.is_done(run)]
+    runs = study.runs if runs is None else runs
+    waiting = [run for run in runs if not study.is_done(run)]
     for run in waiting:
         study.result_file(run).unlink(missing_ok=True)  # a failed run is tried again
     running: dict[int, tuple[Run, Job]] = {}
@@ -268,8 +275,8 @@ def run_all(
     with (
         _stop_signals() as received,
         tqdm(
-            total=len(study.runs) * study.kimg,
-            initial=sum(map(study.kimg_done, study.runs)),
+            total=len(runs) * study.kimg,
+            initial=sum(map(study.kimg_done, runs)),
             disable=not progress,
             bar_format=bar_format,
             smoothing=0.05,
@@ -292,18 +299,18 @@ def run_all(
                     del running[slot]
                     if not study.result(run) and not received:
                         study.save_result(run, Result(status="failed", kimg=study.kimg_done(run), why=how))
-            _show(bar, study, [run.name for run, _ in running.values()])
+            _show(bar, study, runs, [run.name for run, _ in running.values()])
     return received[0] if received else None
 
 
-def _show(bar: tqdm[NoReturn], study: Study, running: list[str]) -> None:
-    """Set the bar to the total kimg of all runs, and show the names of the running ones."""
-    ended = [result.status for run in study.runs if (result := study.result(run))]
+def _show(bar: tqdm[NoReturn], study: Study, runs: Sequence[Run], running: list[str]) -> None:
+    """Set the bar to the total kimg of these runs, and show the names of the running ones."""
+    ended = [result.status for run in runs if (result := study.result(run))]
     counts = [f"{ended.count('finished')} finished"]
     counts += [f"{ended.count(status)} {status}" for status in ("diverged", "failed") if status in ended]
     names = ", ".join(running[:3]) + (" …" if len(running) > 3 else "")
-    bar.set_postfix_str(f"{', '.join(counts)} of {len(study.runs)}; {names}", refresh=False)
-    bar.update(sum(map(study.kimg_done, study.runs)) - bar.n)
+    bar.set_postfix_str(f"{', '.join(counts)} of {len(runs)}; {names}", refresh=False)
+    bar.update(sum(map(study.kimg_done, runs)) - bar.n)
 
 
 @contextlib.contextmanager

@@ -28,6 +28,9 @@ from stylegan2.training.folder import LAST
 CYCLE = 16
 """Smallest length of a run in iterations: R1's default interval, in which every lazy penalty is evaluated."""
 
+FIRST_LOOK = 3
+"""Seeds before the first look at a study that ends when it is decided."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
@@ -79,11 +82,23 @@ class Study:
     """Number of generated images for the quality distance."""
     metric: str = "random_frechet"
     """Name of the metric that is the quality distance."""
+    until: Literal["all", "decided"] = "all"
+    """Whether to run all seeds, or to look after each seed and to leave out what is decided."""
+    margin: float = 1.1
+    """Largest factor between two distances that count as equivalent."""
 
     @property
     def measured(self) -> dict[str, object]:
         """The settings that two studies must share to be comparable, besides the base configuration."""
-        return {"kimg": self.kimg, "images": self.images, "metric": self.metric}
+        shared: dict[str, object] = {"kimg": self.kimg, "images": self.images, "metric": self.metric}
+        # The level of each look depends on the number of seeds that are planned.
+        return shared | {"until": self.until} | ({"seeds": self.seeds} if self.until == "decided" else {})
+
+    @property
+    def looks(self) -> list[int]:
+        """Numbers of seeds after which the study is judged."""
+        first = min(FIRST_LOOK, self.seeds)
+        return list(range(first, self.seeds + 1)) if self.until == "decided" else [self.seeds]
 
     @property
     def runs(self) -> list[Run]:

@@ -23,6 +23,9 @@ from stylegan2.registry import check_choices
 
 from .normalization.base import normalizations
 
+MUP_FAN_IN = 64
+"""The number of inputs up to which weight_scaling "mup" equals "equalized"."""
+
 AUTO_CLAMP = 256.0
 """The clamp of low-precision blocks (ADA app. D and its code)."""
 
@@ -41,10 +44,12 @@ class Lazy(NamedTuple):
 class Scalings:
     """The constants that keep signal, gradient and step size at unit scale. The defaults are StyleGAN2's."""
 
-    weight_scaling: Literal["equalized", "kaiming", "none"] = "equalized"
+    weight_scaling: Literal["equalized", "kaiming", "none", "mup"] = "equalized"
     """How weights get the factor c = 1/√fan_in. "equalized" stores weights from N(0, 1) and multiplies them
     by c in every forward pass (PGGAN §4.1). "kaiming" multiplies the initial weights by c, so Adam's relative
-    step differs between layers. "none" leaves c out, so every layer multiplies the signal by √fan_in."""
+    step differs between layers. "none" leaves c out, so every layer multiplies the signal by √fan_in. "mup" is
+    "equalized" with the steps of layers of more than 64 inputs divided by √(fan_in/64). A step of Adam then changes
+    their outputs equally at every width (maximal update parametrization, arXiv 2203.03466)."""
 
     activation_gain: float = math.sqrt(2)
     """Gain after every leaky ReLU, which about halves the power of its input (He; SG2's code). 1 switches it
@@ -130,6 +135,7 @@ _WEIGHT_SCALINGS: dict[str, Callable[[float], tuple[float, float]]] = {
     "equalized": lambda c: (1.0, c),
     "kaiming": lambda c: (c, 1.0),
     "none": lambda c: (1.0, 1.0),
+    "mup": lambda c: (max(1.0, 1 / (c * math.sqrt(MUP_FAN_IN))), c * min(1.0, c * math.sqrt(MUP_FAN_IN))),
 }
 
 

@@ -16,6 +16,7 @@ import yaml
 from jsonargparse import Namespace
 
 from stylegan2.ablation import plan, run
+from stylegan2.ablation.looks import detection, expectation, run_looks
 from stylegan2.ablation.options import AblationOptions
 from stylegan2.ablation.study import CYCLE, Study, load_study, longest_runs, parse_duration, training_seconds
 from stylegan2.cli import build_data, build_model, select, train_parser, with_default_config
@@ -55,6 +56,9 @@ def ablate_command(args: list[str], prog: str = "stylegan2 ablate") -> int:
     options = AblationOptions(**{f.name: config.pop(f.name) for f in dataclasses.fields(AblationOptions)})
     if options.report_only:
         return _report(load_study(Path(options.out)))
+    if options.detect:
+        print(detection(load_study(Path(options.out)), options.detect, options.power, options.parallel))
+        return 0
 
     names = dict.fromkeys([options.metric, *config.metrics.names])
     config.metrics.names, config.metrics.images = list(names), options.images
@@ -74,7 +78,10 @@ def ablate_command(args: list[str], prog: str = "stylegan2 ablate") -> int:
         kimg=config.kimg,
         images=options.images,
         metric=options.metric,
+        until=options.until,
+        margin=options.margin,
     )
+    _warn_of_an_unplanned_look(study)
     if options.budget:
         seconds = parse_duration(options.budget)
         study = _fit_to_budget(study, options, seconds, parsed.batch, base)
@@ -89,7 +96,9 @@ def ablate_command(args: list[str], prog: str = "stylegan2 ablate") -> int:
         f"{study.kimg:g} kimg, {options.parallel} in parallel, {where}; {done} done. Folder {study.out}",
         flush=True,
     )
-    stopped = run.run_all(study, _engine(study, options), options.parallel)
+    if options.budget:
+        print(expectation(study), flush=True)
+    stopped = run_looks(study, _engine(study, options), options.parallel)
     status = _report(study)
     if stopped:
         print(f"Stopped. To resume: {prog} {shlex.join(args)}")
@@ -136,6 +145,18 @@ def _check_duration(study: Study, model: StyleGAN2, accelerator: str) -> None:
         raise InputError(
             f"{len(runs)} runs of {study.kimg:g} kimg take roughly {cost.duration(seconds)} on this machine. Confirm "
             "this with --yes, or give a time for all runs (--budget 2h), fewer --fields or --seeds, or fewer --kimg."
+        )
+
+
+def _warn_of_an_unplanned_look(study: Study) -> None:
+    """Say that seeds are added to a study that ended, whose result one may have seen."""
+    if study.until == "decided" or not (study.out / "study.json").is_file():
+        return
+    before = load_study(study.out)
+    if before.seeds < study.seeds and all(map(before.is_done, before.runs)):
+        print(
+            f"Seeds are added to a study that ended with {before.seeds}. If its verdicts were the reason, an error "
+            "is more probable than the 5 % of the report. --until decided plans such looks, in a new folder."
         )
 
 

@@ -1,0 +1,90 @@
+"""Running a study look by look, and what a study can see before it runs."""
+
+from __future__ import annotations
+
+from statistics import fmean
+
+import numpy as np
+
+from stylegan2.ablation import power
+from stylegan2.ablation.run import Engine, run_all
+from stylegan2.ablation.study import Run, Study, training_seconds
+from stylegan2.ablation.summary import controls, outcomes_of
+from stylegan2.ablation.verdicts import DECIDED, judge
+from stylegan2.files import text_table
+
+
+def run_looks(study: Study, start: Engine, parallel: int) -> int | None:
+    """Run a study. With `until` = decided, run seed by seed, and only what is undecided.
+
+    Returns:
+        None, or the number of the signal that stopped the study.
+    """
+    for seeds in study.looks:
+        variants = undecided(study)
+        wanted = [r for r in study.runs if r.seed < seeds and r.variant in variants]
+        if stopped := run_all(study, start, parallel, runs=wanted):
+            return stopped
+        if len(study.looks) > 1:
+            print(
+                f"{len(undecided(study) & controls(study).keys())} variants are undecided after {seeds} seeds."
+            )
+    return None
+
+
+def undecided(study: Study) -> set[str]:
+    """The variants without a verdict, and their controls."""
+    control = controls(study)
+    found = judge(control, outcomes_of(study), study.looks, study.margin)
+    names = {n for n, c in found.items() if len(study.looks) == 1 or c.verdict not in DECIDED}
+    return names | {control[name] for name in names}
+
+
+def detection(study: Study, effect: float, probability: float, parallel: int) -> str:
+    """What it takes to see an effect, from a study that serves as a pilot.
+
+    Args:
+        study: A study of which two seeds or more have finished.
+        effect: Ratio of quality distances, above 1.
+        probability: Probability with which the effect is found.
+        parallel: Number of runs at the same time.
+
+    Raises:
+        InputError: The study has too few finished runs, or the effect takes too many seeds.
+    """
+    pilot, variants = _pilot(study), len(study.variants)
+    seeds = power.seeds_needed(effect, pilot, probability)
+    hours = power.duration(seeds * variants, pilot, parallel) / 3600
+    rows = power.outlook(pilot, variants, parallel, sorted({3, 5, 8, 12, seeds}))
+    return (
+        f"Pilot: {study.out}, {pilot.comparisons} comparisons, {study.kimg:g} kimg and {pilot.seconds:.0f} s each. "
+        f"The logarithm of a paired ratio has a standard deviation of {pilot.noise:.2f}.\n"
+        f"An effect of ×{effect:g} is found with a probability of {probability:g} with {seeds} seeds: "
+        f"{seeds * variants} runs, {hours:.2g} hours with {parallel} in parallel.\n\n"
+        + text_table(["seeds", "hours", "smallest effect (power 0.8)"], rows)
+    )
+
+
+def expectation(study: Study) -> str:
+    """Which effect a planned study can see if its runs vary as those of the demo."""
+    pilot = power.Pilot(
+        comparisons=len(controls(study)), noise=2**0.5 * power.TYPICAL_NOISE, correlation=0.5, seconds=0
+    )
+    return (
+        f"With {study.seeds} seeds, the study finds an effect of ×{power.smallest_effect(study.seeds, pilot):.2f} or "
+        f"more with a probability of 0.8, if runs vary as much as those of the demo (a standard deviation of "
+        f"{power.TYPICAL_NOISE} in the logarithm). Use --detect after a pilot to know how much yours vary."
+    )
+
+
+def _pilot(study: Study) -> power.Pilot:
+    control, outcomes = controls(study), outcomes_of(study)
+    rows = [outcomes[name].logs - outcomes[other].logs for name, other in control.items()]
+    seconds = [_seconds(study, run) for run in study.runs if study.result(run)]
+    return power.pilot(np.array(rows), len(control), fmean(seconds) if seconds else 0.0)
+
+
+def _seconds(study: Study, run: Run) -> float:
+    """Duration of a run: training and measuring, without the start of its process."""
+    rows = study.numbers(run)
+    return training_seconds(rows) + sum(row.get("evaluation_seconds", 0.0) for row in rows)

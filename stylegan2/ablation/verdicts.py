@@ -1,0 +1,212 @@
+"""The verdict on every variant of a study, and the interval that it follows from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from scipy import stats
+
+from stylegan2.ablation.statistics import (
+    ALPHA,
+    Array,
+    corrected_p,
+    divergence_p,
+    half_widths,
+    moderate,
+    spent,
+)
+
+POWER = 0.8
+"""Probability with which a detectable effect is found."""
+
+LARGE = 2.0
+"""Smallest factor on the quality distance for the verdict "needed". A smaller factor gives "helps"."""
+
+Verdict = Literal[
+    "needed", "helps", "equivalent", "no detectable effect", "undecided", "better without", "not known"
+]
+UNDETECTED = ("equivalent", "no detectable effect", "undecided")
+"""Verdicts without a significant difference. They differ in what the interval excludes."""
+DECIDED = ("needed", "helps", "equivalent", "no detectable effect", "better without")
+"""Verdicts that more seeds need not change."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """A variant compared with its control."""
+
+    verdict: Verdict
+    ratio: float = math.nan
+    """Quality distance over that of the control (geometric mean over seeds). Above 1 the variant is worse."""
+    low: float = math.nan
+    high: float = math.nan
+    """Ends of the interval of the ratio. All intervals of a study hold together with a probability of 95 %."""
+    p: float = math.nan
+    """p-value, corrected for all comparisons and looks. NaN if there is nothing to test."""
+    detectable: float = math.nan
+    """The smallest ratio that the study would have seen with a probability of 80 %, given the noise found."""
+    ratios: tuple[float, ...] = ()
+    """The ratio of each pair of runs with one seed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How the runs of a variant ended, seed by seed."""
+
+    logs: Array
+    """Logarithms of the quality distances (seeds,). NaN: the run has not finished."""
+    diverged: Sequence[bool]
+    """Whether each run diverged (seeds,)."""
+
+    def first(self, seeds: int) -> tuple[int, int]:
+        """(diverged runs, ended runs) among the first seeds."""
+        lost = sum(self.diverged[:seeds])
+        return lost, lost + int(np.isfinite(self.logs[:seeds]).sum())
+
+
+def method(looks: Sequence[int], margin: float) -> str:
+    """How verdicts come about, as a paragraph of the report."""
+    sequential = (
+        f"The study was looked at after {', '.join(map(str, looks[:-1]))} and {looks[-1]} seeds. Each look used a "
+        "part of the level of 5 % (alpha spending). "
+        if len(looks) > 1
+        else ""
+    )
+    return (
+        "Verdicts compare the logarithm of the quality distance with the control's, in pairs of equal seed. The "
+        "variance of a variant's differences is moderated by that of the others, and never taken for smaller than "
+        "measured. All comparisons are corrected together by the distribution of the largest of their t values "
+        "(Dunnett), so that a study without any effect names one in at most 5 % of cases. "
+        f"{sequential}Intervals are corrected in the same way: all of them hold together in 95 % of studies, and a "
+        f"difference is significant if its interval excludes 1. “Needed”: the distance is at least {LARGE:g} times "
+        "as large and significantly larger, or significantly more runs diverge (Boschloo's exact test, in which a "
+        "single diverged run is never enough). “Helps”: the distance is significantly larger. “Better without”: it "
+        f"is significantly smaller. “Equivalent”: the interval lies within a factor of {margin:g} in both "
+        "directions (two one-sided tests). “No detectable effect”: the difference is not significant, and the "
+        f"interval excludes a factor of {LARGE:g} in both directions. “Undecided”: the difference is not "
+        f"significant, but a factor of {LARGE:g} is possible. “Could see” is the smallest factor that this study "
+        "finds with a probability of 80 %."
+    )
+
+
+def judge(
+    controls: Mapping[str, str],
+    outcomes: Mapping[str, Outcome],
+    looks: Sequence[int],
+    margin: float = 1.1,
+) -> dict[str, Comparison]:
+    """Compare every tested variant with its control.
+
+    Args:
+        controls: The control of each tested variant.
+        outcomes: How the runs of every variant ended.
+        looks: Numbers of seeds after which the study is looked at, ascending. The last is that of the whole study.
+        margin: Largest factor between equivalent distances.
+
+    Returns:
+        A comparison for each tested variant, by its name.
+    """
+    tests = [_Test(outcomes[name], outcomes[control]) for name, control in controls.items()]
+    evidence = _evidence(tests, looks)
+    return {name: _compared(test, e, margin) for name, test, e in zip(controls, tests, evidence)}
+
+
+@dataclass(frozen=True)
+class _Test:
+    """A variant and its control."""
+
+    ours: Outcome
+    theirs: Outcome
+
+    @property
+    def differences(self) -> Array:
+        return self.ours.logs - self.theirs.logs
+
+    @property
+    def is_equal(self) -> bool:
+        """Whether the variant equals its control bit for bit, which gives no information about noise."""
+        there = self.differences[np.isfinite(self.differences)]
+        return len(there) > 0 and not there.any()
+
+    @property
+    def parts(self) -> int:
+        """2 if any run diverged. Distances and divergences are then tested with half of the level each."""
+        return 2 if any(self.ours.diverged) or any(self.theirs.diverged) else 1
+
+    def has_ended(self, seeds: int) -> bool:
+        return all(outcome.first(seeds)[1] == seeds for outcome in (self.ours, self.theirs))
+
+
+@dataclass
+class _Evidence:
+    """What the looks at one comparison say together."""
+
+    low: float = -math.inf
+    high: float = math.inf
+    p: float = 1.0
+    divergence_p: float = 1.0
+    reach: float = math.nan
+    """Logarithm of the smallest effect that the latest look could see."""
+
+
+def _evidence(tests: Sequence[_Test], looks: Sequence[int]) -> list[_Evidence]:
+    """The evidence on each comparison. The intervals of several looks hold together, so they are intersected."""
+    k, found = len(tests), [_Evidence() for _ in tests]
+    rows = np.array([np.full(looks[-1], np.nan) if t.is_equal else t.differences for t in tests])
+    for seeds, level in zip(looks, spent(looks)):
+        at = moderate(rows[:, :seeds])
+        widths = {parts: half_widths(at, k, level / parts) for parts in (1, 2)}
+        p = corrected_p(at, k) * ALPHA / level
+        for i, (test, e) in enumerate(zip(tests, found)):
+            if len(looks) > 1 and not test.has_ended(seeds):
+                continue  # this look has not taken place
+            exact = divergence_p(*test.ours.first(seeds), *test.theirs.first(seeds))
+            e.divergence_p = min(e.divergence_p, exact * k * test.parts * ALPHA / level)
+            if math.isfinite(at.error[i]):
+                half = widths[test.parts][i]
+                e.low, e.high = max(e.low, at.mean[i] - half), min(e.high, at.mean[i] + half)
+                e.p = min(e.p, float(p[i]) * test.parts)
+                e.reach = half + float(stats.t.isf(1 - POWER, at.freedom[i])) * at.error[i]
+    return found
+
+
+def _compared(test: _Test, e: _Evidence, margin: float) -> Comparison:
+    there = test.differences[np.isfinite(test.differences)]
+    ratios = tuple(np.exp(there).tolist())
+    if test.is_equal:
+        return Comparison(
+            verdict="equivalent", ratio=1.0, low=1.0, high=1.0, p=1.0, detectable=1.0, ratios=ratios
+        )
+    measured = math.isfinite(e.low)
+    mean, p = float(there.mean()) if len(there) else math.nan, min(e.p, e.divergence_p)
+    if e.divergence_p < ALPHA:
+        verdict: Verdict = "needed"
+    elif measured:
+        verdict = _by_distance(mean, e.low, e.high, margin)
+    else:
+        verdict = "undecided" if any(test.ours.diverged) else "not known"
+    if not measured:
+        return Comparison(verdict=verdict, ratio=math.exp(mean), p=p if p < 1 else math.nan, ratios=ratios)
+    return Comparison(
+        verdict=verdict,
+        ratio=math.exp(mean),
+        low=math.exp(e.low),
+        high=math.exp(e.high),
+        p=min(p, 1.0),
+        detectable=math.exp(e.reach),
+        ratios=ratios,
+    )
+
+
+def _by_distance(mean: float, low: float, high: float, margin: float) -> Verdict:
+    if low > 0:
+        return "needed" if mean >= math.log(LARGE) else "helps"
+    if high < 0:
+        return "better without"
+    if -math.log(margin) < low and high < math.log(margin):
+        return "equivalent"
+    return "no detectable effect" if -math.log(LARGE) < low and high < math.log(LARGE) else "undecided"
