@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from typing import Any, Literal
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFile
 
 from stylegan2.data.checking import usable_memory
 from stylegan2.data.color import to_srgb
@@ -196,6 +196,7 @@ def _png_key(data: bytes, image: Image.Image, key: int | tuple[int, int, int]) -
     if isinstance(key, int):
         return np.asarray(image.convert("L")) == min(key, 2**bits - 1) * 255 // (2**bits - 1)
     with open_image(data) as low:  # decoded once more for the lower eight bits
+        assert isinstance(low, ImageFile.ImageFile)  # it comes from a file, and has the parts of one
         low.tile = [(*tuple(low.tile[0])[:3], "RGB;16L")]
         low.load()
         values = np.asarray(image).astype(np.uint16) << 8 | np.asarray(low)
