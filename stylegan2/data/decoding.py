@@ -197,7 +197,7 @@ def _png_key(data: bytes, image: Image.Image, key: int | tuple[int, int, int]) -
         return np.asarray(image.convert("L")) == min(key, 2**bits - 1) * 255 // (2**bits - 1)
     with open_image(data) as low:  # decoded once more for the lower eight bits
         assert isinstance(low, ImageFile.ImageFile)  # it comes from a file, and has the parts of one
-        low.tile = [(*tuple(low.tile[0])[:3], "RGB;16L")]
+        low.tile = [low.tile[0]._replace(args="RGB;16L")]
         low.load()
         values = np.asarray(image).astype(np.uint16) << 8 | np.asarray(low)
     return (values == key).all(-1)
