@@ -149,7 +149,7 @@ def test_the_bar_of_a_slow_run_shows_no_zero():
 def test_a_study_of_more_than_an_hour_asks_to_be_confirmed(tiny, tmp_path, monkeypatch, seconds, refused):
     """6 variants and 3 controls of `all`, 54 runs."""
     monkeypatch.setattr(cost, "training_seconds", lambda model, kimg, device: seconds)
-    monkeypatch.setattr("stylegan2.ablation.run.run_all", lambda *args: 2)
+    monkeypatch.setattr("stylegan2.ablation.looks.run_all", lambda *args, **options: 2)
     args = [*tiny, "--out", str(tmp_path / "out")]
     if refused:
         with pytest.raises(InputError, match=r"\d\d runs of 0.064 kimg take roughly 1.\d hours .*--yes"):
