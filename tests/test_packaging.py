@@ -59,10 +59,12 @@ def declared() -> set[str]:
     used = (
         "features",
         "hub",
+        "lmdb",
         "metrics",
         "onnx",
         "openvino",
         "page",
+        "shards",
         "slurm",
         "tensorboard",
         "video",

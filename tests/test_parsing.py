@@ -237,9 +237,20 @@ def test_a_printed_configuration_is_a_configuration(capsys, tmp_path):
 # ---- literals in Python
 
 
-NOT_OPTIONS = {"Comparison", "FeatureMetric", "Figure", "Film", "Look", "ProjectionOptions", "Result", "Walk"}
+NOT_OPTIONS = {
+    "Choice",
+    "Comparison",
+    "FeatureMetric",
+    "Figure",
+    "Film",
+    "Look",
+    "ProjectionOptions",
+    "Result",
+    "Study",
+    "Walk",
+}
 """Dataclasses that no user writes, or that need networks or have choices too short for a nearest one. The latter are
-tested in tests/test_explore_video.py."""
+tested in tests/test_explore_video.py and tests/test_page.py."""
 
 
 def dataclasses_with_literals():
