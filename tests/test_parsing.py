@@ -267,7 +267,7 @@ def dataclasses_with_literals():
                 hints = get_type_hints(kind)
             except NameError:  # it names what is imported for type checkers alone, and is no set of options
                 continue
-            for name in {field.name for field in dataclasses.fields(kind)}:
+            for name in [field.name for field in dataclasses.fields(kind)]:
                 literals = [h for h in (hints[name], *get_args(hints[name])) if get_origin(h) is Literal]
                 words = [word for h in literals for word in get_args(h) if isinstance(word, str)]
                 if words and kind.__name__ not in NOT_OPTIONS:
