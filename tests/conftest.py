@@ -1,5 +1,6 @@
 """Shared by all tests: the reference numbers and the comparison they are held to."""
 
+import contextlib
 import json
 import os
 import signal
@@ -11,6 +12,11 @@ import torch
 
 # A fixed number of threads, since sums in another order round differently and many tests compare bits.
 os.environ.setdefault("OMP_NUM_THREADS", str(torch.get_num_threads()))
+
+# submitit configures logging when it is imported. This closes the handlers of absl, which OpenVINO imports, and with
+# them the files in which pytest captures output, unless submitit comes first.
+with contextlib.suppress(ImportError):
+    import submitit  # noqa: F401
 
 # A shell or nohup may have these signals ignored for a job in the background. Tests send them.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -98,7 +98,10 @@ def encoded(k: int, kind: str) -> bytes:
 
 
 def database(path, items, subdir=True):
-    with lmdb.open(str(path), map_size=1 << 24, subdir=subdir) as env, env.begin(write=True) as transaction:
+    with (
+        lmdb.Environment(str(path), map_size=1 << 24, subdir=subdir) as env,
+        env.begin(write=True) as transaction,
+    ):
         for key, value in items:
             transaction.put(key, value)
     return path

@@ -129,4 +129,4 @@ def _open(path: str) -> Any:
         raise InputError(
             f"Expected the package lmdb to read {path}, found none. Install it: pip install 'stylegan2[lmdb]'"
         ) from error
-    return lmdb.open(path, subdir=os.path.isdir(path), readonly=True, lock=False, readahead=False)
+    return lmdb.Environment(path, subdir=os.path.isdir(path), readonly=True, lock=False, readahead=False)
