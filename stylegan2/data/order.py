@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from typing import overload
@@ -12,7 +13,31 @@ ROUNDS = 8
 MASK = 0xFFFFFFFF
 
 
-class Feistel(Sequence[int]):
+class Computed(Sequence[int]):
+    """`n` numbers that are computed when they are asked for. A subclass defines `at(place)` for 0 <= place < n."""
+
+    n: int
+
+    @abstractmethod
+    def at(self, place: int) -> int:
+        """The number at a place."""
+
+    def __len__(self) -> int:
+        return self.n
+
+    @overload
+    def __getitem__(self, place: int) -> int: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[int]: ...
+    def __getitem__(self, place: int | slice) -> int | list[int]:
+        if isinstance(place, slice):
+            return [self[k] for k in range(*place.indices(self.n))]
+        if not 0 <= place < self.n:
+            raise IndexError(f"expected a place in 0..{self.n - 1}, got {place}")
+        return self.at(place)
+
+
+class Feistel(Computed):
     """A pseudo-random permutation of 0..n-1 that is computed place by place, in constant memory.
 
     A Feistel network permutes the numbers of 2b bits, 4^b ≥ n, for any function of its rounds (Luby and Rackoff
@@ -29,18 +54,7 @@ class Feistel(Sequence[int]):
         self.bits = max(1, ((n - 1).bit_length() + 1) // 2)
         self.keys = [int(k) for k in np.random.SeedSequence(list(key)).generate_state(2 * ROUNDS)]
 
-    def __len__(self) -> int:
-        return self.n
-
-    @overload
-    def __getitem__(self, place: int) -> int: ...
-    @overload
-    def __getitem__(self, place: slice) -> list[int]: ...
-    def __getitem__(self, place: int | slice) -> int | list[int]:
-        if isinstance(place, slice):
-            return [self[k] for k in range(*place.indices(self.n))]
-        if not 0 <= place < self.n:
-            raise IndexError(f"expected a place in 0..{self.n - 1}, got {place}")
+    def at(self, place: int) -> int:
         value = self._permuted(place)
         while value >= self.n:
             value = self._permuted(value)
@@ -63,7 +77,7 @@ def _mixed(value: int, a: int, b: int) -> int:
     return h ^ h >> 16
 
 
-class AllBut(Sequence[int]):
+class AllBut(Computed):
     """The numbers 0..n-1 without some of them, in ascending order. Memory grows only with what is left out."""
 
     def __init__(self, n: int, without: Iterable[int]):
@@ -71,16 +85,5 @@ class AllBut(Sequence[int]):
         self.n = n - len(gone)
         self.before = [number - k for k, number in enumerate(gone)]
 
-    def __len__(self) -> int:
-        return self.n
-
-    @overload
-    def __getitem__(self, place: int) -> int: ...
-    @overload
-    def __getitem__(self, place: slice) -> list[int]: ...
-    def __getitem__(self, place: int | slice) -> int | list[int]:
-        if isinstance(place, slice):
-            return [self[k] for k in range(*place.indices(self.n))]
-        if not 0 <= place < self.n:
-            raise IndexError(f"expected a place in 0..{self.n - 1}, got {place}")
+    def at(self, place: int) -> int:
         return place + bisect_right(self.before, place)
