@@ -44,7 +44,7 @@ def recognizes(contents: Mapping[Any, Any]) -> bool:
 def load(contents: Mapping[Any, Any]) -> Networks:
     """Build the networks of a file."""
     metadata, tensors = contents[METADATA], tensors_of(contents)
-    if metadata.get(DIGEST) != digest(metadata[KEY], tensors):
+    if metadata.get("format") != "pt" or metadata.get(DIGEST) != digest(metadata[KEY], tensors):
         raise InputError(
             "Expected a file whose checksum is that of its contents, found another one: the file was damaged or "
             "changed. Copy or convert it again."
