@@ -62,7 +62,6 @@ class ImageDataset(Dataset[tuple[Tensor, Tensor]]):
         )
         self._cache = SharedCache(len(self.names), self.shape) if fits else None
         self._lost = shared_zeros((len(self.names),), torch.bool)
-        self._num_lost = shared_zeros((1,), torch.int64)
         self.held_out: list[int] = []
         self._held_out: frozenset[int] = frozenset()
 
@@ -89,7 +88,7 @@ class ImageDataset(Dataset[tuple[Tensor, Tensor]]):
     @property
     def num_lost(self) -> int:
         """The number of images that have become unreadable since the check."""
-        return int(self._num_lost[0])
+        return int(self._lost.sum())
 
     @property
     def in_memory(self) -> bool:
@@ -161,7 +160,6 @@ class ImageDataset(Dataset[tuple[Tensor, Tensor]]):
 
     def _lose(self, row: int, error: InputError) -> None:
         """Continue without an image. Raises InputError if too many images are lost."""
-        self._num_lost += int(not self._lost[row])
         self._lost[row] = True
         limit = max(1, int(MAY_BE_LOST[self.options.unreadable] * self.num_images))
         if self.num_lost > limit:
