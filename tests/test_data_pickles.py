@@ -161,6 +161,11 @@ def test_pickled_values_and_damaged_databases_are_refused(tmp_path, monkeypatch)
     (tmp_path / "text.lmdb").write_text("no database", encoding="utf-8")
     with pytest.raises(InputError, match="intact LMDB"):
         images_of("text.lmdb", 8)
+    whole = database("whole.lmdb", [(b"%d" % k, encoded(k, "PNG")) for k in range(99)], subdir=False)
+    with open(whole, "r+b") as file:
+        file.truncate(os.path.getsize(whole) - 5000)  # pages that are not there would end the process
+    with pytest.raises(InputError, match=r"intact LMDB.* bytes of .*Copy it again"):
+        images_of(whole, 8)
     monkeypatch.setitem(sys.modules, "lmdb", None)
     os.rename("mixed", "moved")
     with pytest.raises(InputError, match=r"stylegan2\[lmdb\]"):

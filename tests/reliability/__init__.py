@@ -22,6 +22,7 @@ FAMILIES = (
     "images",
     "metadata",
     "sources",
+    "stores",
     "labels",
 )
 """The names of the families. Each is `family` in the module of its name."""

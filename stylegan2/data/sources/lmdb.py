@@ -129,4 +129,12 @@ def _open(path: str) -> Any:
         raise InputError(
             f"Expected the package lmdb to read {path}, found none. Install it: pip install 'stylegan2[lmdb]'"
         ) from error
-    return lmdb.Environment(path, subdir=os.path.isdir(path), readonly=True, lock=False, readahead=False)
+    environment = lmdb.Environment(
+        path, subdir=os.path.isdir(path), readonly=True, lock=False, readahead=False
+    )
+    # The file is mapped into memory. Pages that are not there would end the process when they are touched.
+    expected = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
+    if (found := os.path.getsize(_file(path))) < expected:
+        environment.close()
+        raise ValueError(f"{found:,} bytes of {expected:,}")
+    return environment
