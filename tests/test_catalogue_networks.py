@@ -1,6 +1,7 @@
 """The catalogue of normalizations in whole networks: depth, exponents, droplets, studies and the record of all."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from stylegan2.catalogue.droplets import peak, peaks
 from stylegan2.catalogue.record import Record
 from stylegan2.catalogue.sizes import depth, exponents, gain
 from stylegan2.catalogue.studies import describe, results, study_arguments
-from stylegan2.catalogue.tables import departs, verdict
+from stylegan2.catalogue.tables import departs, findings, verdict
 from stylegan2.errors import InputError
 
 
@@ -161,3 +162,27 @@ def test_unknown_parts_and_pages_without_measurements_are_refused(tmp_path, caps
         args = ["--out", str(tmp_path), "--parts", parts]
         assert run("normalizations", args, "stylegan2 normalizations") == 2
         assert words in capsys.readouterr().err
+
+
+def test_findings_name_what_is_better_worse_and_diverged_and_what_could_have_been_seen():
+    record = Record(Path("nowhere"))
+    verdicts = {
+        "a": "needed",
+        "b": "better without",
+        "c": "undecided",
+        "d": "no detectable effect",
+        "e": "undecided",
+    }
+    figures = {
+        name: {"ended": "", "comparison": {"verdict": v, "ratio": 1.0, "detectable": factor}}
+        for (name, v), factor in zip(verdicts.items(), [2.0, 2.0, 3.0, 4.0, math.nan])
+    }
+    figures["e"]["ended"] = "diverged at 1 kimg (1 of 2): loss_d is NaN"
+    record.parts["training.generator"] = {
+        "conditions": {},
+        "figures": figures | {"demodulation": {"ended": ""}},
+    }
+    text = findings([*verdicts, "demodulation", "unmeasured"], "generator", record)
+    assert "Significantly better: b. Significantly worse: a. Runs diverged: e." in text
+    assert "no difference for 2 others" in text and "a factor of 2.50 in half" in text
+    assert findings(["a"], "discriminator", record) == ""

@@ -1,8 +1,8 @@
-"""The overview with all figures, and the page that helps to choose."""
+"""The overview with all figures."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from stylegan2.catalogue.measure import Measurement
@@ -15,12 +15,10 @@ from stylegan2.catalogue.tables import (
     droplet_cell,
     gain_cell,
     layer_row,
-    number,
     training_cells,
     training_conditions,
 )
 from stylegan2.files import markdown_table
-from stylegan2.networks.normalization.base import changes_features, normalizations
 
 MORE = [
     "gain in G", "gain in D", "departs", "peak", "distance in G", "verdict in G", "distance in D", "verdict in D",
@@ -97,6 +95,17 @@ vectors, the reference batch of virtual batch normalization and all other state 
 generator EMA. `model.scalings.style_normalization`, the older option, modulates the input of a layer and then
 normalizes.
 
+## Measure them on your data
+
+```
+stylegan2 normalizations --out pages
+stylegan2 normalizations --out pages --parts training,droplets,pages --data photos/ --kimg 100 --seeds 3 --parallel 2
+stylegan2 normalizations --out pages --parts training,pages --names instance,group --networks discriminator
+```
+
+The first command takes minutes. The second trains every normalization in either network. All keep their results in
+`pages/measurements.json` and in the studies of the folder `--work`, so a command that was interrupted goes on.
+
 ## What an output depends on
 
 {gallery(names)}
@@ -152,101 +161,3 @@ def samples(names: Sequence[str], record: Record, out: Path) -> str:
         f"before it diverged. {training_conditions(record)}"
     )
     return "\n\n".join(["## Samples", about, *tables])
-
-
-# ---- the page that helps to choose
-
-
-def choosing(names: Sequence[str], record: Record) -> str:
-    """The page with a section for each situation: what to choose, why, and the figures that matter there."""
-    measured = {name: Measurement(**record.figures("layer", name)) for name in names}
-    times = {name: record.figures("cost", name).get("time") for name in names}
-    coupled = [name for name, m in measured.items() if m.samples and name != "sync_batch"]
-    apart = [name for name, m in measured.items() if not m.samples]
-    fast = sorted(
-        (name for name, t in times.items() if t is not None and t <= 1.1), key=lambda name: times[name] or 0
-    )
-
-    def table(chosen: Sequence[str], columns: dict[str, Callable[[str], str]]) -> str:
-        rows = [[f"[{n}]({n}.md)", *(cell(n) for cell in columns.values())] for n in chosen if n in measured]
-        return markdown_table(["name", *columns], rows) if rows else ""
-
-    scale = {
-        "contrast": lambda n: number(measured[n].contrast),
-        "far corner": lambda n: number(measured[n].far),
-        "peak": lambda n: droplet_cell(n, record),
-    }
-    cost = {
-        "time": lambda n: number(times[n]),
-        "memory": lambda n: number(record.figures("cost", n).get("memory")),
-    }
-    quality = {
-        "distance in G": lambda n: " ".join(training_cells(n, "generator", record)),
-        "distance in D": lambda n: " ".join(training_cells(n, "discriminator", record)),
-    }
-    single = {"batch 1": lambda n: number(measured[n].batch_1), "1×1": lambda n: number(measured[n].map_1)}
-    samples = {"others ×2": lambda n: number(measured[n].others)}
-    weights = [
-        n for n in names if not changes_features(normalizations[n]) and not normalizations[n].needs_styles
-    ]
-    return f"""# Which normalization?
-
-Keep demodulation in the generator and no normalization in the discriminator, unless one of the situations below is
-yours. The [overview](index.md) explains the columns and has all normalizations.
-
-## A generator with styles
-
-Choose demodulation. It computes the expected scale from kernels and styles, and reads no features. The contrast of an
-image therefore reaches the output, and no spike in a corner can change the rest. Instance normalization and its
-relatives remove contrast, and let a spike carry a signal.
-
-{table(["demodulation", "weight", "instance", "adaptive_instance", "batch", "layer"], scale | quality)}
-
-## Batches of one to four images
-
-Choose one that does not couple samples: demodulation or weight standardization, or group normalization if features
-must be held. Batch statistics of a few images are noise, and differ from the running ones that evaluation uses. At
-1×1 pixels, all that subtract the mean over pixels return 0.
-
-{table(apart, single | quality)}
-
-## Labels
-
-Choose conditional batch normalization with batches of 16 or more, and conditional instance normalization with smaller
-ones. Both have a scale and shift for each class in the discriminator, and in the generator they take them from w,
-which depends on the label. Demodulation needs neither, because w holds the label already.
-
-{table(["conditional_batch", "conditional_instance", "demodulation"], samples | scale | cost | quality)}
-
-## Control of the style by scale and shift
-
-Choose adaptive instance normalization. Its scale and shift are all that tells the mean and contrast of a feature map,
-so w controls both completely. The price is that contrast inside the network is lost. Demodulation controls the scale
-alone, and keeps contrast.
-
-{table(["adaptive_instance", "conditional_instance", "demodulation"], scale | quality)}
-
-## Several devices
-
-Those that do not couple samples give the same result on any number of devices, and need no communication. If it
-must be batch statistics, choose synchronized batch normalization. The others of its family compute them on each
-device alone, so that the result depends on the number of images for each device.
-
-{table(["sync_batch", *coupled], samples | cost | quality)}
-
-## Speed
-
-These take at most 1.1 times as long as demodulation. Those of kernels read no features, so their share falls as
-images grow. {cost_conditions(record)}
-
-{table(fast, cost | quality)}
-
-## A discriminator with R1
-
-Choose none, or one of kernels. R1 is the gradient of a logit with respect to its own image. With batch statistics the
-logit depends on the other images too, so the penalty changes its meaning.
-
-{table(weights, quality)}
-
-{training_conditions(record)}
-"""

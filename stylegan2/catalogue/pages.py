@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
+from stylegan2.catalogue.choosing import choosing
 from stylegan2.catalogue.facts import facts
 from stylegan2.catalogue.figures import write_mask
-from stylegan2.catalogue.index import choosing, index
+from stylegan2.catalogue.index import index
 from stylegan2.catalogue.measure import Layer, Measurement
 from stylegan2.catalogue.record import Record
 from stylegan2.catalogue.tables import (

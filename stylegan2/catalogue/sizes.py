@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from stylegan2.ablation.run import rms_of_layers
 from stylegan2.coordinates.fit import slope
@@ -18,7 +19,6 @@ from stylegan2.networks.generator import Generator
 from stylegan2.networks.normalization.base import changes_features, normalizations
 from stylegan2.training.regularizers.path_length import PathLength
 
-BASE = Size(width=16, resolution=8, batch=4, latent_dim=16)
 DEEP = tuple(Size(width=16, resolution=r, batch=4, latent_dim=16) for r in (8, 16, 32))
 AXES = {
     "width": Axis(
@@ -70,27 +70,25 @@ def depth(name: str, *, resolution: int, width: int, seeds: int) -> dict[str, di
 
     The discriminator reads smooth images of rms 1, and the generator latents. Geometric means over seeds.
     """
-    size = Size(width=width, resolution=resolution, batch=8, latent_dim=width)
-    found: dict[str, dict[str, float]] = {}
-    options = {"channel_base": width * resolution, "channel_max": width, "mapping_layers": 2}
+    batch = 8
+    options: dict[str, Any] = {"channel_base": width * resolution, "channel_max": width, "mapping_layers": 2}
+    found = {}
     for network in QUANTITIES:
         chosen, rows = settings(name, network), []
-        for seed in range(seeds if chosen is not None else 0):
+        if chosen is None:
+            continue
+        for seed in range(seeds):
             torch.manual_seed(seed)
             if network == "generator":
-                g = Generator(resolution, z_dim=width, w_dim=width, **options, **(chosen or {}))
-                _, rms = rms_of_layers(
-                    g, (torch.randn(size.batch, width),), r"synthesis\.b\d+", training=True
-                )
+                g = Generator(resolution, z_dim=width, w_dim=width, **options, **chosen)
+                inputs: tuple[Tensor | None, ...] = (torch.randn(batch, width),)
+                _, rms = rms_of_layers(g, inputs, r"synthesis\.b\d+", training=True)
             else:
-                d = Discriminator(resolution, **options, **(chosen or {}))
-                c = labels_in_turn(size.batch, d.num_classes)
-                _, rms = rms_of_layers(
-                    d, (smooth(size.batch, resolution), c), r"b(?!4$)\d+|b4\.conv", training=True
-                )
+                d = Discriminator(resolution, **options, **chosen)
+                inputs = (smooth(batch, resolution), labels_in_turn(batch, d.num_classes))
+                _, rms = rms_of_layers(d, inputs, r"b(?!4$)\d+|b4\.conv", training=True)
             rows.append({key.removeprefix("synthesis.").removesuffix(".conv"): v for key, v in rms.items()})
-        if rows:
-            found[network] = {key: geometric_mean(max(row[key], 1e-30) for row in rows) for key in rows[0]}
+        found[network] = {key: geometric_mean(max(row[key], 1e-30) for row in rows) for key in rows[0]}
     return found
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from stylegan2.catalogue.measure import Measurement
@@ -73,17 +74,11 @@ def depth_table(name: str, record: Record) -> str:
     tables = []
     c = record.conditions("depth")
     for network, place in PLACES.items():
-        names = dict.fromkeys([name, REFERENCES[network]])
-        rows = {n: record.figures("depth", n).get(network) for n in names}
-        if not rows[name]:
-            continue
-        blocks = list(rows[name])
-        cells = [
-            [n, *(number(rms[block]) for block in blocks), number(gain(rms))]
-            for n, rms in rows.items()
-            if rms
-        ]
-        tables.append(markdown_table([f"in {place}, after", *blocks, "gain per block"], cells))
+        of_both = {n: record.figures("depth", n).get(network) for n in (name, REFERENCES[network])}
+        rows = {n: rms for n, rms in of_both.items() if rms}
+        if name in rows:
+            cells = [[n, *map(number, rms.values()), number(gain(rms))] for n, rms in rows.items()]
+            tables.append(markdown_table([f"in {place}, after", *rows[name], "gain per block"], cells))
     if not tables:
         return ""
     return "\n\n".join(
@@ -237,6 +232,32 @@ def training_cells(name: str, network: str, record: Record) -> list[str]:
         return ["1.00", "default"]
     short = "diverged" if found["ended"].startswith("diverged") else SHORT[c["verdict"]]
     return [number(c["ratio"]), short]
+
+
+def findings(names: Sequence[str], network: str, record: Record) -> str:
+    """What the study of a network found, in a few sentences. Nothing without a study."""
+    by_verdict: dict[str, list[str]] = {}
+    for name in names:
+        _, short = training_cells(name, network, record)
+        by_verdict.setdefault(short, []).append(name)
+    comparisons = [record.figures(f"training.{network}", name).get("comparison") for name in names]
+    limits = [c["detectable"] for c in comparisons if c and math.isfinite(c["detectable"])]
+    sentences = [
+        f"{words}: {', '.join(by_verdict[short])}."
+        for short, words in {
+            "better": "Significantly better",
+            "equivalent": "Equivalent",
+            "worse": "Significantly worse",
+            "diverged": "Runs diverged",
+        }.items()
+        if short in by_verdict
+    ]
+    if open_ones := len(by_verdict.get("undecided", []) + by_verdict.get("no difference", [])):
+        seen = f" It would have seen a factor of {median(limits):.2f} in half of them." if limits else ""
+        sentences.append(f"The study found no difference for {open_ones} others.{seen}")
+    if not sentences:
+        return ""
+    return f"**In {PLACES[network]}, compared with {REFERENCES[network]}.** {' '.join(sentences)}"
 
 
 # ---- droplets
