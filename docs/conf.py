@@ -32,6 +32,7 @@ html_theme = "furo"
 html_title = f"stylegan2 {version}"
 html_static_path = ["static"]
 html_css_files = ["wide_tables.css"]
+html_js_files = ["sortable_tables.js"]
 html_copy_source = html_show_sphinx = False
 pygments_style, pygments_dark_style = "friendly", "monokai"
 

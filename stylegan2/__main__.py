@@ -52,7 +52,7 @@ COMMANDS = {
     "normalizations": (
         "tools.normalizations",
         "measure_normalizations",
-        "measure every normalization in one layer, and write a page for each",
+        "measure every normalization in layers and networks, and write a page for each",
     ),
     "transfer": ("tools.transfer", "transfer", "measure which scalings keep their meaning as networks grow"),
     "doctor": ("tools.doctor", "doctor", "check this machine, and whether the kernels are correct and fast"),

@@ -20,8 +20,9 @@ ROWS = [
     ["augment", "formats", "reporting", "survey"],
     ["explore", "runtimes", "training"],
     ["benchmark", "cli"],
-    ["advice", "catalogue", "coordinates", "page", "probing"],
+    ["advice", "coordinates", "page", "probing"],
     ["ablation", "blackbox"],
+    ["catalogue"],
     ["tools"],
     ["__main__", "__init__"],
 ]

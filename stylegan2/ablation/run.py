@@ -120,11 +120,15 @@ def initial_signal(model: StyleGAN2, dataset: ImageDataset, seed: int, images: i
 
 @torch.no_grad()
 def rms_of_layers(
-    network: nn.Module, inputs: tuple[Tensor, ...], names: str
+    network: nn.Module, inputs: tuple[Tensor | None, ...], names: str, training: bool = False
 ) -> tuple[Tensor, dict[str, float]]:
-    """The output of a network in evaluation mode, and the rms of the output of each module that `names` matches.
+    """The output of a network, and the rms of the output of each module that `names` matches.
 
-    `names` is a regular expression for the whole name of a module.
+    Args:
+        network: The network.
+        inputs: Its arguments.
+        names: A regular expression for the whole name of a module.
+        training: Whether the network is in training mode, and not in evaluation mode.
     """
     rms: dict[str, float] = {}
 
@@ -137,11 +141,11 @@ def rms_of_layers(
         for name, module in network.named_modules()
         if re.fullmatch(names, name)
     ]
-    training = network.training
+    before = network.training
     try:
-        return network.eval()(*inputs), rms
+        return network.train(training)(*inputs), rms
     finally:
-        network.train(training)
+        network.train(before)
         for handle in handles:
             handle.remove()
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-import statistics
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +17,6 @@ from stylegan2.networks.normalization.base import normalizations
 from stylegan2.networks.scalings import Scalings
 
 CHANNELS, SIDE, BATCH = 16, 32, 8
-REFERENCE = "demodulation"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,10 +46,12 @@ class Measurement:
     """Whether, of its own sample, it depends on other pixels of the convolved features."""
     finite: bool
     """Whether the first and second derivative are finite at a constant input."""
-    time: float
-    """Time of a forward and backward pass relative to demodulation."""
-    memory: float
-    """Numbers kept for the backward pass relative to demodulation."""
+    batch_1: float
+    """Rms of the output in training mode for a batch of one image, for an input of rms 1."""
+    map_1: float
+    """The same for one image of 1×1 pixels."""
+    float16: float
+    """Rms difference of the output in float16 from that in float32, relative to the output's rms."""
     mask: list[list[list[float]]]
     """|d output / d features| of one output, for each pixel of 2 samples × 3 channels, as rows of pixels."""
 
@@ -90,7 +89,7 @@ class Layer:
 
     def __call__(self, x: Tensor) -> Tensor:
         if isinstance(self.module, SynthesisLayer):
-            y: Tensor = self.module(x, x.new_zeros(len(x), 8), noise="none")
+            y: Tensor = self.module(x, torch.zeros(len(x), 8, device=x.device), noise="none")
             return y
         condition = None if self.condition is None else self.condition.to(x).expand(len(x), -1)
         z: Tensor = self.module(x, condition=condition)
@@ -121,8 +120,8 @@ def images(side: int = SIDE, channels: int = CHANNELS, batch: int = BATCH) -> Te
     return x * contrast[:, None, None, None]
 
 
-def measure(name: str, device: torch.device, *, side: int, channels: int, repeats: int) -> Measurement:
-    """Measure one normalization. Time and memory are those of layers of `channels` channels and `side`² pixels."""
+def measure(name: str) -> Measurement:
+    """Measure one normalization, on the CPU."""
     has_d = not normalizations[name].needs_styles
     place = "discriminator" if has_d else "generator"
     made, x = Layer(name, place), images()
@@ -143,9 +142,11 @@ def measure(name: str, device: torch.device, *, side: int, channels: int, repeat
             "weights_twice": _rms(heavier(x)) / _rms(y),
             "far": _rms((made.fresh()(bright) - y)[corner]) / _rms(y[corner]),
             "contrast": _slope(x, y),
+            "batch_1": _rms(Layer(name, place)(images(batch=1))),
+            "map_1": _rms(Layer(name, place, side=1)(images(side=1, batch=1))),
+            "float16": _rms(made.fresh()(x.half()).float() - y) / _rms(y),
         }
     mask = _mask(made) if has_d else _mask(Layer("none", "discriminator"))
-    elapsed, kept = cost(name, device, side, channels, repeats)
     return Measurement(
         name=name,
         rms_d=rms_d,
@@ -154,8 +155,6 @@ def measure(name: str, device: torch.device, *, side: int, channels: int, repeat
         channels=bool(mask[0, 1:].abs().sum() > 0),
         pixels=bool(mask[0, 0].abs().sum() > mask[0, 0, 2, 2].abs()),
         finite=_finite(made),
-        time=elapsed,
-        memory=kept,
         mask=mask.flatten(0, 1).tolist(),
         **values,
     )
@@ -190,53 +189,3 @@ def _finite(layer: Layer) -> bool:
     (gradient,) = torch.autograd.grad(layer.fresh()(x).square().sum(), x, create_graph=True)
     (second,) = torch.autograd.grad(gradient.square().sum(), x)
     return bool(gradient.isfinite().all() and second.isfinite().all())
-
-
-def cost(name: str, device: torch.device, side: int, channels: int, repeats: int) -> tuple[float, float]:
-    """Time and memory of a forward and backward pass of G's layer, relative to demodulation."""
-    layers = {kind: Layer(kind, "generator", channels, side) for kind in (REFERENCE, name)}
-    times: dict[str, list[float]] = {kind: [] for kind in layers}
-    x = images(side, channels, 4).to(device)
-    kept = {}
-    for kind, layer in layers.items():
-        layer.module.to(device)
-        kept[kind] = _kept(layer, x)
-    for _ in range(repeats):  # in turn, so that other work on the machine meets both
-        for kind, layer in layers.items():
-            times[kind].append(_seconds(layer, x))
-    ratio = (
-        min(times[name]) / min(times[REFERENCE])
-        if device.type == "cpu"
-        else (statistics.median(times[name]) / statistics.median(times[REFERENCE]))
-    )
-    return ratio, kept[name] / kept[REFERENCE]
-
-
-def _seconds(layer: Layer, x: Tensor) -> float:
-    x = x.detach().requires_grad_()
-    _wait(x)
-    clock = time.perf_counter if x.is_cuda else time.process_time  # other work on a CPU does not count
-    start = clock()
-    layer(x).square().mean().backward()
-    _wait(x)
-    return clock() - start
-
-
-def _wait(x: Tensor) -> None:
-    if x.is_cuda:
-        torch.cuda.synchronize(x.device)
-
-
-def _kept(layer: Layer, x: Tensor) -> int:
-    """Bytes of different tensors that a forward pass keeps."""
-    saved: dict[int, int] = {}
-
-    def pack(tensor: Tensor) -> Tensor:
-        saved[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
-        return tensor
-
-    x = x.detach().requires_grad_()
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        y = layer(x)
-    del y
-    return sum(saved.values())

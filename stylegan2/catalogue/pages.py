@@ -1,38 +1,57 @@
-"""The pages of the catalogue: one for each normalization by one template, and an index with all figures."""
+"""The page of a normalization, by one template."""
 
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
-from stylegan2.files import markdown_table, replacing, write_text
+from stylegan2.catalogue.choosing import choosing
+from stylegan2.catalogue.facts import facts
+from stylegan2.catalogue.figures import write_mask
+from stylegan2.catalogue.index import index
+from stylegan2.catalogue.measure import Layer, Measurement
+from stylegan2.catalogue.record import Record
+from stylegan2.catalogue.tables import (
+    COLUMNS,
+    cost_conditions,
+    depth_table,
+    droplet_table,
+    exponent_table,
+    layer_row,
+    training_text,
+)
+from stylegan2.errors import InputError
+from stylegan2.files import markdown_table, write_text
 from stylegan2.networks.normalization import NormalizationOptions
 from stylegan2.networks.normalization.base import changes_features, definition, normalizations, options_of
-
-from .facts import facts
-from .measure import Layer, Measurement
 
 PACKAGE = Path(__file__).parents[1]
 
 
-def write_pages(measurements: Sequence[Measurement], out: Path, conditions: str) -> None:
-    """Write index.md, a page and a picture for each normalization.
+def write_pages(record: Record, out: Path) -> int:
+    """Write index.md, choosing.md, and a page and a picture for each normalization whose layer was measured.
 
-    Args:
-        measurements: In the order of the table.
-        out: The folder to write to.
-        conditions: What time and memory were measured on.
+    Returns:
+        The number of pages besides index.md.
+
+    Raises:
+        InputError: No layer was measured.
     """
-    for m in measurements:
-        write_picture(m, out / "masks" / f"{m.name}.png")
-        write_text(out / f"{m.name}.md", page(m, conditions))
-    write_text(out / "index.md", index(measurements, conditions))
+    names = [name for name in normalizations if record.figures("layer", name)]
+    if not names:
+        raise InputError(f"Expected measurements of layers in {record.path}, found none. Add --parts layer.")
+    for name in names:
+        m = Measurement(**record.figures("layer", name))
+        write_mask(m, out / "masks" / f"{name}.png")
+        write_text(out / f"{name}.md", page(m, record, out))
+    write_text(out / "index.md", index(names, record, out))
+    write_text(out / "choosing.md", choosing(names, record))
+    return len(names) + 1
 
 
-def page(m: Measurement, conditions: str) -> str:
+def page(m: Measurement, record: Record, out: Path) -> str:
     """The page of one normalization."""
     kind, f = normalizations[m.name], facts(m.name)
     source = Path(inspect.getfile(definition(kind)))
@@ -52,12 +71,17 @@ def page(m: Measurement, conditions: str) -> str:
         state(m.name),
         "## Use",
         use(m.name),
-        "## Measured",
-        table([m]),
+        "## In one layer",
+        markdown_table(COLUMNS, [layer_row(m, record)]),
+        f"The [overview](index.md) explains the columns. {cost_conditions(record)}",
         f"![What one output depends on](masks/{m.name}.png)",
         "The picture shows how strongly the middle pixel of one channel of one sample depends on the convolved "
-        "features: rows are its own sample and another one, and columns are its own channel, the next one and the "
-        f"last one. {conditions}",
+        "features. Its rows are the same sample and another one. Its columns are the same channel, the next one and "
+        "the last one.",
+        *_section("Over depth", depth_table(m.name, record)),
+        *_section("Over size", exponent_table(m.name, record)),
+        *_section("In training", training_text(m.name, record, out)),
+        *_section("Droplets", droplet_table(m.name, record)),
         "## Checked against",
         f"{f.oracle[:1].upper()}{f.oracle[1:]}, in float64, with a tolerance of 1e-6 (tests/test_normalization*.py)."
         if f.oracle
@@ -66,6 +90,11 @@ def page(m: Measurement, conditions: str) -> str:
         linked(f.paper),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _section(heading: str, text: str) -> list[str]:
+    """A section, or nothing without a text."""
+    return [f"## {heading}", text] if text else []
 
 
 def linked(paper: str) -> str:
@@ -127,126 +156,3 @@ def use(name: str) -> str:
     if note := kind.notes.get("r1"):
         text += f"\n\nWith R1, {note}."
     return text
-
-
-HEAD = [
-    "name", "rms in D", "rms in G", "others ×2", "input ×2", "weights ×2", "far corner", "contrast",
-    "couples", "derivatives", "time", "memory",
-]  # fmt: skip
-
-
-def table(measurements: Sequence[Measurement], link: bool = False) -> str:
-    """The figures of several normalizations."""
-    return markdown_table(HEAD, [row(m, link) for m in measurements])
-
-
-def row(m: Measurement, link: bool) -> list[str]:
-    coupled = [what for what in ("samples", "channels", "pixels") if getattr(m, what)]
-    figures = (m.rms_d, m.rms_g, m.others, m.input_twice, m.weights_twice, m.far, m.contrast)
-    return [
-        f"[{m.name}]({m.name}.md)" if link else m.name,
-        *(
-            "–" if math.isnan(value) else f"{abs(value) if abs(value) < 0.005 else value:.2f}"
-            for value in figures
-        ),
-        ", ".join(coupled) or "nothing",
-        "finite" if m.finite else "not finite",
-        f"{m.time:.2f}",
-        f"{m.memory:.2f}",
-    ]
-
-
-def index(measurements: Sequence[Measurement], conditions: str) -> str:
-    """The page with all figures."""
-    names = "\n".join(m.name for m in measurements)
-    pictures = [f"[![{m.name}](masks/{m.name}.png)]({m.name}.md)" for m in measurements]
-    gallery = [
-        [*pictures[i : i + 4], *[""] * (4 - len(pictures[i : i + 4]))] for i in range(0, len(pictures), 4)
-    ]
-    labels = [[m.name for m in measurements[i : i + 4]] for i in range(0, len(measurements), 4)]
-    cells = [
-        row for pair in zip(labels, gallery) for row in ([*pair[0], *[""] * (4 - len(pair[0]))], pair[1])
-    ]
-    return f"""# Normalizations
-
-Each normalization is one word of a configuration, a module for any network, and a page here. The command
-`stylegan2 normalizations --out docs/normalizations` measures them in one 3×3 convolution of random images, whose
-contrast differs by a factor of 4, and writes these pages.
-
-{table(measurements, link=True)}
-
-- **rms in D, rms in G**: rms of the layer's output at the start without activation, for an input of rms 1.
-- **others ×2**: change of a sample's output when the other samples of the batch double, relative to the output.
-- **input ×2, weights ×2**: factor on the output when the input or the kernels double. What the first batch set stays.
-- **far corner**: change of a corner, relative to the output, when a pixel in the opposite corner becomes bright. What
-  is not 0 here can carry a signal by a spike, the cause of droplets (SG2 §2.1).
-- **contrast**: 1 if the contrast of a sample reaches the output, and 0 if it does not.
-- **couples**: what a normalized feature depends on beside itself.
-- **derivatives**: the first and second derivative at a constant input.
-- **time, memory**: a forward and backward pass, and what is kept for it, relative to demodulation. {conditions}
-
-## Use
-
-```
-python train.py --model.generator.normalization batch
-python train.py --model.discriminator.normalization group --model.discriminator.normalization.groups 8
-python train.py --model.discriminator.weight_normalization spectral
-python train.py --config configs/demo.yaml --config configs/normalizations/switchable.yaml
-stylegan2 ablate --fields normalizations --seeds 1
-```
-
-In Python they are modules with the argument names of `torch.nn`, and `convert_normalization` replaces those of any
-network in place:
-
-```python
-import torchvision
-from stylegan2.networks.normalization import SwitchableNorm, convert_normalization
-
-norm = SwitchableNorm(num_features=64, eps=1e-5, momentum=0.1, affine=True)
-network = convert_normalization(torchvision.models.resnet18(), from_="batch", to="group", groups=8)
-```
-
-Batch statistics change what R1 penalizes, and training says so at its start. Running statistics, power-iteration
-vectors, the reference batch of virtual batch normalization and all other state are in checkpoints and in the
-generator EMA. `model.scalings.style_normalization`, the older option, modulates the input of a layer and then
-normalizes.
-
-## Which one
-
-| you have | choose | why |
-| --- | --- | --- |
-| a generator with styles | demodulation | it follows the styles, keeps contrast and reads no features |
-| batches of 1 to 4 images | demodulation, weight_standardization, group, filter_response | no coupled samples |
-| labels | conditional_batch, conditional_instance | a scale and shift for each class |
-| a scale and shift from w | adaptive_instance | both are styles |
-| several devices and batch statistics | sync_batch | the same result for any number of devices |
-| no time to lose | spectral, weight, weight_standardization, forced_weight | they read kernels, not features |
-| a discriminator with R1 | none, or one of weights | batch statistics change what R1 penalizes |
-
-## What an output depends on
-
-{markdown_table(["", "", "", ""], cells)}
-
-```{{toctree}}
-:hidden:
-
-{names}
-```
-"""
-
-
-def write_picture(m: Measurement, path: Path) -> None:
-    """Draw the mask: two rows of samples, three columns of channels, 5×5 pixels each."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    largest = max(value for cell in m.mask for line in cell for value in line) or 1.0
-    figure = Figure(figsize=(1.5, 1.05), dpi=100)
-    FigureCanvasAgg(figure)
-    for i, cell in enumerate(m.mask):
-        axis = figure.add_axes((0.02 + (i % 3) * 0.33, 0.52 - (i // 3) * 0.5, 0.3, 0.44))
-        # The fourth root shows small dependencies beside that of a pixel on itself.
-        axis.imshow([[(v / largest) ** 0.25 for v in line] for line in cell], vmin=0, vmax=1, cmap="viridis")
-        axis.set(xticks=[], yticks=[])
-    with replacing(path) as temporary:
-        figure.savefig(temporary, format="png", metadata={"Software": None})

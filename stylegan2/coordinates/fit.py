@@ -50,11 +50,11 @@ def _slopes(axis: Axis, over: str, measured: Measured) -> Iterator[Slope]:
     for variant, table in tables.items():
         predicted = PREDICTIONS.get(over, {}).get(variant, {})
         for quantity, values in table.items():
-            yield _slope(axis, values, variant, quantity, predicted.get(quantity))
+            yield slope(axis, values, variant, quantity, predicted.get(quantity))
         ratios = RATIOS.get(over, {}).get(variant, {})
         for quantity, exponent in ratios.items():
             values = table[quantity] / tables[DEFAULT][quantity]
-            yield _slope(axis, values, variant, quantity, exponent, relative=True)
+            yield slope(axis, values, variant, quantity, exponent, relative=True)
 
 
 def _table(rows: Sequence[Sequence[Mapping[str, float]]]) -> dict[str, NDArray[np.float64]]:
@@ -62,7 +62,7 @@ def _table(rows: Sequence[Sequence[Mapping[str, float]]]) -> dict[str, NDArray[n
     return {q: np.array([[size[q] for size in seed] for seed in rows]) for q in rows[0][0]}
 
 
-def _slope(
+def slope(
     axis: Axis,
     values: NDArray[np.float64],
     variant: str,
@@ -70,6 +70,7 @@ def _slope(
     predicted: float | None,
     relative: bool = False,
 ) -> Slope:
+    """The mean slope of values (seeds, sizes), and its interval over seeds."""
     x = np.log2(axis.x) if axis.is_power else np.array(axis.x)
     x = x - x.mean()
     with np.errstate(divide="ignore", invalid="ignore"):
