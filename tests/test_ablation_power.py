@@ -4,29 +4,40 @@ import numpy as np
 import pytest
 
 from stylegan2.ablation import power
+from stylegan2.ablation.controls import compare
 from stylegan2.ablation.looks import detection, expectation, run_looks, undecided
 from stylegan2.ablation.plan import DEFAULT, Variant
-from stylegan2.ablation.statistics import corrected_p, moderate
+from stylegan2.ablation.statistics import corrected_p
 from stylegan2.ablation.study import Result, Run, Study
 from stylegan2.ablation.summary import summarize
 from stylegan2.errors import InputError
 
 
-def pilot(noise=0.5, comparisons=16, seconds=60.0):
-    return power.Pilot(comparisons=comparisons, noise=noise, correlation=0.5, seconds=seconds)
+def pilot(noise=0.5, comparisons=16, seconds=60.0, shared=0.0):
+    return power.Pilot(comparisons=comparisons, noise=noise, correlation=0.5, shared=shared, seconds=seconds)
 
 
-@pytest.mark.parametrize("seeds", [4, 8])
-def test_the_smallest_effect_is_found_in_four_of_five_studies(seeds):
+@pytest.mark.parametrize("shared", [0.0, 0.5, 0.9])
+@pytest.mark.parametrize("seeds,control", [(4, 4), (4, 16), (8, 32)])
+def test_the_smallest_effect_is_found_in_four_of_five_studies(seeds, control, shared):
     noise = 0.5
-    effect = np.log(power.smallest_effect(seeds, pilot(noise)))
-    random = np.random.default_rng(0)
-    rows = random.normal(size=(2000, 16, seeds)) - random.normal(size=(2000, 1, seeds))
-    rows *= noise / np.sqrt(2)
-    rows[:, 0] += effect
-    found = (corrected_p(moderate(rows), 16)[:, 0] < 0.05).mean()
+    effect = np.log(power.smallest_effect(seeds, pilot(noise, shared=shared), control=control))
+    random, own = np.random.default_rng(0), noise / np.sqrt(2)
+    between = own * np.sqrt(shared / (1 - shared)) * random.normal(size=(2000, 1, control))
+    runs = own * random.normal(size=(2000, 17, control)) + between
+    theirs, ours = runs[:, 0], runs[:, 1:, :seeds].copy()
+    ours[:, 0] += effect
+    paired = np.broadcast_to(theirs[:, None, :seeds], ours.shape)
+    found = compare(ours, paired, theirs[:, :seeds], theirs[:, seeds:], np.ones(16, dtype=bool))
     # The moderated variance is never taken for smaller than measured, which costs some power.
-    assert 0.65 < found < 0.88
+    assert 0.6 < (corrected_p(found, 16)[:, 0] < 0.05).mean() < 0.88
+
+
+def test_further_seeds_of_the_control_help_unless_runs_of_a_seed_share_all():
+    few, many = (power.smallest_effect(4, pilot(), control=control) for control in (4, 16))
+    assert many < few
+    assert power.smallest_effect(4, pilot(shared=1.0), control=16) == pytest.approx(few)
+    assert power.smallest_effect(4, pilot()) == many  # Dunnett's rule is the default
 
 
 def test_more_seeds_see_smaller_effects_and_less_noise_needs_fewer():

@@ -12,7 +12,9 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from stylegan2.ablation.cells import about_secondary, cells, interval, limits, secondary_cells
 from stylegan2.ablation.figures import COLORS, Picture, SampleGrids, draw, sample_grids, tile
+from stylegan2.ablation.plan import DEFAULT
 from stylegan2.ablation.study import Study
 from stylegan2.ablation.summary import Row, Summary, summarize
 from stylegan2.ablation.verdicts import UNDETECTED, method
@@ -23,9 +25,10 @@ from stylegan2.sizes import text
 STYLE = Path(__file__).parent.parent / "assets" / "report.css"
 MAX_WIDTH = 800
 """Width in pixels above which the page reduces sample grids."""
+SECONDARY = "Secondary measures"
 NUMBERS = (
-    "R1 and path length are the last logged values. Time is the training time per run. "
-    "All three are means over seeds."
+    "The distance is the primary measure, as a geometric mean over seeds. R1 and path length are the last logged "
+    "values, and time is the training time per run, as means over seeds."
 )
 
 
@@ -65,10 +68,8 @@ def headline(summary: Summary) -> str:
 
 def _could_see(row: Row) -> str:
     """What a comparison that found no effect could have seen, such as " (could see ×1.8)"."""
-    c = row.comparison
-    if c is None or c.verdict not in ("no detectable effect", "undecided") or not math.isfinite(c.detectable):
-        return ""
-    return f" (could see ×{_number(c.detectable)})"
+    seen = limits(row.comparison) if row.comparison else ""
+    return f" ({seen})" if seen else ""
 
 
 def sweep_conclusion(summary: Summary) -> str:
@@ -84,10 +85,10 @@ def sweep_conclusion(summary: Summary) -> str:
     else:
         chance = best.verdict in UNDETECTED
         text = (
-            f"The best of the values tried is {name} = {best.variant.value}: its quality distance is "
+            f"The best of the values tried is {name} = {best.variant.value}: its {summary.measures[0].name} is "
             f"{c.ratio:.2f} times that of the default, {default:.4g}, "
             f"{'which may be chance at this budget' if chance else 'and the test confirms it'} "
-            f"(p = {c.p:.2g} after correction)."
+            f"(p = {c.p:.2g} after correction{f'; {seen}' if (seen := limits(c)) else ''})."
         )
     alike = [row is summary.default or row.verdict in UNDETECTED for _, row in pairs]
     low = high = [row for _, row in pairs].index(summary.default)
@@ -109,46 +110,18 @@ def facts(summary: Summary) -> list[str]:
     study, base = summary.study, summary.base
     about = (inspect.getdoc(metrics[study.metric]) or "").partition("\n")[0]
     size, ended = base["data"]["resolution"], sum(study.result(run) is not None for run in study.runs)
+    extra = study.seeds_of(DEFAULT) - study.seeds
     return [
         f"The study has {len(summary.compared)} variants and their controls, with {study.seeds} "
-        f"seed{'s' if study.seeds > 1 else ''} each and {study.kimg:g} kimg per run. "
-        f"{ended} of {len(study.runs)} runs have ended.",
+        f"seed{'s' if study.seeds > 1 else ''} each{f' and {extra} more of the default' if extra else ''}, and "
+        f"{study.kimg:g} kimg per run. {ended} of {len(study.runs)} runs have ended.",
         f"Data: {base['data']['path']} at {text(size)}; batch {base['batch']}. Runs of one seed see the "
-        "same images in the same order.",
+        "same images in the same order, and have the same latents in training and in measuring.",
+        f"The primary measure, which decides, is the {summary.measures[0].name}: {summary.measures[0].about}.",
         f"Quality distance: {study.metric}. {about} It compares {study.images:,} generated images (psi 1) with all "
         "training images, or with 10,000 of them. Values can only be compared within this page.",
-        method(study.looks, study.margin),
+        method(study.looks, study.margin, extra),
     ]
-
-
-def cells(row: Row) -> dict[str, str]:
-    """The cells of a row of the table, as texts by column."""
-    c, level = row.comparison, row.level
-    minutes, seconds = f"{row.seconds / 60:.1f} min", f"{row.seconds:.0f} s"
-    return {
-        "field": row.variant.name,
-        "set to": row.variant.value,
-        "verdict": row.verdict,
-        "distance": _number(level.mean) if level else "",
-        "× control": f"{c.ratio:.2f}{_interval(c.low, c.high)}" if c and math.isfinite(c.ratio) else "",
-        "p": f"{c.p:.2g}" if c and math.isfinite(c.p) else "",
-        "could see": f"×{_number(c.detectable)}" if c and 1 < c.detectable < math.inf else "",
-        "R1": _number(row.r1),
-        "path length": _number(row.path_length),
-        "time": minutes if row.seconds >= 60 else seconds if row.seconds > 0 else "",
-        "how it ended": row.ended,
-    }
-
-
-def _interval(low: float, high: float) -> str:
-    return f" [{_number(low)}, {_number(high)}]" if math.isfinite(low) and high != low else ""
-
-
-def _number(value: float) -> str:
-    """Three digits, without an exponent if the number is below a million. An empty text if it is not finite."""
-    if not math.isfinite(value):
-        return ""
-    return f"{value:.0f}" if 100 <= abs(value) < 1e6 else f"{value:.3g}"
 
 
 def command(summary: Summary) -> str:
@@ -168,10 +141,19 @@ def _markdown(summary: Summary, pictures: dict[str, Picture]) -> str:
         "\n".join(f"- {fact}" for fact in facts(summary)),
         markdown_table(list(table[0]), [list(line.values()) for line in table]),
         NUMBERS,
+        *_markdown_secondary(summary),
         *figures,
         f"To write this report again: `{command(summary)}`.",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _markdown_secondary(summary: Summary) -> list[str]:
+    lines = [secondary_cells(row) for row in summary.compared]
+    if not lines or len(summary.measures) < 2:
+        return []
+    table = markdown_table(list(lines[0]), [list(line.values()) for line in lines])
+    return [f"## {SECONDARY}", about_secondary(summary), table]
 
 
 # ---- HTML
@@ -185,6 +167,8 @@ def _page(summary: Summary, pictures: dict[str, Picture]) -> str:
         sections.append(_section(picture.heading, picture.about, body))
     # The table comes third: after the main figure and the samples.
     sections.insert(2, _section("The numbers", NUMBERS, _table(summary)))
+    if len(summary.measures) > 1 and summary.compared:
+        sections.insert(3, _section(SECONDARY, about_secondary(summary), _secondary_table(summary)))
     notes = "".join(f"<li>{html.escape(fact)}</li>" for fact in facts(summary))
     heading = html.escape(title(summary))
     return f"""<!doctype html>
@@ -227,6 +211,21 @@ def _table(summary: Summary) -> str:
     return f'<div class="scroll"><table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
+def _secondary_table(summary: Summary) -> str:
+    lines = [secondary_cells(row) for row in summary.compared]
+    heads = "".join(f"<th>{html.escape(name)}</th>" for name in lines[0])
+    body = "\n".join(
+        "<tr>"
+        + "".join(
+            f"<td>{_text(cell).replace(' [', '<br><small>[').replace(']; ', ']<br>')}</td>"
+            for cell in line.values()
+        )
+        + "</tr>"
+        for line in lines
+    )
+    return f'<div class="scroll"><table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
 def _cards(summary: Summary) -> str:
     """The gallery, with a button for each time and cards that a click enlarges. It needs no script.
 
@@ -259,7 +258,7 @@ def _card(grid: SampleGrids, times: list[float], side: int | tuple[int, int]) ->
     verdict = _badge(grid.row.verdict) if grid.row else ""
     c = grid.row.comparison if grid.row else None
     measured = (
-        f"<small>distance × {c.ratio:.2f}{_interval(c.low, c.high)}</small>"
+        f"<small>distance × {c.ratio:.2f}{interval(c.low, c.high)}</small>"
         if c and math.isfinite(c.ratio)
         else ""
     )

@@ -25,6 +25,7 @@ from stylegan2.metrics.options import MetricOptions
 from stylegan2.metrics.ppl import EPSILON, perceptual_distance
 from stylegan2.metrics.reference import cache_path, load_features, pixel_digest, save_features
 from stylegan2.networks.generator import Generator
+from stylegan2.networks.layers import Noise
 
 from . import distributed
 
@@ -61,12 +62,12 @@ class GeneratedImages:
         return len(self._z)
 
     @torch.no_grad()
-    def batch(self, number: int) -> Tensor:
+    def batch(self, number: int, noise: Noise = "random") -> Tensor:
         """The images of a batch, uint8 (N, C, R, R) on the generator's device. Changes PyTorch's random state."""
         weight = next(self.network.parameters())
         torch.manual_seed(int(self._noise[number]))
         z, c = self._z[number].to(weight), self._c[number].to(weight)
-        return to_uint8(self.network(z, c, psi=1.0, noise="random").nan_to_num())
+        return to_uint8(self.network(z, c, psi=1.0, noise=noise).nan_to_num())
 
     @torch.no_grad()
     def pairs(self, number: int) -> tuple[Tensor, Tensor]:
@@ -177,7 +178,8 @@ class Measuring:
         first, values = distributed.rank() == 0, dict[str, float]()
         for name in self.options.names:
             if name not in self.on_features:
-                batches = self._shared(images, lambda number: images.batch(number).cpu())
+                noise: Noise = getattr(metrics[name], "noise", "random")
+                batches = self._shared(images, lambda number, noise=noise: images.batch(number, noise).cpu())
                 values[name] = self._on_images[name](batches) if first else math.nan
                 for _ in batches:  # the other processes, and a metric that stops early
                     pass
@@ -216,7 +218,7 @@ class Measuring:
     def _figure(self, name: str, values: list[float], checkpoint: str, kimg: float) -> Figure:
         metric, options = self.on_features.get(name), self.options
         column = title = name
-        better, features, weights = "lower", "", ""
+        better, features, weights = getattr(metrics[name], "better", "lower"), "", ""
         _, height, width = self.dataset.shape
         resize = f"Lanczos to {height}" if height == width else f"Lanczos to {height}×{width}"
         if metric is not None and self.extractor is not None:
