@@ -104,11 +104,22 @@ def test_the_variance_that_seeds_share_is_found():
 
 def test_missing_runs_are_left_out():
     ours, theirs, further = draw(ALIKE, 5, 1, studies=1)
-    theirs[0, 4] = further[0, 0] = ours[0, 0, 1] = np.nan
+    theirs[0, 4] = ours[..., 4] = further[0, 0] = np.nan
     found = compared(ours, theirs, further)
     fewer = compared(ours[..., :4], theirs[..., :4], further[:, 1:])
-    assert np.isfinite(found.mean).all()
-    assert found.mean[0, 1:] == pytest.approx(fewer.mean[0, 1:])
+    assert found.mean == pytest.approx(fewer.mean)
+    ours[0, 0, 1] = np.nan
+    assert np.isfinite(compared(ours, theirs, further).mean).all()
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_study_that_has_just_started_has_no_comparison_yet():
+    nothing = np.full((3, 4), np.nan)
+    for further in (np.array([0.3]), np.array([0.3, 0.1, 0.2])):
+        found = compare(nothing, nothing, nothing[0], further, np.ones(3, dtype=bool))
+        assert np.isnan(found.mean).all() and np.isnan(found.error).all()
+        one = np.where(np.arange(4) == 0, 1.0, nothing)
+        assert np.isnan(compare(one, one, one[0], further, np.ones(3, dtype=bool)).mean).all()
 
 
 def test_dunnetts_rule_is_the_root_of_the_number_of_comparisons():

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+from stylegan2.ablation.cells import limits
 from stylegan2.ablation.figures import _plain_numbers
 from stylegan2.ablation.plan import ablations, sweep
 from stylegan2.ablation.report import headline, write_report
 from stylegan2.ablation.study import Result, Signal, Study
 from stylegan2.ablation.summary import summarize
+from stylegan2.ablation.verdicts import Comparison
 from stylegan2.cli import train_parser
 from stylegan2.metrics import metrics
 
@@ -62,6 +64,27 @@ def test_the_report_names_the_verdicts_and_the_distance(study):
     text = (study.out / "report.md").read_text(encoding="utf-8")
     assert "Undecided: explosive." in text and "diverged at 0 kimg" in text
     assert "Quality distance: random_frechet. Fréchet distance on standardized features" in text
+    assert "The primary measure, which decides, is the distance over training" in text
+
+
+def test_both_reports_have_the_secondary_measures(study):
+    page = (study.out / "report.html").read_text(encoding="utf-8")
+    text = (study.out / "report.md").read_text(encoding="utf-8")
+    for name in ("distance at the end", "diversity", "feature distance", "density", "coverage"):
+        assert f"<th>{name}</th>" in page and f"| {name} |" in text
+    assert "all 12 comparisons of this table share" in text  # 2 variants, 6 measures
+
+
+def test_what_found_nothing_says_what_it_could_have_seen():
+    nothing = {"ratio": 1.2, "low": 0.8, "high": 1.8, "detectable": 2.5}
+    assert limits(Comparison(verdict="undecided", **nothing)) == "could see ×2.5"
+    assert limits(Comparison(verdict="equivalent", **nothing)) == "could see ×2.5"
+    assert limits(Comparison(verdict="needed", **nothing)) == ""
+    assert "too few seeds" in limits(Comparison(verdict="undecided", divergences=float("inf")))
+    both = Comparison(verdict="undecided", divergences=6, **nothing)
+    assert limits(both) == "could see ×2.5, could see 6 diverged runs"
+    assert limits(Comparison(verdict="equivalent", ratio=1, low=1, high=1)) == "equal bit for bit"
+    assert limits(Comparison(verdict="not known")) == "too few runs have ended"
 
 
 def ended_study(out, config, variants, distances):

@@ -54,7 +54,7 @@ def compare(ours: Array, theirs: Array, control: Array, extra: Array, with_extra
     added = b**2 * (total / np.maximum(there, 1) + unseen)[..., None]
     variance = found.error**2 + added
     # Welch and Satterthwaite's, with a share of the variances that no single variant's chance determines.
-    typical = np.nanmean(found.error**2, axis=-1) / np.nanmean(variance, axis=-1)
+    typical = _mean(found.error**2) / np.maximum(_mean(variance), 1e-300)
     share = np.where(added > 0, typical[..., None], 1.0)
     freedom = 1 / (share**2 / found.freedom + (1 - share) ** 2 / np.maximum(n + there - 1, 1)[..., None])
     return Moderated(
@@ -84,7 +84,9 @@ def variances(runs: Array) -> tuple[Array, Array]:
     rest = np.where(there, centered - seeds[..., None, :], np.nan)
     known = (pairs > 0) & (n > 1)
     shared = np.where(known, np.maximum(covariance, 0) * (n + 1) / max(n - 1, 1), np.inf)
-    return shared, np.where(known, np.nanmedian(_variance(rest), axis=-1), 0.0)
+    own = _variance(rest)
+    usual = np.nanmedian(np.where(np.isfinite(own).any(axis=-1, keepdims=True), own, 0.0), axis=-1)
+    return shared, np.where(known, usual, 0.0)
 
 
 def _mean(values: Array) -> Array:

@@ -130,6 +130,11 @@ class AblationOptions:
                 f"Expected --metric of a metric on images, such as random_frechet, found {self.metric}, which needs "
                 "a feature network. --metrics.names measures it beside the quality distance."
             )
+        if getattr(metrics[self.metric], "better", "lower") == "higher":
+            raise InputError(
+                f"Expected --metric of a distance, which is lower for better images, found {self.metric}, which is "
+                "higher. Try random_frechet."
+            )
         if (self.field is None) != (self.values is None) or (self.field and self.fields):
             raise InputError(
                 "Expected either --fields, or both --field and --values, found "
