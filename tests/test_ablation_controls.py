@@ -8,7 +8,6 @@ from stylegan2.ablation.statistics import corrected_p, half_widths, moderate, sp
 from stylegan2.ablation.verdicts import Outcome, judge
 
 STUDIES = 3000
-MONTE_CARLO = 3 * np.sqrt(0.05 * 0.95 / STUDIES)
 
 
 def draw(scale, seeds, shared, control=1.0, studies=STUDIES, seed=0):
@@ -30,8 +29,8 @@ def compared(ours, theirs, further):
 ALIKE, ONE_NOISY = [1.0] * 16, [5.0] + [1.0] * 15
 
 
-@pytest.mark.parametrize("shared,control", [(0, 1), (0, 5), (1, 1), (3, 1), (3, 0.2)])
-@pytest.mark.parametrize("looks", [[3], [5], [3, 6, 10]], ids=str)
+@pytest.mark.parametrize("shared,control", [(0, 1), (1, 5), (3, 1)])
+@pytest.mark.parametrize("looks", [[3], [3, 6, 10]], ids=str)
 @pytest.mark.parametrize(
     "scale", [ALIKE, ONE_NOISY, [5.0, *[1.0] * 4]], ids=["16 alike", "1 noisy", "1 of 5"]
 )

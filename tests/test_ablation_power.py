@@ -1,5 +1,7 @@
 """What a study can see: the prediction agrees with simulated studies, and the command says it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -50,7 +52,7 @@ def test_more_seeds_see_smaller_effects_and_less_noise_needs_fewer():
         power.seeds_needed(1.001, pilot())
 
 
-def study(out, distances, seeds, planned=None, until="all"):
+def study(out, distances, seeds, planned=None, until="all", control_seeds=None):
     """A study with results: `distances` by variant, as functions of the seed, and None for a diverged run."""
     variants = [Variant(name=DEFAULT)]
     variants += [
@@ -58,7 +60,15 @@ def study(out, distances, seeds, planned=None, until="all"):
         for n in distances
         if n != DEFAULT
     ]
-    made = Study(out=out, variants=variants, seeds=planned or seeds, kimg=1, images=2, until=until)
+    made = Study(
+        out=out,
+        variants=variants,
+        seeds=planned or seeds,
+        control_seeds=control_seeds,
+        kimg=1,
+        images=2,
+        until=until,
+    )
     made.save("model: {x: 0}\n")
     for run in made.runs:
         if run.seed < seeds:
@@ -114,6 +124,23 @@ def test_a_study_until_decided_runs_only_what_is_undecided(tmp_path, monkeypatch
     rows = {row.variant.name: row for row in summarize(made).rows}
     assert rows["bad"].verdict == "needed"
     assert rows["bad"].ended == f"decided after {count['bad']} of 10 seeds"
+
+
+def test_further_seeds_of_the_control_run_before_the_first_look(tmp_path, monkeypatch):
+    made = study(tmp_path, DISTANCES, seeds=0, planned=5, until="decided", control_seeds=7)
+    looks = []
+
+    def run_all(study, start, parallel, runs):
+        looks.append({run.seed for run in runs if run.variant == DEFAULT})
+        for run in runs:
+            finish(study, run, DISTANCES)
+
+    monkeypatch.setattr("stylegan2.ablation.looks.run_all", run_all)
+    assert run_looks(made, None, 1) is None
+    assert looks == [{0, 1, 2, 5, 6}, {0, 1, 2, 3, 5, 6}, set(range(7))]
+    assert {row.variant.name: row for row in summarize(made).rows}["bad"].verdict == "needed"
+    with pytest.raises(InputError, match="control_seeds: 7 in the folder, 8 requested"):
+        replace(made, control_seeds=8).save("model: {x: 0}\n")
 
 
 def test_a_fixed_study_has_one_look(tmp_path):

@@ -20,7 +20,7 @@ def limits(c: Comparison) -> str:
     if math.isfinite(c.divergences):
         parts.append(f"could see {c.divergences:.0f} diverged runs")
     elif not math.isnan(c.divergences):
-        parts.append("has too few seeds to call any number of diverged runs significant")
+        parts.append("could see no divergences: too few seeds")
     return ", ".join(parts) or "too few runs have ended"
 
 
