@@ -1,5 +1,6 @@
 """What a study can see: the prediction agrees with simulated studies, and the command says it."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from stylegan2.ablation import power
 from stylegan2.ablation.controls import compare
 from stylegan2.ablation.looks import detection, expectation, run_looks, undecided
-from stylegan2.ablation.plan import DEFAULT, Variant
+from stylegan2.ablation.plan import DEFAULT, Variant, ablations
 from stylegan2.ablation.statistics import corrected_p
 from stylegan2.ablation.study import Result, Run, Study
 from stylegan2.ablation.summary import summarize
@@ -94,6 +95,19 @@ def test_a_pilot_says_seeds_and_hours(tmp_path):
     text = detection(study(tmp_path, DISTANCES, seeds=3), 1.3, 0.8, parallel=2)
     assert "An effect of ×1.3 is found with a probability of 0.8 with" in text
     assert "hours with 2 in parallel" in text and "smallest effect" in text
+    assert "Planned: 2 comparisons" in text
+
+
+def test_a_pilot_of_few_variants_plans_a_study_of_many(tmp_path):
+    pilot = study(tmp_path, DISTANCES, seeds=3)
+    many = ablations("all")
+    few, more = (detection(pilot, 1.3, 0.8, 2, planned) for planned in ((), many))
+    assert f"Planned: {len(many) - 2} comparisons" in more  # without the default and the clamp's control
+
+    def runs(text):
+        return int(re.search(r"default: (\d+) runs", text).group(1))
+
+    assert runs(more) > 5 * runs(few)
 
 
 def test_a_pilot_of_one_seed_is_refused(tmp_path):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from statistics import fmean
 
 import numpy as np
 
 from stylegan2.ablation import power
-from stylegan2.ablation.plan import DEFAULT
+from stylegan2.ablation.plan import DEFAULT, Variant
 from stylegan2.ablation.run import Engine, run_all
 from stylegan2.ablation.study import Run, Study, training_seconds
 from stylegan2.ablation.summary import controls, outcomes_of
@@ -44,7 +46,9 @@ def undecided(study: Study) -> set[str]:
     return names | {control[name] for name in names}
 
 
-def detection(study: Study, effect: float, probability: float, parallel: int) -> str:
+def detection(
+    study: Study, effect: float, probability: float, parallel: int, planned: Sequence[Variant] = ()
+) -> str:
     """What it takes to see an effect, from a study that serves as a pilot.
 
     Args:
@@ -52,19 +56,23 @@ def detection(study: Study, effect: float, probability: float, parallel: int) ->
         effect: Ratio of quality distances, above 1.
         probability: Probability with which the effect is found.
         parallel: Number of runs at the same time.
+        planned: The variants of the planned study. None given: those of the pilot.
 
     Raises:
         InputError: The study has too few finished runs, or the effect takes too many seeds.
     """
-    pilot, variants = _pilot(study), len(study.variants)
+    pilot, variants = _pilot(study), len(planned or study.variants)
+    if planned:
+        pilot = replace(pilot, comparisons=sum(variant.control is not None for variant in planned))
     seeds = power.seeds_needed(effect, pilot, probability)
     runs = power.runs(seeds, variants, pilot)
     hours = power.duration(runs, pilot, parallel) / 3600
     rows = power.outlook(pilot, variants, parallel, sorted({3, 5, 8, 12, seeds}))
     return (
-        f"Pilot: {study.out}, {pilot.comparisons} comparisons, {study.kimg:g} kimg and {pilot.seconds:.0f} s each. "
-        f"The logarithm of a paired ratio has a standard deviation of {pilot.noise:.2f}. Runs of one seed share "
-        f"{100 * pilot.shared:.0f} % of the variance between seeds.\n"
+        f"Pilot: {study.out}, {study.kimg:g} kimg and {pilot.seconds:.0f} s per run. The logarithm of a paired ratio "
+        f"has a standard deviation of {pilot.noise:.2f}. Runs of one seed share {100 * pilot.shared:.0f} % of the "
+        "variance between seeds.\n"
+        f"Planned: {pilot.comparisons} comparisons. "
         f"An effect of ×{effect:g} is found with a probability of {probability:g} with {seeds} seeds, and "
         f"{power.control_seeds(seeds, pilot)} of the default: {runs} runs, {hours:.2g} hours with {parallel} in "
         "parallel.\n\n"

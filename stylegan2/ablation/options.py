@@ -58,7 +58,8 @@ class AblationOptions:
 
     detect: float | None = None
     """Do not run anything. Print how many seeds and hours it takes to see an effect on the quality distance of this
-    factor, such as 1.3. The study in --out is the pilot that says how much runs vary and how long they take."""
+    factor, such as 1.3. The study in --out is the pilot that says how much runs vary and how long they take. With
+    --fields, the planned study has these variants, else those of the pilot."""
 
     power: float = 0.8
     """Probability with which --detect sees the effect."""

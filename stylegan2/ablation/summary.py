@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from statistics import fmean, geometric_mean
 from typing import Any
 
@@ -181,10 +181,9 @@ def _secondary(
     found = {}
     for measure in measures:
         outcomes = {name: _outcome(of_variant, measure) for name, of_variant in results.items()}
-        # Divergence belongs to the primary measure, and is tested once.
-        outcomes = {name: replace(o, diverged=[False] * len(o.logs)) for name, o in outcomes.items()}
         total = len(control) * len(measures)
-        found[measure.name] = judge(control, outcomes, study.looks, study.margin, total)
+        # Divergence belongs to the primary measure, and is tested once.
+        found[measure.name] = judge(control, outcomes, study.looks, study.margin, total, divergences=False)
     return found
 
 

@@ -102,6 +102,7 @@ def judge(
     looks: Sequence[int],
     margin: float = 1.1,
     comparisons: int | None = None,
+    divergences: bool = True,
 ) -> dict[str, Comparison]:
     """Compare every tested variant with its control.
 
@@ -111,11 +112,14 @@ def judge(
         looks: Numbers of seeds after which the study is looked at, ascending. The last is that of the whole study.
         margin: Largest factor between equivalent distances.
         comparisons: Number of comparisons that are corrected together. None: one for each tested variant.
+        divergences: Whether divergences are tested too.
 
     Returns:
         A comparison for each tested variant, by its name.
     """
-    tests = [_Test(outcomes[name], outcomes[control], looks[-1]) for name, control in controls.items()]
+    if not controls:
+        return {}
+    tests = [_Test(outcomes[n], outcomes[control], looks[-1], divergences) for n, control in controls.items()]
     k = comparisons or len(tests)
     evidence = _evidence(tests, looks, k)
     return {name: _compared(test, e, margin, k) for name, test, e in zip(controls, tests, evidence)}
@@ -129,6 +133,7 @@ class _Test:
     theirs: Outcome
     seeds: int
     """Number of seeds of the variant. The control may have more."""
+    with_divergences: bool
 
     @property
     def differences(self) -> Array:
@@ -143,7 +148,7 @@ class _Test:
     @property
     def parts(self) -> int:
         """2 if any run diverged. Distances and divergences are then tested with half of the level each."""
-        return 2 if any(self.ours.diverged) or any(self.theirs.diverged) else 1
+        return 2 if self.with_divergences and any([*self.ours.diverged, *self.theirs.diverged]) else 1
 
     def counts(self, seeds: int) -> tuple[int, int, int, int]:
         """Diverged and ended runs of the variant and of its control, in a look after so many seeds."""
@@ -183,7 +188,7 @@ def _evidence(tests: Sequence[_Test], looks: Sequence[int], k: int) -> list[_Evi
         for i, (test, e) in enumerate(zip(tests, found)):
             if len(looks) > 1 and not test.has_ended(seeds):
                 continue  # this look has not taken place
-            exact = divergence_p(*test.counts(seeds))
+            exact = divergence_p(*test.counts(seeds)) if test.with_divergences else 1.0
             e.divergence_p = min(e.divergence_p, exact * k * test.parts * ALPHA / level)
             if math.isfinite(at.error[i]):
                 half = widths[test.parts][i]
@@ -214,7 +219,7 @@ def _compared(test: _Test, e: _Evidence, margin: float, k: int) -> Comparison:
         ratio=math.exp(mean),
         p=p if p < 1 else math.nan,
         ratios=ratios,
-        divergences=_divergences(test, k) if any(test.ours.diverged) else math.nan,
+        divergences=_divergences(test, k) if test.parts == 2 and any(test.ours.diverged) else math.nan,
     )
     if not measured:
         return found

@@ -59,7 +59,11 @@ def ablate_command(args: list[str], prog: str = "stylegan2 ablate") -> int:
     if options.report_only:
         return _report(load_study(Path(options.out)))
     if options.detect:
-        print(detection(load_study(Path(options.out)), options.detect, options.power, options.parallel))
+        pilot, planned = (
+            load_study(Path(options.out)),
+            plan.ablations(options.fields) if options.fields else [],
+        )
+        print(detection(pilot, options.detect, options.power, options.parallel, planned))
         return 0
 
     names = dict.fromkeys([options.metric, *config.metrics.names])

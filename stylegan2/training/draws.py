@@ -33,9 +33,7 @@ class Draws:
 
     def pixels(self, images: Tensor) -> Tensor:
         """Noise ~ N(0, 1) with the shape of `images`, for the path length."""
-        return torch.randn(
-            images.shape, device=images.device, dtype=images.dtype, generator=self.generator(images.device)
-        )
+        return torch.empty_like(images).normal_(generator=self.generator(images.device))
 
 
 class CommonDraws(Draws):
