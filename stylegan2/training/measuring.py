@@ -6,6 +6,7 @@ import copy
 import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import PurePosixPath
 from statistics import fmean, stdev
 from typing import TypeVar
@@ -179,7 +180,7 @@ class Measuring:
         for name in self.options.names:
             if name not in self.on_features:
                 noise: Noise = getattr(metrics[name], "noise", "random")
-                batches = self._shared(images, lambda number, noise=noise: images.batch(number, noise).cpu())
+                batches = self._shared(images, partial(_on_cpu, images, noise))
                 values[name] = self._on_images[name](batches) if first else math.nan
                 for _ in batches:  # the other processes, and a metric that stops early
                     pass
@@ -247,6 +248,10 @@ class Measuring:
             seed=options.seed,
             repeats=options.repeats,
         )
+
+
+def _on_cpu(images: GeneratedImages, noise: Noise, number: int) -> Tensor:
+    return images.batch(number, noise).cpu()
 
 
 def full_precision(network: Generator) -> Generator:
