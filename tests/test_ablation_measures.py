@@ -102,6 +102,19 @@ def test_each_variant_has_a_verdict_for_each_measure(ended):
     assert rows[DEFAULT].secondary == {} and len(rows[DEFAULT].level.values) == 6
 
 
+def test_values_of_zero_in_all_runs_are_no_equivalence(ended):
+    for run in ended.runs:
+        result = ended.result(run)
+        coverage = 0.4 if run.variant == DEFAULT else 0.0
+        others = result.others | {"coverage": [(4.0, coverage)], "density": [(4.0, 0.0)]}
+        ended.save_result(run, replace(result, others=others))
+    found = summarize(replace(ended, features="random"))
+    row = {row.variant.name: row for row in found.rows}["a"]
+    assert row.secondary["density"].verdict == "not known"
+    assert row.secondary["coverage"].verdict == "better without"  # 0 counts as half an image of 10
+    assert row.secondary["coverage"].ratio == pytest.approx(0.05 / 0.4)
+
+
 def test_secondary_measures_share_one_correction_and_cost_the_primary_one_nothing(ended):
     rows = {row.variant.name: row for row in summarize(ended).rows}
     distance, other = rows["a"].comparison, rows["a"].secondary["distance at the end"]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from stylegan2.data.holdout import share_of
+from stylegan2.metrics.comparison import NEAREST
 from stylegan2.metrics.options import MetricOptions
 
 if TYPE_CHECKING:
@@ -41,6 +42,10 @@ AT_THE_END = {
 
 METRICS = {"diversity": "diversity", "feature distance": "fid", "density": "density", "coverage": "coverage"}
 """Names of the metrics that compute them."""
+
+
+SMALLEST = {"density": 0.5 / NEAREST, "coverage": 0.5}
+"""What 0 counts as, times the number of images: half of the smallest value above 0."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,8 +94,7 @@ def measures_of(study: Study, base: dict[str, Any]) -> list[Measure]:
     found.sort(key=lambda measure: measure.reading != study.primary)
     for name in names_at_the_end(study):
         about = AT_THE_END[name].format(features=study.features)
-        # A share of no image counts as half an image.
-        least = 0.5 / study.final_images if name in ("density", "coverage") else 0.0
+        least = SMALLEST.get(name, 0.0) / study.final_images
         found.append(Measure(name=name, about=about, curve=name, reading="last", least=least))
     if share_of(base.get("data", {}).get("holdout", 0)):
         about = "D's loss on held-out images and as many generated ones, its logarithm averaged over kimg"
