@@ -75,10 +75,10 @@ def _could_see(row: Row) -> str:
 def sweep_conclusion(summary: Summary) -> str:
     """Whether the default is the best value tried, and in which range no value differs detectably from it."""
     name, default, pairs = summary.swept, summary.default_value, summary.by_value()
-    means = [(row.level.mean, row) for row in summary.rows if row.level and not row.ended]
-    if summary.default not in [row for _, row in means] or len(means) < 2:
+    done = [row for row in summary.rows if row.level and not row.ended]
+    if summary.default not in done or len(done) < 2:
         return f"Too few runs of {name} have finished for a conclusion."
-    _, best = min(means, key=lambda pair: pair[0])
+    best = min(done, key=lambda row: row.comparison.ratio if row.comparison else 1.0)
     c = best.comparison
     if c is None:  # only the default has none
         text = f"The default, {name} = {default:.4g}, is the best of the values tried."
@@ -116,7 +116,7 @@ def facts(summary: Summary) -> list[str]:
         f"seed{'s' if study.seeds > 1 else ''} each{f' and {extra} more of the default' if extra else ''}, and "
         f"{study.kimg:g} kimg per run. {ended} of {len(study.runs)} runs have ended.",
         f"Data: {base['data']['path']} at {text(size)}; batch {base['batch']}. Runs of one seed see the "
-        "same images in the same order, and have the same latents in training and in measuring.",
+        "same images in the same order, and all runs are measured with the same latents.",
         f"The primary measure, which decides, is the {summary.measures[0].name}: {summary.measures[0].about}.",
         f"Quality distance: {study.metric}. {about} It compares {study.images:,} generated images (psi 1) with all "
         "training images, or with 10,000 of them. Values can only be compared within this page.",
@@ -211,13 +211,18 @@ def _table(summary: Summary) -> str:
     return f'<div class="scroll"><table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
+def _finding(cell: str) -> str:
+    """The cell with a significant difference in bold type."""
+    return cell.replace(" higher", " <b>higher</b>").replace(" lower", " <b>lower</b>")
+
+
 def _secondary_table(summary: Summary) -> str:
     lines = [secondary_cells(row) for row in summary.compared]
     heads = "".join(f"<th>{html.escape(name)}</th>" for name in lines[0])
     body = "\n".join(
         "<tr>"
         + "".join(
-            f"<td>{_text(cell).replace(' [', '<br><small>[').replace(']; ', ']<br>')}</td>"
+            f"<td>{_finding(_text(cell)).replace(' [', '<br><small>[').replace(']; ', ']<br>')}</td>"
             for cell in line.values()
         )
         + "</tr>"
