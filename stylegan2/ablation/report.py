@@ -75,7 +75,11 @@ def _could_see(row: Row) -> str:
 def sweep_conclusion(summary: Summary) -> str:
     """Whether the default is the best value tried, and in which range no value differs detectably from it."""
     name, default, pairs = summary.swept, summary.default_value, summary.by_value()
-    done = [row for row in summary.rows if row.level and not row.ended]
+    done = [
+        row
+        for row in summary.rows
+        if row.level and not row.ended and not (row.comparison and math.isnan(row.comparison.ratio))
+    ]
     if summary.default not in done or len(done) < 2:
         return f"Too few runs of {name} have finished for a conclusion."
     best = min(done, key=lambda row: row.comparison.ratio if row.comparison else 1.0)
