@@ -1,6 +1,7 @@
 """The report: what it says, and that the page needs nothing from elsewhere."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -122,6 +123,19 @@ def test_a_sweep_says_whether_the_default_is_best_and_within_what_band(tiny, tmp
     assert [value for value, _ in summary.by_value()] == pytest.approx([0.5, 0.6, 0.70711, 0.85, 1], rel=1e-4)
     text = headline(summary)
     assert all(word in text for word in words), text
+
+
+def test_findings_of_secondary_measures_are_in_the_headline(tiny, tmp_path):
+    variants = ablations("noise")
+    made = ended_study(tmp_path, tiny[1], variants, {v.name: 100 for v in variants})
+    made = replace(made, final_images=8)
+    for run in made.runs:
+        diversity = (0.1 if run.variant == "noise" else 0.5) * (1 + 0.01 * run.seed)
+        others = {"diversity": [(1.0, diversity + 0.001 * len(run.variant) * run.seed)]}
+        made.save_result(run, replace(made.result(run), others=others))
+    text = headline(summarize(made))
+    assert "Secondary measures differ, too: diversity (noise ×0.2" in text
+    assert "<b>lower</b>" in write_report(made).read_text(encoding="utf-8")
 
 
 def test_a_sweep_is_drawn_without_samples_or_numbers(tiny, tmp_path):

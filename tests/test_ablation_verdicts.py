@@ -97,7 +97,7 @@ def test_divergences_are_tested_with_the_primary_measure_alone():
     controls = dict.fromkeys(("gone", "some"), "default")
     assert judge(controls, rows, (4,))["gone"].verdict == "needed"
     found = judge(controls, rows, (4,), divergences=False)
-    assert found["gone"].verdict == "undecided" and np.isnan(found["gone"].divergences)
+    assert found["gone"].verdict == "not known" and np.isnan(found["gone"].divergences)
     assert found["some"].verdict == "needed"  # by the values of the runs that finished
     looked = judge(controls, rows, (3, 4), divergences=False)  # a diverged run has ended, too
     assert looked["some"].verdict == "needed"

@@ -16,7 +16,7 @@ def limits(c: Comparison) -> str:
         return ""
     if c.low == c.high == 1:
         return "equal bit for bit"
-    parts = [f"could see ×{number(c.detectable)}"] if math.isfinite(c.detectable) else []
+    parts = [f"could see ×{factor(c.detectable)}"] if math.isfinite(c.detectable) else []
     if math.isfinite(c.divergences):
         parts.append(f"could see {c.divergences:.0f} diverged runs")
     elif not math.isnan(c.divergences):
@@ -50,7 +50,7 @@ def about_secondary(summary: Summary) -> str:
         "Ratios to the control, with intervals. These measures do not change the verdicts above. They have a level "
         f"of 5 % of their own, which all {family} comparisons of this table share. “Higher” and “lower” are "
         "significant. All others are followed by the smallest factor that could have been seen with a probability of "
-        "80 %. “Not known”: too few runs have a value, or all values are 0. "
+        "80 %. “Not known”: too few runs have a value, or all are equal to the control's. "
         + " ".join(f"{m.name[0].upper()}{m.name[1:]}: {m.about}." for m in summary.measures[1:])
     )
 
@@ -68,11 +68,18 @@ def _secondary_cell(c: Comparison) -> str:
     if not math.isfinite(c.ratio):
         return verdict
     seen = limits(c)
-    return f"×{number(c.ratio)} {verdict}{interval(c.low, c.high)}{f'; {seen}' if seen else ''}"
+    return f"×{factor(c.ratio)} {verdict}{interval(c.low, c.high)}{f'; {seen}' if seen else ''}"
 
 
 def interval(low: float, high: float) -> str:
-    return f" [{number(low)}, {number(high)}]" if math.isfinite(low) and high != low else ""
+    return f" [{factor(low)}, {factor(high)}]" if math.isfinite(low) and high != low else ""
+
+
+def factor(value: float) -> str:
+    """A ratio. Those that say no more than that the study is too small are cut off at 1000."""
+    if value > 1000:
+        return "1000 or more"
+    return number(value) if value > 1e-3 else "0.001 or less"
 
 
 def number(value: float) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from stylegan2.ablation.cells import about_secondary, cells, interval, limits, secondary_cells
+from stylegan2.ablation.cells import about_secondary, cells, factor, interval, limits, secondary_cells
 from stylegan2.ablation.figures import COLORS, Picture, SampleGrids, draw, sample_grids, tile
 from stylegan2.ablation.plan import DEFAULT
 from stylegan2.ablation.study import Study
@@ -63,7 +63,21 @@ def headline(summary: Summary) -> str:
     by_verdict: dict[str, list[str]] = {}
     for row in summary.compared:
         by_verdict.setdefault(row.verdict, []).append(row.variant.name + _could_see(row))
-    return " ".join(f"{v[0].upper()}{v[1:]}: {', '.join(names)}." for v, names in by_verdict.items())
+    lines = [f"{v[0].upper()}{v[1:]}: {', '.join(names)}." for v, names in by_verdict.items()]
+    return " ".join([*lines, secondary_findings(summary)]).strip()
+
+
+def secondary_findings(summary: Summary) -> str:
+    """The significant differences of secondary measures, in one sentence. "" if there are none."""
+    parts = []
+    for measure in summary.measures[1:]:
+        found = [
+            f"{row.variant.name} ×{factor(row.secondary[measure.name].ratio)}"
+            for row in summary.compared
+            if row.secondary[measure.name].verdict in ("needed", "helps", "better without")
+        ]
+        parts += [f"{measure.name} ({', '.join(found)})"] if found else []
+    return f"Secondary measures differ, too: {', '.join(parts)}." if parts else ""
 
 
 def _could_see(row: Row) -> str:

@@ -182,19 +182,20 @@ def _secondary(
     for measure in measures:
         outcomes = {name: _outcome(of_variant, measure) for name, of_variant in results.items()}
         if measure.least:
-            _leave_out_ties(control, outcomes, math.log(measure.least))
+            _leave_out_ties(control, outcomes)
         total = len(control) * len(measures)
         # Divergence belongs to the primary measure, and is tested once.
         found[measure.name] = judge(control, outcomes, study.looks, study.margin, total, divergences=False)
     return found
 
 
-def _leave_out_ties(control: Mapping[str, str], outcomes: dict[str, Outcome], least: float) -> None:
-    """Take the values of a variant away that never exceed the smallest one, if its control's never do either."""
-    lowest = {name for name, outcome in outcomes.items() if not (outcome.logs > least).any()}
-    for name in lowest:
-        if control.get(name) in lowest:
-            outcomes[name] = replace(outcomes[name], logs=np.full(len(outcomes[name].logs), np.nan))
+def _leave_out_ties(control: Mapping[str, str], outcomes: dict[str, Outcome]) -> None:
+    """Take the values of a variant away that equal its control's in all pairs, as shares of images can by chance."""
+    for name, other in control.items():
+        ours = outcomes[name].logs
+        differences = ours - outcomes[other].logs[: len(ours)]
+        if not differences[np.isfinite(differences)].any():
+            outcomes[name] = replace(outcomes[name], logs=np.full(len(ours), np.nan))
 
 
 def _order(row: Row) -> tuple[int, float]:

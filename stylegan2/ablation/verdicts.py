@@ -213,7 +213,7 @@ def _compared(test: _Test, e: _Evidence, margin: float, k: int) -> Comparison:
     elif measured:
         verdict = _by_distance(mean, e.low, e.high, margin)
     else:
-        verdict = "undecided" if any(test.ours.diverged) else "not known"
+        verdict = "undecided" if test.with_divergences and any(test.ours.diverged) else "not known"
     found = Comparison(
         verdict=verdict,
         ratio=math.exp(mean),
