@@ -63,7 +63,10 @@ def test_every_figure_of_the_markdown_is_there(study):
 
 def test_the_report_names_the_verdicts_and_the_distance(study):
     text = (study.out / "report.md").read_text(encoding="utf-8")
-    assert "Undecided: explosive." in text and "diverged at 0 kimg" in text
+    assert (
+        "Undecided: explosive (could see no divergences: too few seeds)." in text
+        and "diverged at 0 kimg" in text
+    )
     assert "Quality distance: random_frechet. Fréchet distance on standardized features" in text
     assert "The primary measure, which decides, is the distance over training" in text
 
@@ -150,7 +153,9 @@ def test_a_study_of_which_nothing_has_ended_has_a_report(tiny, tmp_path):
     made = Study(out=tmp_path, variants=ablations("noise"), seeds=2, kimg=1, images=2)
     made.save(train_parser().dump(train_parser().parse_args(["--config", tiny[1]])))
     assert write_report(made).is_file()
-    assert "Not known: noise." in (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert "Not known: noise (too few runs have ended)." in (tmp_path / "report.md").read_text(
+        encoding="utf-8"
+    )
 
 
 def test_a_metric_without_a_docstring_has_a_report(tiny, tmp_path, monkeypatch):

@@ -39,7 +39,6 @@ def test_another_length_in_the_same_folder_is_refused(study, study_arguments):
         (["--fields", "noise", "--features", "inceptio"], "Did you mean inception?"),
         (["--fields", "noise", "--final_images", "2"], "--final_images"),
         (["--fields", "noise", "--control_seeds", "2"], "--control_seeds"),
-        (["--fields", "noise", "--primary", "median"], "primary"),
         (["--fields", "noise", "--model.generator.channel_base", "4"], "channel_base must leave"),
         (["--fields", "noise", "--budget", "soon"], "soon"),
         (["--fields", "noise", "--margin", "0.9"], "--margin"),
