@@ -50,9 +50,13 @@ def about_secondary(summary: Summary) -> str:
         "Ratios to the control, with intervals. These measures do not change the verdicts above. They have a level "
         f"of 5 % of their own, which all {family} comparisons of this table share. “Higher” and “lower” are "
         "significant. All others are followed by the smallest factor that could have been seen with a probability of "
-        "80 %. “Not known”: too few runs have a value, or all are equal to the control's. "
-        + " ".join(f"{m.name[0].upper()}{m.name[1:]}: {m.about}." for m in summary.measures[1:])
+        "80 %. “Not known”: too few runs have a value, or all are equal to the control's."
     )
+
+
+def secondary_measures(summary: Summary) -> list[str]:
+    """What each secondary measure is."""
+    return [f"{m.name[0].upper()}{m.name[1:]}: {m.about}." for m in summary.measures[1:]]
 
 
 def secondary_cells(row: Row) -> dict[str, str]:

@@ -12,7 +12,15 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from stylegan2.ablation.cells import about_secondary, cells, factor, interval, limits, secondary_cells
+from stylegan2.ablation.cells import (
+    about_secondary,
+    cells,
+    factor,
+    interval,
+    limits,
+    secondary_cells,
+    secondary_measures,
+)
 from stylegan2.ablation.figures import COLORS, Picture, SampleGrids, draw, sample_grids, tile
 from stylegan2.ablation.plan import DEFAULT
 from stylegan2.ablation.study import Study
@@ -171,7 +179,8 @@ def _markdown_secondary(summary: Summary) -> list[str]:
     if not lines or len(summary.measures) < 2:
         return []
     table = markdown_table(list(lines[0]), [list(line.values()) for line in lines])
-    return [f"## {SECONDARY}", about_secondary(summary), table]
+    notes = "\n".join(f"- {line}" for line in secondary_measures(summary))
+    return [f"## {SECONDARY}", about_secondary(summary), table, notes]
 
 
 # ---- HTML
@@ -224,9 +233,14 @@ def _table(summary: Summary) -> str:
         )
         kind = "tested" if row.comparison else "control"
         lines.append(f'<tr class="{kind}">{columns}</tr>')
-    heads = "".join(f"<th>{name}</th>" for name in cells(summary.default))
-    body = "\n".join(lines)
-    return f'<div class="scroll"><table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>'
+    return _scrolled(list(cells(summary.default)), lines, "numbers")
+
+
+def _scrolled(names: list[str], lines: list[str], kind: str) -> str:
+    """A table with these heads and rows, which scrolls sideways if it is too wide."""
+    heads, body = "".join(f"<th>{html.escape(name)}</th>" for name in names), "\n".join(lines)
+    table = f'<table class="{kind}"><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>'
+    return f'<div class="scroll">{table}</div>'
 
 
 def _finding(cell: str) -> str:
@@ -235,18 +249,16 @@ def _finding(cell: str) -> str:
 
 
 def _secondary_table(summary: Summary) -> str:
-    lines = [secondary_cells(row) for row in summary.compared]
-    heads = "".join(f"<th>{html.escape(name)}</th>" for name in lines[0])
-    body = "\n".join(
-        "<tr>"
-        + "".join(
-            f"<td>{_finding(_text(cell)).replace(' [', '<br><small>[').replace(']; ', ']<br>')}</td>"
-            for cell in line.values()
-        )
-        + "</tr>"
-        for line in lines
-    )
-    return f'<div class="scroll"><table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>'
+    rows = [secondary_cells(row) for row in summary.compared]
+    lines = []
+    for row in rows:
+        columns = [
+            _finding(_text(cell)).replace(" [", "<br><small>[").replace("]; ", "]<br>")
+            for cell in row.values()
+        ]
+        lines.append(f"<tr>{''.join(f'<td>{column}</td>' for column in columns)}</tr>")
+    notes = "".join(f"<li>{html.escape(line)}</li>" for line in secondary_measures(summary))
+    return f'{_scrolled(list(rows[0]), lines, "secondary")}<ul class="facts">{notes}</ul>'
 
 
 def _cards(summary: Summary) -> str:
