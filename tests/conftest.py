@@ -102,7 +102,7 @@ def tiny(tmp_path_factory) -> list[str]:
 
     path = tmp_path_factory.mktemp("config") / "tiny.yaml"
     path.write_text(tiny_config({"path": "demo/smileys-emotion"}, kimg=0.064), encoding="utf-8")
-    return ["--config", str(path), "--images", "64"]
+    return ["--config", str(path), "--images", "64", "--final_images", "16", "--features", "random"]
 
 
 @pytest.fixture(scope="session")
@@ -111,7 +111,8 @@ def study_arguments(tiny, tmp_path_factory) -> list[str]:
     explosive = tmp_path_factory.mktemp("overlay") / "explosive.yaml"
     explosive.write_text("model: {learning_rate: 1.0e+30}\n", encoding="utf-8")
     out = tmp_path_factory.mktemp("studies") / "a study"
-    return [*tiny, "--fields", f"noise,{explosive}", "--seeds", "1", "--parallel", "3", "--out", str(out)]
+    more = ["--seeds", "1", "--control_seeds", "1", "--data.holdout", "10%", "--parallel", "3"]
+    return [*tiny, "--fields", f"noise,{explosive}", *more, "--out", str(out)]
 
 
 @pytest.fixture(scope="session")

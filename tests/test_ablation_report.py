@@ -1,16 +1,19 @@
 """The report: what it says, and that the page needs nothing from elsewhere."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+from stylegan2.ablation.cells import limits
 from stylegan2.ablation.figures import _plain_numbers
 from stylegan2.ablation.plan import ablations, sweep
 from stylegan2.ablation.report import headline, write_report
 from stylegan2.ablation.study import Result, Signal, Study
 from stylegan2.ablation.summary import summarize
+from stylegan2.ablation.verdicts import Comparison
 from stylegan2.cli import train_parser
 from stylegan2.metrics import metrics
 
@@ -60,8 +63,32 @@ def test_every_figure_of_the_markdown_is_there(study):
 
 def test_the_report_names_the_verdicts_and_the_distance(study):
     text = (study.out / "report.md").read_text(encoding="utf-8")
-    assert "Undecided: explosive." in text and "diverged at 0 kimg" in text
+    assert (
+        "Undecided: explosive (could see no divergences: too few seeds)." in text
+        and "diverged at 0 kimg" in text
+    )
     assert "Quality distance: random_frechet. Fréchet distance on standardized features" in text
+    assert "The primary measure, which decides, is the distance over training" in text
+
+
+def test_both_reports_have_the_secondary_measures(study):
+    page = (study.out / "report.html").read_text(encoding="utf-8")
+    text = (study.out / "report.md").read_text(encoding="utf-8")
+    for name in ("distance at the end", "diversity", "feature distance", "density", "coverage"):
+        assert f"<th>{name}</th>" in page and f"| {name} |" in text
+    assert "all 12 comparisons of this table share" in text  # 2 variants, 6 measures
+
+
+def test_what_found_nothing_says_what_it_could_have_seen():
+    nothing = {"ratio": 1.2, "low": 0.8, "high": 1.8, "detectable": 2.5}
+    assert limits(Comparison(verdict="undecided", **nothing)) == "could see ×2.5"
+    assert limits(Comparison(verdict="equivalent", **nothing)) == "could see ×2.5"
+    assert limits(Comparison(verdict="needed", **nothing)) == ""
+    assert "too few seeds" in limits(Comparison(verdict="undecided", divergences=float("inf")))
+    both = Comparison(verdict="undecided", divergences=6, **nothing)
+    assert limits(both) == "could see ×2.5, could see 6 diverged runs"
+    assert limits(Comparison(verdict="equivalent", ratio=1, low=1, high=1)) == "equal bit for bit"
+    assert limits(Comparison(verdict="not known")) == "too few runs have ended"
 
 
 def ended_study(out, config, variants, distances):
@@ -101,6 +128,19 @@ def test_a_sweep_says_whether_the_default_is_best_and_within_what_band(tiny, tmp
     assert all(word in text for word in words), text
 
 
+def test_findings_of_secondary_measures_are_in_the_headline(tiny, tmp_path):
+    variants = ablations("noise")
+    made = ended_study(tmp_path, tiny[1], variants, {v.name: 100 for v in variants})
+    made = replace(made, final_images=8)
+    for run in made.runs:
+        diversity = (0.1 if run.variant == "noise" else 0.5) * (1 + 0.01 * run.seed)
+        others = {"diversity": [(1.0, diversity + 0.001 * len(run.variant) * run.seed)]}
+        made.save_result(run, replace(made.result(run), others=others))
+    text = headline(summarize(made))
+    assert "Secondary measures differ, too: diversity (noise ×0.2" in text
+    assert "<b>lower</b>" in write_report(made).read_text(encoding="utf-8")
+
+
 def test_a_sweep_is_drawn_without_samples_or_numbers(tiny, tmp_path):
     variants = sweep("residual_gain", "0.5,1")
     made = ended_study(tmp_path, tiny[1], variants, {v.name: 100 for v in variants})
@@ -113,7 +153,9 @@ def test_a_study_of_which_nothing_has_ended_has_a_report(tiny, tmp_path):
     made = Study(out=tmp_path, variants=ablations("noise"), seeds=2, kimg=1, images=2)
     made.save(train_parser().dump(train_parser().parse_args(["--config", tiny[1]])))
     assert write_report(made).is_file()
-    assert "Not known: noise." in (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert "Not known: noise (too few runs have ended)." in (tmp_path / "report.md").read_text(
+        encoding="utf-8"
+    )
 
 
 def test_a_metric_without_a_docstring_has_a_report(tiny, tmp_path, monkeypatch):

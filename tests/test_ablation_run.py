@@ -11,9 +11,13 @@ import pytest
 import torch
 
 from stylegan2.ablation import run as runs
+from stylegan2.ablation.measures import options_at_the_end
 from stylegan2.ablation.plan import Variant
 from stylegan2.ablation.study import Run, Study, load_study
+from stylegan2.data import ImageData
+from stylegan2.formats import load_generator
 from stylegan2.tools.ablate import ablate_command
+from stylegan2.training.measuring import Measuring
 
 DEFAULT = Run(variant="default", seed=0)
 
@@ -33,6 +37,24 @@ def test_quality_is_measured_four_times_and_numbered_checkpoints_are_removed(stu
     assert [kimg for kimg, _ in curve] == pytest.approx([0.016, 0.032, 0.048, 0.064])
     assert all(distance > 0 for _, distance in curve)
     assert [path.name for path in (study.folder(DEFAULT) / "checkpoints").iterdir()] == ["last.ckpt"]
+
+
+def test_the_trained_generator_and_held_out_images_are_measured(study):
+    others = study.result(DEFAULT).others
+    assert list(others) == ["diversity", "feature distance", "density", "coverage", "D's held-out loss"]
+    for name in list(others)[:4]:
+        ((kimg, value),) = others[name]
+        assert kimg == 0.064 and value >= 0
+    assert 0 < others["diversity"][0][1] < 2
+    assert len(others["D's held-out loss"]) == 8 and all(loss > 0 for _, loss in others["D's held-out loss"])
+    network, _ = load_generator(study.folder(DEFAULT) / "checkpoints" / "last.ckpt")
+    expected = Measuring(options_at_the_end(study), demo()).figures(network)
+    assert [figure.value for figure in expected] == [others[name][0][1] for name in list(others)[:4]]
+
+
+def demo():
+    """The images of the study."""
+    return ImageData("demo/smileys-emotion", resolution=8).open(progress=False)
 
 
 def test_a_row_of_numbers_has_a_penalty_only_where_it_was_computed(study):

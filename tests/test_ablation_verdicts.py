@@ -90,6 +90,19 @@ def test_divergences_at_five_percent_in_every_run_name_nothing():
     assert named / 150 < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 150)
 
 
+def test_divergences_are_tested_with_the_primary_measure_alone():
+    fine, gone = small(0), outcome([NAN] * 4, diverged=range(4))
+    some = outcome([NAN, *(small(1)[1:] + 2)], diverged={0})
+    rows = {"default": outcome(fine), "gone": gone, "some": some}
+    controls = dict.fromkeys(("gone", "some"), "default")
+    assert judge(controls, rows, (4,))["gone"].verdict == "needed"
+    found = judge(controls, rows, (4,), divergences=False)
+    assert found["gone"].verdict == "not known" and np.isnan(found["gone"].divergences)
+    assert found["some"].verdict == "needed"  # by the values of the runs that finished
+    looked = judge(controls, rows, (3, 4), divergences=False)  # a diverged run has ended, too
+    assert looked["some"].verdict == "needed"
+
+
 def test_looks_that_have_not_taken_place_do_not_count():
     random = np.random.default_rng(2)
     rows = {name: random.normal(size=5) for name in ("default", "a", "b")}

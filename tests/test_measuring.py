@@ -228,3 +228,20 @@ def test_measuring_leaves_random_state_mode_and_weights_alone(dataset):
     again = chosen.figures(network)
     assert [replace(f, spread=0) for f in again] == [replace(f, spread=0) for f in first]
     assert measuring.BATCH == 64  # another number gives other images for the same seed
+
+
+def test_diversity_is_measured_with_equal_noise_and_higher_is_better(dataset):
+    network = make_network().eval()
+    for name, parameter in network.named_parameters():
+        if name.endswith("noise_strength"):
+            torch.nn.init.constant_(parameter, 3.0)
+    chosen = Measuring(options(names=["diversity"], repeats=1), dataset)
+    (figure,) = chosen.figures(network)
+    images = GeneratedImages(network, dataset, 150)
+    x = torch.cat([images.batch(i, "const") for i in range(3)]).double() / 127.5 - 1
+    expected = (x.var(dim=0).mean() / x.square().mean()).sqrt().item()
+    assert figure.value == pytest.approx(expected) and figure.better == "higher"
+    network.mapping.forward = lambda z, c=None, psi=1.0, **_: torch.zeros(len(z), network.num_ws, 8)
+    (blind,) = chosen.figures(network)  # its images do not depend on z, and differ by noise
+    assert blind.value == pytest.approx(0, abs=1e-6)
+    assert GeneratedImages(network, dataset, 4).batch(0).double().std(dim=0).mean() > 1

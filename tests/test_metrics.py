@@ -12,6 +12,7 @@ from torch import Tensor
 from stylegan2.data import ImageData
 from stylegan2.errors import InputError
 from stylegan2.metrics import batches, metrics
+from stylegan2.metrics.diversity import Diversity
 from stylegan2.metrics.features import RandomFeatures, StandardizedFeatures
 from stylegan2.metrics.options import MetricOptions
 from stylegan2.metrics.random_frechet import Normal, RandomFrechet, frechet_distance
@@ -177,3 +178,13 @@ def test_a_metric_of_ones_own_is_one_class(drawings):
         )
     finally:
         del metrics._entries["mean_color"]
+
+
+def test_diversity_is_the_standard_deviation_over_the_rms_and_does_not_depend_on_batches(drawings):
+    x = drawings.double().numpy() / 127.5 - 1
+    expected = np.sqrt(x.var(axis=0, ddof=1).mean()) / np.sqrt((x**2).mean())
+    for size in (7, 64, 1000):
+        assert Diversity()(drawings.split(size)) == pytest.approx(expected, rel=1e-9)
+    assert Diversity()([drawings[:1].expand(20, -1, -1, -1)]) == pytest.approx(0, abs=1e-6)
+    fewer = torch.cat([drawings[:4]] * 20)  # modes are missing
+    assert Diversity()([fewer]) < expected

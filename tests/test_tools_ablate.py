@@ -35,6 +35,10 @@ def test_another_length_in_the_same_folder_is_refused(study, study_arguments):
         (["--fields", "noise", "--kimg", "-1"], "kimg above 0"),
         (["--fields", "noise", "--metric", "random_frechett"], "Did you mean random_frechet?"),
         (["--fields", "noise", "--metric", "fid"], "a metric on images, such as random_frechet"),
+        (["--fields", "noise", "--metric", "diversity"], "lower for better images"),
+        (["--fields", "noise", "--features", "inceptio"], "Did you mean inception?"),
+        (["--fields", "noise", "--final_images", "2"], "--final_images"),
+        (["--fields", "noise", "--control_seeds", "2"], "--control_seeds"),
         (["--fields", "noise", "--model.generator.channel_base", "4"], "channel_base must leave"),
         (["--fields", "noise", "--budget", "soon"], "soon"),
         (["--fields", "noise", "--margin", "0.9"], "--margin"),
@@ -68,7 +72,7 @@ def test_seeds_that_are_added_after_a_look_are_warned_of(
 ):
     shutil.copytree(study.out, tmp_path / "out")
     monkeypatch.setattr("stylegan2.ablation.looks.run_all", lambda *args, **options: 2)
-    args = [*study_arguments[:-1], str(tmp_path / "out"), "--seeds", "2"]
+    args = [*study_arguments[:-1], str(tmp_path / "out"), "--seeds", "2", "--control_seeds", "2"]
     assert ablate_command(args) == 128 + 2
     assert "Seeds are added to a study that ended with 1" in capsys.readouterr().out
 

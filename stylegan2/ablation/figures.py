@@ -111,7 +111,7 @@ def effects(summary: Summary) -> Figure | None:
     axes.set_ylim(-0.7, len(rows) - 0.3)
     axes.grid(axis="x", color="#eceff0")
     axes.set_axisbelow(True)
-    axes.set_xlabel("quality distance, relative to the control (right: worse without the scaling)")
+    axes.set_xlabel(f"{summary.measures[0].name}, relative to the control (right: worse without the scaling)")
     for verdict in dict.fromkeys(row.verdict for row in reversed(rows)):
         axes.plot([], [], "o", color=COLORS[verdict], label=verdict)
     axes.plot([], [], "|", color=INK, label="one seed")
@@ -143,7 +143,7 @@ def sweep(summary: Summary) -> Figure | None:
     values = [value for value, _ in signals]
     rms.plot(values, [list(s.discriminator.values())[-4] for _, s in signals], "o-", color=LINES[2])
     logits.plot(values, [s.logits_std for _, s in signals], "o-", color=LINES[2])
-    quality.set_title("Quality distance (lower is better)")
+    quality.set_title(f"{summary.measures[0].name.capitalize()} (lower is better)")
     rms.set_title("Signal: rms at D's last block")
     logits.set_title("Signal: logits' standard deviation")
     for axes in (quality, rms, logits):

@@ -12,7 +12,17 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from stylegan2.ablation.cells import (
+    about_secondary,
+    cells,
+    factor,
+    interval,
+    limits,
+    secondary_cells,
+    secondary_measures,
+)
 from stylegan2.ablation.figures import COLORS, Picture, SampleGrids, draw, sample_grids, tile
+from stylegan2.ablation.plan import DEFAULT
 from stylegan2.ablation.study import Study
 from stylegan2.ablation.summary import Row, Summary, summarize
 from stylegan2.ablation.verdicts import UNDETECTED, method
@@ -23,9 +33,10 @@ from stylegan2.sizes import text
 STYLE = Path(__file__).parent.parent / "assets" / "report.css"
 MAX_WIDTH = 800
 """Width in pixels above which the page reduces sample grids."""
+SECONDARY = "Secondary measures"
 NUMBERS = (
-    "R1 and path length are the last logged values. Time is the training time per run. "
-    "All three are means over seeds."
+    "The distance is the primary measure, as a geometric mean over seeds. R1 and path length are the last logged "
+    "values, and time is the training time per run, as means over seeds."
 )
 
 
@@ -60,34 +71,50 @@ def headline(summary: Summary) -> str:
     by_verdict: dict[str, list[str]] = {}
     for row in summary.compared:
         by_verdict.setdefault(row.verdict, []).append(row.variant.name + _could_see(row))
-    return " ".join(f"{v[0].upper()}{v[1:]}: {', '.join(names)}." for v, names in by_verdict.items())
+    lines = [f"{v[0].upper()}{v[1:]}: {', '.join(names)}." for v, names in by_verdict.items()]
+    return " ".join([*lines, secondary_findings(summary)]).strip()
+
+
+def secondary_findings(summary: Summary) -> str:
+    """The significant differences of secondary measures, in one sentence. "" if there are none."""
+    parts = []
+    for measure in summary.measures[1:]:
+        found = [
+            f"{row.variant.name} ×{factor(row.secondary[measure.name].ratio)}"
+            for row in summary.compared
+            if row.secondary[measure.name].verdict in ("needed", "helps", "better without")
+        ]
+        parts += [f"{measure.name} ({', '.join(found)})"] if found else []
+    return f"Secondary measures differ, too: {', '.join(parts)}." if parts else ""
 
 
 def _could_see(row: Row) -> str:
     """What a comparison that found no effect could have seen, such as " (could see ×1.8)"."""
-    c = row.comparison
-    if c is None or c.verdict not in ("no detectable effect", "undecided") or not math.isfinite(c.detectable):
-        return ""
-    return f" (could see ×{_number(c.detectable)})"
+    seen = limits(row.comparison) if row.comparison else ""
+    return f" ({seen})" if seen else ""
 
 
 def sweep_conclusion(summary: Summary) -> str:
     """Whether the default is the best value tried, and in which range no value differs detectably from it."""
     name, default, pairs = summary.swept, summary.default_value, summary.by_value()
-    means = [(row.level.mean, row) for row in summary.rows if row.level and not row.ended]
-    if summary.default not in [row for _, row in means] or len(means) < 2:
+    done = [
+        row
+        for row in summary.rows
+        if row.level and not row.ended and not (row.comparison and math.isnan(row.comparison.ratio))
+    ]
+    if summary.default not in done or len(done) < 2:
         return f"Too few runs of {name} have finished for a conclusion."
-    _, best = min(means, key=lambda pair: pair[0])
+    best = min(done, key=lambda row: row.comparison.ratio if row.comparison else 1.0)
     c = best.comparison
     if c is None:  # only the default has none
         text = f"The default, {name} = {default:.4g}, is the best of the values tried."
     else:
         chance = best.verdict in UNDETECTED
         text = (
-            f"The best of the values tried is {name} = {best.variant.value}: its quality distance is "
+            f"The best of the values tried is {name} = {best.variant.value}: its {summary.measures[0].name} is "
             f"{c.ratio:.2f} times that of the default, {default:.4g}, "
             f"{'which may be chance at this budget' if chance else 'and the test confirms it'} "
-            f"(p = {c.p:.2g} after correction)."
+            f"(p = {c.p:.2g} after correction{f'; {seen}' if (seen := limits(c)) else ''})."
         )
     alike = [row is summary.default or row.verdict in UNDETECTED for _, row in pairs]
     low = high = [row for _, row in pairs].index(summary.default)
@@ -109,46 +136,18 @@ def facts(summary: Summary) -> list[str]:
     study, base = summary.study, summary.base
     about = (inspect.getdoc(metrics[study.metric]) or "").partition("\n")[0]
     size, ended = base["data"]["resolution"], sum(study.result(run) is not None for run in study.runs)
+    extra = study.seeds_of(DEFAULT) - study.seeds
     return [
         f"The study has {len(summary.compared)} variants and their controls, with {study.seeds} "
-        f"seed{'s' if study.seeds > 1 else ''} each and {study.kimg:g} kimg per run. "
-        f"{ended} of {len(study.runs)} runs have ended.",
+        f"seed{'s' if study.seeds > 1 else ''} each{f' and {extra} more of the default' if extra else ''}, and "
+        f"{study.kimg:g} kimg per run. {ended} of {len(study.runs)} runs have ended.",
         f"Data: {base['data']['path']} at {text(size)}; batch {base['batch']}. Runs of one seed see the "
-        "same images in the same order.",
+        "same images in the same order, and all runs are measured with the same latents.",
+        f"The primary measure, which decides, is the {summary.measures[0].name}: {summary.measures[0].about}.",
         f"Quality distance: {study.metric}. {about} It compares {study.images:,} generated images (psi 1) with all "
         "training images, or with 10,000 of them. Values can only be compared within this page.",
-        method(study.looks, study.margin),
+        method(study.looks, study.margin, extra),
     ]
-
-
-def cells(row: Row) -> dict[str, str]:
-    """The cells of a row of the table, as texts by column."""
-    c, level = row.comparison, row.level
-    minutes, seconds = f"{row.seconds / 60:.1f} min", f"{row.seconds:.0f} s"
-    return {
-        "field": row.variant.name,
-        "set to": row.variant.value,
-        "verdict": row.verdict,
-        "distance": _number(level.mean) if level else "",
-        "× control": f"{c.ratio:.2f}{_interval(c.low, c.high)}" if c and math.isfinite(c.ratio) else "",
-        "p": f"{c.p:.2g}" if c and math.isfinite(c.p) else "",
-        "could see": f"×{_number(c.detectable)}" if c and 1 < c.detectable < math.inf else "",
-        "R1": _number(row.r1),
-        "path length": _number(row.path_length),
-        "time": minutes if row.seconds >= 60 else seconds if row.seconds > 0 else "",
-        "how it ended": row.ended,
-    }
-
-
-def _interval(low: float, high: float) -> str:
-    return f" [{_number(low)}, {_number(high)}]" if math.isfinite(low) and high != low else ""
-
-
-def _number(value: float) -> str:
-    """Three digits, without an exponent if the number is below a million. An empty text if it is not finite."""
-    if not math.isfinite(value):
-        return ""
-    return f"{value:.0f}" if 100 <= abs(value) < 1e6 else f"{value:.3g}"
 
 
 def command(summary: Summary) -> str:
@@ -168,10 +167,20 @@ def _markdown(summary: Summary, pictures: dict[str, Picture]) -> str:
         "\n".join(f"- {fact}" for fact in facts(summary)),
         markdown_table(list(table[0]), [list(line.values()) for line in table]),
         NUMBERS,
+        *_markdown_secondary(summary),
         *figures,
         f"To write this report again: `{command(summary)}`.",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _markdown_secondary(summary: Summary) -> list[str]:
+    lines = [secondary_cells(row) for row in summary.compared]
+    if not lines or len(summary.measures) < 2:
+        return []
+    table = markdown_table(list(lines[0]), [list(line.values()) for line in lines])
+    notes = "\n".join(f"- {line}" for line in secondary_measures(summary))
+    return [f"## {SECONDARY}", about_secondary(summary), table, notes]
 
 
 # ---- HTML
@@ -185,6 +194,8 @@ def _page(summary: Summary, pictures: dict[str, Picture]) -> str:
         sections.append(_section(picture.heading, picture.about, body))
     # The table comes third: after the main figure and the samples.
     sections.insert(2, _section("The numbers", NUMBERS, _table(summary)))
+    if len(summary.measures) > 1 and summary.compared:
+        sections.insert(3, _section(SECONDARY, about_secondary(summary), _secondary_table(summary)))
     notes = "".join(f"<li>{html.escape(fact)}</li>" for fact in facts(summary))
     heading = html.escape(title(summary))
     return f"""<!doctype html>
@@ -222,9 +233,32 @@ def _table(summary: Summary) -> str:
         )
         kind = "tested" if row.comparison else "control"
         lines.append(f'<tr class="{kind}">{columns}</tr>')
-    heads = "".join(f"<th>{name}</th>" for name in cells(summary.default))
-    body = "\n".join(lines)
-    return f'<div class="scroll"><table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>'
+    return _scrolled(list(cells(summary.default)), lines, "numbers")
+
+
+def _scrolled(names: list[str], lines: list[str], kind: str) -> str:
+    """A table with these heads and rows, which scrolls sideways if it is too wide."""
+    heads, body = "".join(f"<th>{html.escape(name)}</th>" for name in names), "\n".join(lines)
+    table = f'<table class="{kind}"><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>'
+    return f'<div class="scroll">{table}</div>'
+
+
+def _finding(cell: str) -> str:
+    """The cell with a significant difference in bold type."""
+    return cell.replace(" higher", " <b>higher</b>").replace(" lower", " <b>lower</b>")
+
+
+def _secondary_table(summary: Summary) -> str:
+    rows = [secondary_cells(row) for row in summary.compared]
+    lines = []
+    for row in rows:
+        columns = [
+            _finding(_text(cell)).replace(" [", "<br><small>[").replace("]; ", "]<br>")
+            for cell in row.values()
+        ]
+        lines.append(f"<tr>{''.join(f'<td>{column}</td>' for column in columns)}</tr>")
+    notes = "".join(f"<li>{html.escape(line)}</li>" for line in secondary_measures(summary))
+    return f'{_scrolled(list(rows[0]), lines, "secondary")}<ul class="facts">{notes}</ul>'
 
 
 def _cards(summary: Summary) -> str:
@@ -259,7 +293,7 @@ def _card(grid: SampleGrids, times: list[float], side: int | tuple[int, int]) ->
     verdict = _badge(grid.row.verdict) if grid.row else ""
     c = grid.row.comparison if grid.row else None
     measured = (
-        f"<small>distance × {c.ratio:.2f}{_interval(c.low, c.high)}</small>"
+        f"<small>distance × {c.ratio:.2f}{interval(c.low, c.high)}</small>"
         if c and math.isfinite(c.ratio)
         else ""
     )

@@ -22,14 +22,22 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from stylegan2.ablation.measures import (
+    HELD_OUT,
+    HELD_OUT_COLUMN,
+    Curve,
+    names_at_the_end,
+    options_at_the_end,
+)
 from stylegan2.ablation.study import Result, Run, Signal, Study, load_study
 from stylegan2.cli import build_data, build_model, select, train_parser
 from stylegan2.console import accept_any_character
 from stylegan2.data import ImageDataset, to_float
 from stylegan2.data.checking import usable_cpus
 from stylegan2.errors import InputError
-from stylegan2.formats import native
+from stylegan2.formats import load_generator, native
 from stylegan2.training.folder import LAST
+from stylegan2.training.measuring import Measuring
 from stylegan2.training.options import RunOptions
 
 if TYPE_CHECKING:
@@ -58,10 +66,10 @@ def run_one(out: str, name: str) -> int:
         contextlib.redirect_stderr(file),
     ):
         try:
-            signal, status = _train(study, run)
+            signal, status, others = _train(study, run)
             if status > 128:
                 return status
-            result = _result(study, run, signal, diverged=status == 1)
+            result = _result(study, run, signal, others, diverged=status == 1)
         except Exception as error:  # no failure of one run may stop the others
             traceback.print_exc()
             text = " ".join(str(error).split())[:300]
@@ -73,11 +81,11 @@ def run_one(out: str, name: str) -> int:
     return 0
 
 
-def _train(study: Study, run: Run) -> tuple[Signal, int]:
-    """Measure the untrained networks of a run, then start or resume its training.
+def _train(study: Study, run: Run) -> tuple[Signal, int, dict[str, Curve]]:
+    """Measure the untrained networks of a run, start or resume its training, and measure the trained generator.
 
     Returns:
-        The signal of the untrained networks, and the exit status of training.
+        The signal of the untrained networks, the exit status of training, and the curves of the measures at its end.
     """
     from stylegan2.training.run import train
 
@@ -92,11 +100,25 @@ def _train(study: Study, run: Run) -> tuple[Signal, int]:
     torch.manual_seed(options.seed)
     model = build_model(parsed, dataset, options.batch, options.batch_per_device)
     signal = initial_signal(model, dataset, run.seed)
-    if (folder / LAST).is_file() and native.read(folder / LAST)[native.KEY]["images"] >= study.kimg * 1000:
-        return signal, 0
-    config.ckpt_path = None  # so that the config.yaml of the run repeats it from the start
-    text = parser.as_yaml(config)
-    return signal, train(model, dataset, options, folder, text, parsed.metrics)
+    status = 0
+    if not (
+        (folder / LAST).is_file() and native.read(folder / LAST)[native.KEY]["images"] >= study.kimg * 1000
+    ):
+        config.ckpt_path = None  # so that the config.yaml of the run repeats it from the start
+        status = train(model, dataset, options, folder, parser.as_yaml(config), parsed.metrics)
+    return signal, status, {} if status else _at_the_end(study, run, dataset, options.accelerator)
+
+
+def _at_the_end(study: Study, run: Run, dataset: ImageDataset, accelerator: str) -> dict[str, Curve]:
+    """The measures of the trained generator, which is read from the run's last checkpoint."""
+    names = names_at_the_end(study)
+    if not names:
+        return {}
+    network, _ = load_generator(study.folder(run) / LAST)
+    if torch.cuda.is_available() and accelerator != "cpu":
+        network.cuda()
+    figures = Measuring(options_at_the_end(study), dataset).figures(network)
+    return {name: [(study.kimg, figure.value)] for name, figure in zip(names, figures)}
 
 
 def initial_signal(model: StyleGAN2, dataset: ImageDataset, seed: int, images: int = 16) -> Signal:
@@ -150,19 +172,21 @@ def rms_of_layers(
             handle.remove()
 
 
-def _result(study: Study, run: Run, signal: Signal, diverged: bool) -> Result:
+def _result(study: Study, run: Run, signal: Signal, others: dict[str, Curve], diverged: bool) -> Result:
     """The result of a run whose training has ended, from its metrics.csv and its log."""
-    column = f"metric_{study.metric}"
-    curve = [(row["kimg"], row[column]) for row in study.numbers(run) if column in row]
+    rows, column = study.numbers(run), f"metric_{study.metric}"
+    curve = [(row["kimg"], row[column]) for row in rows if column in row]
+    held_out = [(row["kimg"], row[HELD_OUT_COLUMN]) for row in rows if HELD_OUT_COLUMN in row]
+    others = others | ({HELD_OUT: held_out} if held_out else {})
     if not diverged:
-        return Result(status="finished", kimg=study.kimg, curve=curve, signal=signal)
+        return Result(status="finished", kimg=study.kimg, curve=curve, others=others, signal=signal)
     said = re.findall(
         r"^Stopped at (iteration .*?\(([\d.]+) kimg\).*? is NaN or infinite)",
         study.log(run).read_text(encoding="utf-8"),
         re.M,
     )
     why, kimg = said[-1] if said else ("a loss is NaN or infinite", "0")
-    return Result(status="diverged", kimg=float(kimg), why=why, curve=curve, signal=signal)
+    return Result(status="diverged", kimg=float(kimg), why=why, curve=curve, others=others, signal=signal)
 
 
 # ---- many runs at once

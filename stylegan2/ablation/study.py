@@ -19,7 +19,8 @@ from typing import Literal
 
 import yaml
 
-from stylegan2.ablation.plan import Variant, leaves
+from stylegan2.ablation.measures import QUALITY, Curve, Reading
+from stylegan2.ablation.plan import DEFAULT, Variant, leaves
 from stylegan2.cli import train_parser
 from stylegan2.errors import InputError
 from stylegan2.files import write_text
@@ -67,7 +68,13 @@ class Result:
     """Message of a diverged or failed run."""
     curve: list[tuple[float, float]] = field(default_factory=list)
     """Pairs (kimg, quality distance), in the order of training."""
+    others: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
+    """The curves of the other measures, by name."""
     signal: Signal | None = None
+
+    def values(self, name: str) -> Curve:
+        """The curve of this name, which may be empty."""
+        return self.curve if name == QUALITY else self.others.get(name, [])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,13 +93,22 @@ class Study:
     """Whether to run all seeds, or to look after each seed and to leave out what is decided."""
     margin: float = 1.1
     """Largest factor between two distances that count as equivalent."""
+    control_seeds: int | None = None
+    """Number of seeds of the default, which most variants are compared with. None: as many as of the others."""
+    primary: Reading = "last"
+    """How the quality distance of a run is read for the verdict. Studies of version 0.1 took the last one."""
+    features: str | None = None
+    """Feature network of the measures at the end of a run. None: they are not measured."""
+    final_images: int = 0
+    """Number of generated images for the measures at the end of a run. 0: they are not measured."""
 
     @property
     def measured(self) -> dict[str, object]:
         """The settings that two studies must share to be comparable, besides the base configuration."""
-        shared: dict[str, object] = {"kimg": self.kimg, "images": self.images, "metric": self.metric}
+        names = ["kimg", "images", "metric", "until", "primary", "features", "final_images"]
         # The level of each look depends on the number of seeds that are planned.
-        return shared | {"until": self.until} | ({"seeds": self.seeds} if self.until == "decided" else {})
+        names += ["seeds", "control_seeds"] if self.until == "decided" else []
+        return {name: getattr(self, name) for name in names}
 
     @property
     def looks(self) -> list[int]:
@@ -100,10 +116,18 @@ class Study:
         first = min(FIRST_LOOK, self.seeds)
         return list(range(first, self.seeds + 1)) if self.until == "decided" else [self.seeds]
 
+    def seeds_of(self, variant: str) -> int:
+        """The number of seeds of a variant. The default may have more than the others."""
+        return max(self.control_seeds or 0, self.seeds) if variant == DEFAULT else self.seeds
+
+    def runs_of(self, variant: str) -> list[Run]:
+        return [Run(variant=variant, seed=seed) for seed in range(self.seeds_of(variant))]
+
     @property
     def runs(self) -> list[Run]:
         """All runs, ordered by seed, so that an interrupted study has most variants with the first seeds."""
-        return [Run(variant=v.name, seed=seed) for seed in range(self.seeds) for v in self.variants]
+        every = [run for variant in self.variants for run in self.runs_of(variant.name)]
+        return sorted(every, key=lambda run: run.seed)
 
     @property
     def base(self) -> Path:

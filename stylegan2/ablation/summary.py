@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from statistics import fmean, geometric_mean
 from typing import Any
 
@@ -12,15 +12,16 @@ import numpy as np
 import yaml
 from scipy import stats
 
+from stylegan2.ablation.measures import Measure, measures_of
 from stylegan2.ablation.plan import DEFAULT, Variant, lookup
 from stylegan2.ablation.statistics import Array, moderate
-from stylegan2.ablation.study import Result, Run, Signal, Study, training_seconds
+from stylegan2.ablation.study import Result, Signal, Study, training_seconds
 from stylegan2.ablation.verdicts import DECIDED, Comparison, Outcome, judge
 
 
 @dataclass(frozen=True, kw_only=True)
 class Level:
-    """The quality distance of a variant: geometric mean over seeds, 95 % interval, and the value of each seed.
+    """The primary measure of a variant: geometric mean over seeds, 95 % interval, and the value of each seed.
 
     The interval is that of one level alone. It holds the variation that seeds share, which comparisons do not have.
     """
@@ -35,7 +36,9 @@ def levels(outcomes: Mapping[str, Outcome]) -> dict[str, Level]:
     """Geometric means with 95 % t intervals, whose variances are moderated. A single run has no interval."""
     if not outcomes:
         return {}
-    found = moderate(np.array([outcome.logs for outcome in outcomes.values()]))
+    most = max(len(outcome.logs) for outcome in outcomes.values())
+    padded = [np.pad(o.logs, (0, most - len(o.logs)), constant_values=np.nan) for o in outcomes.values()]
+    found = moderate(np.array(padded))
     half = found.error * stats.t.ppf(0.975, found.freedom)
     result = {}
     for i, (name, outcome) in enumerate(outcomes.items()):
@@ -66,6 +69,8 @@ class Row:
     """One curve per seed: pairs (kimg, quality distance) in the order of training. Curves may be empty."""
     signal: Signal | None
     """Geometric means over seeds."""
+    secondary: dict[str, Comparison] = field(default_factory=dict)
+    """The comparisons of the secondary measures, by their names. Empty for a control."""
 
     @property
     def verdict(self) -> str:
@@ -80,6 +85,8 @@ class Summary:
     rows: list[Row]
     """The default first, then the tested variants by effect (or by value in a sweep), then other controls."""
     base: dict[str, Any]
+    measures: list[Measure]
+    """The primary measure, then the secondary ones."""
 
     @property
     def default(self) -> Row:
@@ -111,14 +118,16 @@ class Summary:
 
 def summarize(study: Study) -> Summary:
     """Evaluate the runs of a study that have ended."""
-    runs = {v.name: [Run(variant=v.name, seed=seed) for seed in range(study.seeds)] for v in study.variants}
-    results = {name: [study.result(run) for run in of_variant] for name, of_variant in runs.items()}
-    outcomes = outcomes_of(study)
+    base = base_of(study)
+    primary, *others = measures_of(study, base)
+    results = {v.name: [study.result(run) for run in study.runs_of(v.name)] for v in study.variants}
+    outcomes = {name: _outcome(of_variant, primary) for name, of_variant in results.items()}
     comparisons = judge(controls(study), outcomes, study.looks, study.margin)
+    secondary = _secondary(study, others, results)
     level = levels(outcomes)
     rows = []
     for variant in study.variants:
-        numbers = [study.numbers(run) for run in runs[variant.name]]
+        numbers = [study.numbers(run) for run in study.runs_of(variant.name)]
         of_variant = results[variant.name]
         rows.append(
             Row(
@@ -131,13 +140,16 @@ def summarize(study: Study) -> Summary:
                 seconds=_mean(training_seconds(rows) for rows in numbers if rows),
                 curves=[result.curve if result else [] for result in of_variant],
                 signal=_mean_signal([result.signal for result in of_variant if result and result.signal]),
+                secondary={name: found[variant.name] for name, found in secondary.items() if variant.control},
             )
         )
-    return Summary(
-        study=study,
-        rows=sorted(rows, key=_order),
-        base=yaml.safe_load(study.base.read_text(encoding="utf-8")),
-    )
+    return Summary(study=study, rows=sorted(rows, key=_order), base=base, measures=[primary, *others])
+
+
+def base_of(study: Study) -> dict[str, Any]:
+    """The configuration of the study's default."""
+    base: dict[str, Any] = yaml.safe_load(study.base.read_text(encoding="utf-8"))
+    return base
 
 
 def controls(study: Study) -> dict[str, str]:
@@ -146,18 +158,44 @@ def controls(study: Study) -> dict[str, str]:
 
 
 def outcomes_of(study: Study) -> dict[str, Outcome]:
-    """How the runs of every variant ended."""
+    """How the runs of every variant ended, by the primary measure."""
+    primary, *_ = measures_of(study, base_of(study))
     return {
-        v.name: _outcome([study.result(Run(variant=v.name, seed=seed)) for seed in range(study.seeds)])
+        v.name: _outcome([study.result(run) for run in study.runs_of(v.name)], primary)
         for v in study.variants
     }
 
 
-def _outcome(results: list[Result | None]) -> Outcome:
-    distances = [r.curve[-1][1] if r and r.status == "finished" and r.curve else math.nan for r in results]
-    # A logarithm needs a positive, finite distance.
-    logs: Array = np.log([d if 0 < d < math.inf else math.nan for d in distances])
+def _outcome(results: list[Result | None], measure: Measure) -> Outcome:
+    """A run that has not finished has no value, and whether it diverged does not depend on the measure."""
+    finished = [r if r is not None and r.status == "finished" else None for r in results]
+    logs: Array = np.array([measure.log(r.values(measure.curve)) if r else math.nan for r in finished])
     return Outcome(logs=logs, diverged=[r is not None and r.status == "diverged" for r in results])
+
+
+def _secondary(
+    study: Study, measures: Sequence[Measure], results: Mapping[str, list[Result | None]]
+) -> dict[str, dict[str, Comparison]]:
+    """Comparisons of the variants by measure. All of them are corrected together, as one family."""
+    control = controls(study)
+    found = {}
+    for measure in measures:
+        outcomes = {name: _outcome(of_variant, measure) for name, of_variant in results.items()}
+        if measure.least:
+            _leave_out_ties(control, outcomes)
+        total = len(control) * len(measures)
+        # Divergence belongs to the primary measure, and is tested once.
+        found[measure.name] = judge(control, outcomes, study.looks, study.margin, total, divergences=False)
+    return found
+
+
+def _leave_out_ties(control: Mapping[str, str], outcomes: dict[str, Outcome]) -> None:
+    """Take the values of a variant away that equal its control's in all pairs, as shares of images can by chance."""
+    for name, other in control.items():
+        ours = outcomes[name].logs
+        differences = ours - outcomes[other].logs[: len(ours)]
+        if not differences[np.isfinite(differences)].any():
+            outcomes[name] = replace(outcomes[name], logs=np.full(len(ours), np.nan))
 
 
 def _order(row: Row) -> tuple[int, float]:

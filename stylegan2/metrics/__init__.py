@@ -18,9 +18,11 @@ if TYPE_CHECKING:
 
 
 class Metric(Protocol):
-    """A metric on images that has been built from the real ones. A lower value is better.
+    """A metric on images that has been built from the real ones.
 
-    `stylegan2 ablate` needs a metric that is positive, and lower for better images.
+    A lower value is better, unless the class has `better = "higher"`. With `noise = "const"`, it gets images that all
+    have the generator's stored noise, and differ in their latents alone. `stylegan2 ablate` needs a quality distance
+    that is positive, and lower for better images.
     """
 
     def __call__(self, images: Iterable[Tensor]) -> float:

@@ -16,7 +16,9 @@ import yaml
 from jsonargparse import Namespace
 
 from stylegan2.ablation import plan, run
+from stylegan2.ablation.controls import dunnett_seeds
 from stylegan2.ablation.looks import detection, expectation, run_looks
+from stylegan2.ablation.measures import options_at_the_end
 from stylegan2.ablation.options import AblationOptions
 from stylegan2.ablation.study import CYCLE, Study, load_study, longest_runs, parse_duration, training_seconds
 from stylegan2.cli import build_data, build_model, select, train_parser, with_default_config
@@ -57,7 +59,11 @@ def ablate_command(args: list[str], prog: str = "stylegan2 ablate") -> int:
     if options.report_only:
         return _report(load_study(Path(options.out)))
     if options.detect:
-        print(detection(load_study(Path(options.out)), options.detect, options.power, options.parallel))
+        pilot, planned = (
+            load_study(Path(options.out)),
+            plan.ablations(options.fields) if options.fields else [],
+        )
+        print(detection(pilot, options.detect, options.power, options.parallel, planned))
         return 0
 
     names = dict.fromkeys([options.metric, *config.metrics.names])
@@ -71,16 +77,24 @@ def ablate_command(args: list[str], prog: str = "stylegan2 ablate") -> int:
         if options.field and options.values is not None
         else plan.ablations(options.fields or "all")
     )
+    variants = plan.effective(variants, yaml.safe_load(base))
+    compared = sum(variant.control == plan.DEFAULT for variant in variants)
     study = Study(
         out=Path(options.out),
-        variants=plan.effective(variants, yaml.safe_load(base)),
+        variants=variants,
         seeds=options.seeds,
+        control_seeds=options.control_seeds or dunnett_seeds(options.seeds, compared),
+        primary=options.primary,
+        features=options.chosen_features if options.final_images else None,
+        final_images=options.final_images,
         kimg=config.kimg,
         images=options.images,
         metric=options.metric,
         until=options.until,
         margin=options.margin,
     )
+    if study.features:
+        options_at_the_end(study).load_extractor()
     _warn_of_an_unplanned_look(study)
     if options.budget:
         seconds = parse_duration(options.budget)
@@ -92,8 +106,10 @@ def ablate_command(args: list[str], prog: str = "stylegan2 ablate") -> int:
     where = "on this machine" if options.engine == "processes" else f"through {options.engine}"
     done = sum(map(study.is_done, study.runs))
     print(
-        f"{len(study.variants)} variants × {study.seeds} seeds = {len(study.runs)} runs of "
-        f"{study.kimg:g} kimg, {options.parallel} in parallel, {where}; {done} done. Folder {study.out}",
+        f"{len(study.variants)} variants × {study.seeds} seeds"
+        f"{f' and {more} more of the default' if (more := study.seeds_of(plan.DEFAULT) - study.seeds) else ''} = "
+        f"{len(study.runs)} runs of {study.kimg:g} kimg, {options.parallel} in parallel, {where}; {done} done. "
+        f"Folder {study.out}",
         flush=True,
     )
     if options.budget:
@@ -179,7 +195,7 @@ def _fit_to_budget(study: Study, options: AblationOptions, seconds: float, batch
     print("Measuring the speed ...", flush=True)
     out, variants = study.out / "speed", [plan.Variant(name=plan.DEFAULT)]
     kimg, parallel = 4 * CYCLE * batch / 1000, options.parallel
-    trial = replace(study, out=out, variants=variants, seeds=parallel, kimg=kimg)
+    trial = replace(study, out=out, variants=variants, seeds=parallel, control_seeds=None, kimg=kimg)
     shutil.rmtree(out, ignore_errors=True)
     trial.save(base)
     start = time.perf_counter()

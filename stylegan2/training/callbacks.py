@@ -15,7 +15,7 @@ from stylegan2.data import ImageDataset
 from stylegan2.threads import ThreadTuner
 
 from .cost import images_per_second
-from .held_out import held_out_logit, overfitting
+from .held_out import area_under_curve, held_out_logits, overfitting
 from .loggers import CSVLogger
 from .module import StyleGAN2
 
@@ -121,7 +121,7 @@ class LossLogger(pl.Callback):
 
     Args:
         every_kimg: Thousands of images between two rows.
-        dataset: The images, if rows should tell the mean logit of those that are held out.
+        dataset: The images, if rows should tell what D says about those that are held out.
     """
 
     def __init__(self, every_kimg: float, dataset: ImageDataset | None = None):
@@ -172,11 +172,17 @@ class LossLogger(pl.Callback):
         if self.dataset is None or not trainer.is_global_zero:
             return {}
         size = module.batch_per_device or module.batch // trainer.world_size
-        logit = held_out_logit(module, self.dataset, size)
-        if logit is None:
+        logits = held_out_logits(module, self.dataset, size)
+        if logits is None:
             return {}
-        r_v = overfitting(means["logits_real"], means["logits_fake"], logit)
-        return {"logits_held_out": logit} | ({} if r_v is None else {"r_v": r_v})
+        reals, fakes = logits
+        row = {
+            "logits_held_out": reals.mean().item(),
+            "loss_d_held_out": module.loss.discriminator(fakes, reals).item(),
+            "auc_held_out": area_under_curve(reals, fakes),
+        }
+        r_v = overfitting(means["logits_real"], means["logits_fake"], row["logits_held_out"])
+        return row | ({} if r_v is None else {"r_v": r_v})
 
 
 def kimg_name(module: StyleGAN2) -> str:

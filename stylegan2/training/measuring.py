@@ -6,6 +6,7 @@ import copy
 import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import PurePosixPath
 from statistics import fmean, stdev
 from typing import TypeVar
@@ -25,6 +26,7 @@ from stylegan2.metrics.options import MetricOptions
 from stylegan2.metrics.ppl import EPSILON, perceptual_distance
 from stylegan2.metrics.reference import cache_path, load_features, pixel_digest, save_features
 from stylegan2.networks.generator import Generator
+from stylegan2.networks.layers import Noise
 
 from . import distributed
 
@@ -61,12 +63,12 @@ class GeneratedImages:
         return len(self._z)
 
     @torch.no_grad()
-    def batch(self, number: int) -> Tensor:
+    def batch(self, number: int, noise: Noise = "random") -> Tensor:
         """The images of a batch, uint8 (N, C, R, R) on the generator's device. Changes PyTorch's random state."""
         weight = next(self.network.parameters())
         torch.manual_seed(int(self._noise[number]))
         z, c = self._z[number].to(weight), self._c[number].to(weight)
-        return to_uint8(self.network(z, c, psi=1.0, noise="random").nan_to_num())
+        return to_uint8(self.network(z, c, psi=1.0, noise=noise).nan_to_num())
 
     @torch.no_grad()
     def pairs(self, number: int) -> tuple[Tensor, Tensor]:
@@ -177,7 +179,8 @@ class Measuring:
         first, values = distributed.rank() == 0, dict[str, float]()
         for name in self.options.names:
             if name not in self.on_features:
-                batches = self._shared(images, lambda number: images.batch(number).cpu())
+                noise: Noise = getattr(metrics[name], "noise", "random")
+                batches = self._shared(images, partial(_on_cpu, images, noise))
                 values[name] = self._on_images[name](batches) if first else math.nan
                 for _ in batches:  # the other processes, and a metric that stops early
                     pass
@@ -216,7 +219,7 @@ class Measuring:
     def _figure(self, name: str, values: list[float], checkpoint: str, kimg: float) -> Figure:
         metric, options = self.on_features.get(name), self.options
         column = title = name
-        better, features, weights = "lower", "", ""
+        better, features, weights = getattr(metrics[name], "better", "lower"), "", ""
         _, height, width = self.dataset.shape
         resize = f"Lanczos to {height}" if height == width else f"Lanczos to {height}×{width}"
         if metric is not None and self.extractor is not None:
@@ -245,6 +248,10 @@ class Measuring:
             seed=options.seed,
             repeats=options.repeats,
         )
+
+
+def _on_cpu(images: GeneratedImages, noise: Noise, number: int) -> Tensor:
+    return images.batch(number, noise).cpu()
 
 
 def full_precision(network: Generator) -> Generator:

@@ -29,6 +29,7 @@ from . import checkpoint, cost, transfer
 from .callbacks import LossLogger, Progress, TuneThreads
 from .data import TrainingData, check_batch
 from .distributed import is_loss_of_a_process
+from .draws import CommonDraws
 from .evaluation import Evaluation
 from .folder import LAST
 from .launch import is_first_process, this_launch
@@ -131,7 +132,9 @@ def train(
         for note in model.notes:
             print(textwrap.fill(f"Note       {note}", 110, subsequent_indent=" " * 11))
         print(cost.describe(model, options, dataset, trainer.strategy.root_device, folder, done), flush=True)
-    torch.manual_seed(options.seed + 1000 * launch.rank)
+    seed = options.seed + 1000 * launch.rank
+    torch.manual_seed(seed)
+    model.draws = CommonDraws(seed, lambda: model.images)
     diverged = None
     try:
         with stop.signals(), _tf32(options.tf32):
