@@ -241,7 +241,7 @@ def test_diversity_is_measured_with_equal_noise_and_higher_is_better(dataset):
     x = torch.cat([images.batch(i, "const") for i in range(3)]).double() / 127.5 - 1
     expected = (x.var(dim=0).mean() / x.square().mean()).sqrt().item()
     assert figure.value == pytest.approx(expected) and figure.better == "higher"
-    network.mapping.forward = lambda z, c=None, psi=1.0, **_: torch.zeros(len(z), network.num_ws, 8)
+    network.mapping.forward = lambda z, *_, **__: torch.zeros(len(z), network.num_ws, 8)
     (blind,) = chosen.figures(network)  # its images do not depend on z, and differ by noise
     assert blind.value == pytest.approx(0, abs=1e-6)
     assert GeneratedImages(network, dataset, 4).batch(0).double().std(dim=0).mean() > 1

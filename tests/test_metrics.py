@@ -186,5 +186,5 @@ def test_diversity_is_the_standard_deviation_over_the_rms_and_does_not_depend_on
     for size in (7, 64, 1000):
         assert Diversity()(drawings.split(size)) == pytest.approx(expected, rel=1e-9)
     assert Diversity()([drawings[:1].expand(20, -1, -1, -1)]) == pytest.approx(0, abs=1e-6)
-    fewer = torch.cat([drawings[:4]] * 20)  # modes are missing
-    assert Diversity()([fewer]) < expected
+    fewer = torch.cat([drawings[:8], drawings[:1].expand(160, -1, -1, -1)])  # modes are missing
+    assert Diversity()([fewer]) < 0.8 * expected

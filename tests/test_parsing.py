@@ -244,6 +244,7 @@ NOT_OPTIONS = {
     "Figure",
     "Film",
     "Look",
+    "Measure",
     "ProjectionOptions",
     "Result",
     "Study",

@@ -74,16 +74,16 @@ def variances(runs: Array) -> tuple[Array, Array]:
     Args:
         runs: Logarithms (..., variants, n). NaN marks a missing run.
     """
-    there, n = np.isfinite(runs), runs.shape[-1]
+    there = np.isfinite(runs)
     centered = np.where(there, runs - _mean(runs)[..., None], 0.0)
     of_a_seed = there.sum(axis=-2)
-    pairs = (of_a_seed * (of_a_seed - 1)).sum(axis=-1)
+    pairs, n = (of_a_seed * (of_a_seed - 1)).sum(axis=-1), (of_a_seed > 1).sum(axis=-1)
     products = (centered.sum(axis=-2) ** 2 - (centered**2).sum(axis=-2)).sum(axis=-1)
-    covariance = products / np.maximum(pairs, 1) * n / max(n - 1, 1)
+    covariance = products / np.maximum(pairs, 1) * n / np.maximum(n - 1, 1)
     seeds = centered.sum(axis=-2) / np.maximum(of_a_seed, 1)
     rest = np.where(there, centered - seeds[..., None, :], np.nan)
-    known = (pairs > 0) & (n > 1)
-    shared = np.where(known, np.maximum(covariance, 0) * (n + 1) / max(n - 1, 1), np.inf)
+    known = n > 1
+    shared = np.where(known, np.maximum(covariance, 0) * (n + 1) / np.maximum(n - 1, 1), np.inf)
     own = _variance(rest)
     usual = np.nanmedian(np.where(np.isfinite(own).any(axis=-1, keepdims=True), own, 0.0), axis=-1)
     return shared, np.where(known, usual, 0.0)
