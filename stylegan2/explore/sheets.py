@@ -19,6 +19,8 @@ from .film import truncation_centers
 from .latents import image_of, labels_on, latent, truncated, w_of
 from .tables import check_size, table
 
+Progress = Callable[[Iterator[Image.Image | None], int], Iterator[Image.Image | None]]
+
 DRAWS = 20
 """Number of images with random noise whose standard deviation a sheet of noise shows."""
 
@@ -67,18 +69,16 @@ class Look:
         columns: Sequence[str],
         cell: Callable[[int, int], Image.Image | None],
         corner: str = "",
-        progress: Callable[[Iterator[Image.Image | None]], Iterator[Image.Image | None]] = lambda cells: (
-            cells
-        ),
+        progress: Progress = lambda cells, total: cells,
     ) -> Image.Image:
-        """The table of the pictures `cell(row, column)`.
+        """The table of the pictures `cell(row, column)`, which pass through `progress` with their number.
 
         Raises:
             InputError: It would be too large.
         """
         self.check(len(rows), len(columns))
         cells = (cell(i, j) for i in range(len(rows)) for j in range(len(columns)))
-        return table(progress(cells), rows, columns, corner)
+        return table(progress(cells, len(rows) * len(columns)), rows, columns, corner)
 
 
 def mixing(
