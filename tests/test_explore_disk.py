@@ -36,8 +36,8 @@ def start(name):
 
 
 def written(folder):
-    """Names of the files that the command made, with those of temporary files."""
-    return sorted(path.name for path in folder.rglob("*") if path.is_file())[:]
+    """Names of the files below a folder, with temporary ones."""
+    return sorted(path.name for path in folder.rglob("*") if path.is_file())
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -60,7 +60,7 @@ def generate(
     device: str = "auto",
     runtime: RuntimeName = "auto",
 ) -> None:
-    """Generate images from a checkpoint: every seed with every class.
+    """Generate images from a checkpoint, every seed with every class, such as --seeds 0-15 --psi 0.7 --out out.
 
     The image of a seed does not depend on the other seeds and classes.
 

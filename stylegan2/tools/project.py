@@ -58,7 +58,8 @@ def project(
 
     Args:
         checkpoint: A .ckpt file that training wrote, or a file of another program (docs/formats.md).
-        image: Files of images, which are cropped and resized as in training. All are projected in one batch.
+        image: Files of images, such as a.png b.png, which are cropped and resized as in training. All are projected
+            in one batch.
         out: Folder for the results.
         steps: Optimization steps.
         space: w finds one w for all layers, w+ one for each, which comes nearer but is less fit for edits.
