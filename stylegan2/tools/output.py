@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tqdm import tqdm
 
@@ -50,7 +50,7 @@ def output_file(out: str, suffix: str) -> Path:
 
 
 @contextmanager
-def writing(where: Path, progress: tqdm[T] | None = None, stays: bool = True) -> Iterator[None]:
+def writing(where: Path, progress: tqdm[Any] | None = None, stays: bool = True) -> Iterator[None]:
     """Context manager around writing that tells the user what failed, such as a full disk, and what is left.
 
     Args:
@@ -76,7 +76,7 @@ def writing(where: Path, progress: tqdm[T] | None = None, stays: bool = True) ->
         ) from error
 
 
-def counted(pieces: Iterable[T], progress: tqdm[T]) -> Iterator[T]:
+def counted(pieces: Iterable[T], progress: tqdm[Any]) -> Iterator[T]:
     """Yield pieces, and count each in a progress bar after it was written."""
     for piece in pieces:
         yield piece
