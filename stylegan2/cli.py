@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -108,12 +109,18 @@ def make_parser(prog: str, description: str) -> Parser:
     return parser
 
 
+def make_function_parser(function: Callable[..., Any], prog: str) -> Parser:
+    """Make a parser of a function's arguments, described by its docstring up to them."""
+    parser = make_parser(prog, re.split(r"\n\s*Args:\n", function.__doc__ or "")[0])
+    parser.add_function_arguments(function, as_group=False)
+    return parser
+
+
 def function_command(function: Callable[..., int | None], prog: str) -> Callable[[list[str]], int]:
     """Make a command whose options are the arguments of a function."""
 
     def command(args: list[str]) -> int:
-        parser = make_parser(prog, (function.__doc__ or "").split("\n\n")[0])
-        parser.add_function_arguments(function)
+        parser = make_function_parser(function, prog)
         return function(**parser.parse_args(args).as_dict()) or 0
 
     return command

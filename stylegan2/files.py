@@ -1,19 +1,25 @@
-"""Atomic replacement of files, and data as YAML and as tables."""
+"""Atomic replacement of files, room on the disk, and data as YAML and as tables."""
 
 from __future__ import annotations
 
 import csv
 import os
 import re
+import shutil
 import sys
 import textwrap
 import threading
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
 import yaml
+
+from stylegan2.errors import InputError
+
+T = TypeVar("T")
 
 LEFTOVER = re.compile(r"\..+\.\d+\.\d+\.tmp")
 """Temporary names that `replacing` uses. They contain the file's name and the ids of process and thread."""
@@ -47,6 +53,55 @@ def put_in_place(temporary: Path, path: Path) -> None:
         os.fsync(file.fileno())
     os.replace(temporary, path)
     _flush_folder(path.parent)
+
+
+def require_room(folder: str | Path, size: float, what: str) -> None:
+    """Refuse to begin writing what the disk has no room for.
+
+    Args:
+        folder: Where it will be written. If it is missing, the disk is that of the nearest folder above it.
+        size: About how many bytes it takes.
+        what: What takes them, such as "60 frames".
+
+    Raises:
+        InputError: Fewer bytes are free.
+    """
+    folder = Path(folder).absolute()
+    place = next((place for place in (folder, *folder.parents) if place.is_dir()), Path.cwd())
+    if size > (free := shutil.disk_usage(place).free):
+        raise InputError(
+            f"Expected room for {what}, about {bytes_text(size)}, found {bytes_text(free)} free in "
+            f"{printable(str(folder))}. Make room there, or name another place with --out."
+        )
+
+
+def with_room(
+    pieces: Iterable[T], total: int, size: Callable[[T], float], folder: str | Path, what: str
+) -> Iterator[T]:
+    """Yield pieces of what is written, after the first of them that has a size has shown that all fit on the disk.
+
+    Args:
+        pieces: They are taken one after the other, and none is kept.
+        total: Their number.
+        size: About how many bytes a piece takes.
+        folder: As for `require_room`.
+        what: As for `require_room`.
+
+    Raises:
+        InputError: `total` times this size is more than is free.
+    """
+    one = 0.0
+    for piece in pieces:
+        if not one and (one := size(piece)):
+            require_room(folder, total * one, what)
+        yield piece
+
+
+def bytes_text(number: float) -> str:
+    """Bytes for people, such as "660 MB"."""
+    units = (("TB", 1e12), ("GB", 1e9), ("MB", 1e6))
+    unit, size = next(((u, s) for u, s in units if number >= s), ("kB", 1e3))
+    return f"{number / size:.2g} {unit}" if number / size < 99.5 else f"{number / size:,.0f} {unit}"
 
 
 def remove_leftovers(folder: str | Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -55,6 +56,18 @@ def enlarged(picture: Image.Image, scale: int) -> Image.Image:
     """The picture with every pixel as a square of scale × scale pixels."""
     size = (scale * picture.width, scale * picture.height)
     return picture if scale == 1 else picture.resize(size, Image.Resampling.NEAREST)
+
+
+def png(picture: Image.Image, compression: int = 6) -> bytes:
+    """A picture as the content of a PNG file. Compression goes from 0 to 9, which takes longest."""
+    file = io.BytesIO()
+    picture.save(file, format="PNG", compress_level=compression)
+    return file.getvalue()
+
+
+def png_bytes(picture: Image.Image) -> int:
+    """The bytes that a picture's PNG file takes on a disk, which gives out blocks of 4 KiB."""
+    return -(-len(png(picture)) // 4096) * 4096
 
 
 def save_png(picture: Image.Image, path: str | Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from stylegan2.__main__ import COMMANDS, run
-from stylegan2.cli import CONFIGS, make_parser, train_parser, with_default_config
+from stylegan2.cli import CONFIGS, make_function_parser, train_parser, with_default_config
 from stylegan2.tools.ablate import make_ablate_parser
 from stylegan2.tools.advise import make_advise_parser
 from stylegan2.tools.augment import make_augment_parser
@@ -90,8 +90,7 @@ def test_every_command_is_one_that_its_parser_takes(place, monkeypatch):
             elif name not in ("advise", "evaluate"):
                 args = with_default_config(args)
         else:
-            parser = make_parser(name, "")
-            parser.add_function_arguments(getattr(import_module(f"stylegan2.{module}"), function))
+            parser = make_function_parser(getattr(import_module(f"stylegan2.{module}"), function), name)
         parser.exit_on_error = False
         parser.parse_args(args)
 

@@ -11,6 +11,8 @@ from scipy.io import wavfile
 
 from stylegan2.__main__ import run
 from stylegan2.explore import audio_speeds, audio_times, image_of, sample_w, widened
+from stylegan2.explore.latents import latent, w_of
+from stylegan2.images import to_picture
 
 RATE = 8000
 
@@ -113,3 +115,12 @@ def test_the_command_makes_a_panorama(tmp_path):
     from PIL import Image
 
     assert Image.open(tmp_path / "frames" / "frame000001.png").size == (48, 16)
+    args = [*args[:-1], str(tmp_path / "images"), "--noise", "none", "--seeds", "0,1", "--grid", "1x2"]
+    assert run("generate", args, "stylegan2 generate") == 0
+    (name,) = (path.name for path in (tmp_path / "images").glob("seed0001*"))
+    image = np.asarray(Image.open(tmp_path / "images" / name))
+    network = widened(tiny_network(3), 3)
+    w = w_of(network, latent(network, 1), torch.tensor([[0.3, 0.7, 0]]))
+    expected = to_picture(image_of(network, w.expand(network.num_ws, -1), "none"))
+    assert image.shape == (16, 48, 3) and np.array_equal(image, expected)
+    assert Image.open(tmp_path / "images" / "grid.png").size == (96, 64)  # enlarged by two

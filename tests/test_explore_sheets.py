@@ -113,7 +113,8 @@ def test_every_kind_is_written(tmp_path, kind, capsys):
         "--out",
         str(tmp_path / "s.png"),
     ]
-    assert run("sheet", [*args, "--kind", kind, "--centers", "2"], "stylegan2 sheet") == 0
+    psi = [] if kind == "truncation" else ["--psi", "0.7"]
+    assert run("sheet", [*args, "--kind", kind, "--centers", "2", *psi], "stylegan2 sheet") == 0
     with Image.open(tmp_path / "s.png") as picture:
         assert f"{picture.width}×{picture.height} pixels" in capsys.readouterr().out
 
@@ -126,7 +127,7 @@ def test_every_kind_is_written(tmp_path, kind, capsys):
         (["--kind", "mixing", "--layers", "2-8"], "0 to 5"),
         (["--kind", "truncation", "--steps", "1"], "--steps"),
         (["--kind", "mixing", "--rows", "0-999", "--columns", "0-999"], "Choose fewer"),
-        (["--kind", "mixing", "--out", "sheet.jpg"], "PNG"),
+        (["--kind", "mixing", "--out", "sheet.jpg"], ".png"),
         (["--kind", "mixing", "--edit", "a=1"], "directions.safetensors"),
     ],
 )

@@ -4,17 +4,22 @@ import os
 import stat
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import yaml
 
 from stylegan2 import files
+from stylegan2.errors import InputError
 from stylegan2.files import (
+    bytes_text,
     markdown_table,
     remove_leftovers,
     replacing,
+    require_room,
     safe_name,
     text_table,
+    with_room,
     write_text,
     yaml_text,
 )
@@ -144,3 +149,34 @@ def test_bytes_that_are_no_utf8_are_written_readably(tmp_path):
     assert (tmp_path / "a.md").read_text(encoding="utf-8") == "photos\\udcff und größe"
     write_text(tmp_path / "a.yaml", yaml_text({"path": name}))
     assert yaml.safe_load((tmp_path / "a.yaml").read_text(encoding="utf-8")) == {"path": name}
+
+
+def test_room_that_a_disk_does_not_have_is_refused_with_both_numbers(tmp_path, monkeypatch):
+    asked = []
+    usage = SimpleNamespace(free=1_300_000_000)
+    monkeypatch.setattr("shutil.disk_usage", lambda path: asked.append(path) or usage)
+    require_room(tmp_path / "new" / "folder", 1.2e9, "60 frames")
+    with pytest.raises(InputError, match="60 frames, about 3.6 GB, found 1.3 GB free"):
+        require_room(tmp_path / "new" / "folder", 3.6e9, "60 frames")
+    assert asked == [tmp_path] * 2  # the disk of the nearest folder that exists
+
+
+def test_the_first_piece_with_a_size_decides_before_it_is_written(tmp_path, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=100))
+    made = []
+
+    def pieces():
+        for size in (0, 20, 1000, 1000, 1000, 1000):
+            made.append(size)
+            yield size
+
+    assert len(list(with_room(pieces(), 5, float, tmp_path, "pieces"))) == 6
+    made.clear()
+    with pytest.raises(InputError, match="free"):
+        list(with_room(pieces(), 6, float, tmp_path, "pieces"))
+    assert made == [0, 20]
+
+
+def test_bytes_are_given_in_their_largest_unit():
+    numbers = (300, 660e6, 99.6e6, 1.25e9, 3e12)
+    assert [bytes_text(n) for n in numbers] == ["0.3 kB", "660 MB", "100 MB", "1.2 GB", "3 TB"]

@@ -10,10 +10,11 @@ import zipfile
 import pytest
 import torch
 from conftest import GOLDEN
+from safetensors.torch import load_file
 
 from stylegan2.errors import InputError
 from stylegan2.formats import load_generator
-from stylegan2.formats.tensors import newest_sound, read_tensors, write_tensors
+from stylegan2.formats.tensors import newest_sound, read_tensors, write_safetensors, write_tensors
 
 
 @pytest.fixture
@@ -165,3 +166,23 @@ def test_contents_that_describe_no_network_are_refused(tmp_path, broken):
     torch.save(broken, tmp_path / "a.ckpt")
     with pytest.raises(InputError, match=r"a\.ckpt"):
         load_generator(tmp_path / "a.ckpt")
+
+
+def test_a_safetensors_file_that_the_disk_does_not_take_raises_an_os_error_and_leaves_nothing(tmp_path):
+    """safetensors' own `save_file` raises another error, which no caller expects."""
+    resource = pytest.importorskip("resource")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(OSError):
+            write_safetensors({"a": torch.zeros(1000)}, tmp_path / "a.safetensors")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_tensors_that_share_memory_are_written_to_safetensors_as_they_are(tmp_path):
+    a = torch.randn(2, 3, 4, 4).to(memory_format=torch.channels_last)
+    write_safetensors({"a": a, "part": a[0]}, tmp_path / "a.safetensors", {"k": "é"})
+    found = load_file(tmp_path / "a.safetensors")
+    assert torch.equal(found["a"], a) and torch.equal(found["part"], a[0])

@@ -1,6 +1,8 @@
 """Generation from checkpoints: the same seed is the same image, whatever else is asked for."""
 
+import re
 import weakref
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -179,5 +181,21 @@ def test_more_images_than_a_grid_holds_fill_several(checkpoint, tmp_path):
     ],
 )
 def test_the_size_of_a_grid_is_bounded_and_its_rows_are_classes_where_they_can(count, labels, side, page):
-    assert _page(None, count, labels, side) == page
+    assert _page(None, count, labels, (side, side)) == page
     assert page[0] * page[1] <= PAGE and page[0] * page[1] * side**2 <= PIXELS
+
+
+def test_wide_images_are_laid_out_in_a_grid_that_is_about_square():
+    assert _page(None, 16, 1, (64, 1024)) == (1, 16)
+    assert _page(None, 16, 1, (64, 256)) == (2, 8)
+
+
+def test_images_that_the_disk_has_no_room_for_are_refused_before_the_first_one(
+    checkpoint, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=4_000_000))
+    assert generate(checkpoint, tmp_path / "few", "--seeds", "0-5") == 0
+    assert generate(checkpoint, tmp_path / "many", "--seeds", "0-99999") == 2
+    error = capsys.readouterr().err
+    assert "0,000 images" in error and "4 MB free" in error and re.search(r"about [\d.,]+ (GB|MB)", error)
+    assert list((tmp_path / "many").iterdir()) == []

@@ -9,9 +9,11 @@ from stylegan2.__main__ import run
 from stylegan2.benchmark.networks import bench_generate
 from stylegan2.formats import Networks, formats
 from stylegan2.networks.generator import Generator
+from stylegan2.page.picture import Choice, Studio
 from stylegan2.runtimes import Runtime, choice, runtimes
 from stylegan2.runtimes.choice import choose
 from stylegan2.runtimes.synthesis import synthesis_program, with_runtime
+from stylegan2.tools.latents import Latent
 
 NAMES = ["onnxruntime", "openvino"]
 for package in ("onnx", "onnxscript", *NAMES):
@@ -77,6 +79,54 @@ def test_generate_writes_the_same_pictures(checkpoint, tmp_path, capsys, name):
     for file in files:
         a, b = (np.asarray(Image.open(tmp_path / r / file)).astype(int) for r in ("torch", name))
         assert np.abs(a - b).max() <= 1  # a value between two levels may be rounded to either
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "command,args",
+    [
+        ("video", ["--seeds", "0-3", "--grid", "2x1", "--frames", "3", "--noise", "random", "--psi", "0.7"]),
+        ("sheet", ["--kind", "classes", "--rows", "0-1", "--noise", "random"]),
+    ],
+)
+def test_video_and_sheet_write_the_same_pictures(checkpoint, tmp_path, capsys, command, args, name):
+    found = {}
+    for runtime in ("torch", name):
+        out = tmp_path / runtime
+        path = str(out if command == "video" else out.with_suffix(".png"))
+        options = ["--checkpoint", str(checkpoint), "--out", path, "--runtime", runtime, *args]
+        assert run(command, options, f"stylegan2 {command}") == 0
+        found[runtime] = sorted(out.iterdir()) if command == "video" else [out.with_suffix(".png")]
+    assert f"Runtime: {name}. The largest difference" in capsys.readouterr().out
+    assert len(found["torch"]) == len(found[name]) == (4 if command == "video" else 1)
+    for paths in zip(found["torch"], found[name]):
+        a, b = (np.asarray(Image.open(path)).astype(int) for path in paths)
+        assert (
+            a.std() > 10 and np.abs(a - b).max() <= 1
+        )  # a value between two levels may be rounded to either
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_stored_noise_can_be_replaced_as_in_the_network(network, program, name):
+    """The latents that `project` writes have noise maps of their own."""
+    served = with_runtime(network, program, runtimes[name], threads=1)
+    own = network.synthesis.b8.conv1.noise_const
+    latent = Latent("a", torch.randn(network.num_ws, 16), {"b8.conv1.noise_const": torch.randn(8, 8)})
+    a, b = (latent.image(g, 0.7, None, "const") for g in (network, served))
+    assert torch.allclose(a, b, rtol=0, atol=1e-5)
+    plain = Latent("a", latent.ws, {})
+    assert (
+        plain.image(served, 0.7, None, "const") - b
+    ).abs().max() > 0.05  # the noise is the stored one again
+    assert network.synthesis.b8.conv1.noise_const is own
+
+
+def test_a_page_draws_by_the_runtime_and_projects_by_the_network(network, program):
+    served = with_runtime(network, program, runtimes[NAMES[0]], threads=1)
+    plain, studio = (Studio(network, "n.ckpt", [("a", torch.eye(2)[0])], None, g) for g in (None, served))
+    a, b = (np.asarray(s.picture(Choice(seed=3, psi=0.7))).astype(int) for s in (plain, studio))
+    assert np.abs(a - b).max() <= 1
+    assert studio.network is network and studio.served is served
 
 
 def test_a_runtime_that_is_not_installed_is_refused(checkpoint, tmp_path, capsys, monkeypatch):

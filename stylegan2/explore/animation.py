@@ -9,7 +9,7 @@ import importlib.util
 import io
 import struct
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -19,7 +19,7 @@ from PIL.GifImagePlugin import getdata, getheader
 
 from stylegan2.errors import InputError
 from stylegan2.files import printable, replacing
-from stylegan2.images import save_png
+from stylegan2.images import png_bytes, save_png
 
 ENDS = (".mp4", ".webp", ".gif")
 """Suffixes of files. Any name without a suffix is a folder of PNG files."""
@@ -78,6 +78,20 @@ def ffmpeg() -> str:
         ) from error
 
 
+def frame_bytes(picture: Image.Image, suffix: str) -> int:
+    """About how many bytes a frame takes in an animation.
+
+    It is what the frame takes in a WebP or GIF, or as a PNG file for the suffix "". H.264 takes less than WebP, even
+    for frames of noise that have nothing in common.
+    """
+    if not suffix:
+        return png_bytes(picture)
+    file = io.BytesIO()
+    with KINDS.get(suffix, webp)(file, 30) as write:
+        write(opaque(picture) if suffix == ".mp4" else picture)
+    return file.getbuffer().nbytes
+
+
 def write_animation(
     frames: Iterable[Image.Image],
     path: str | Path,
@@ -101,7 +115,7 @@ def write_animation(
     """
     path = check_animation(path, fps)
     if not path.suffix:
-        for number, picture in zip(count() if numbers is None else numbers, frames):
+        for picture, number in zip(frames, count() if numbers is None else numbers):
             save_png(picture, path / f"frame{number:06d}.png")
         return path
     with replacing(path) as temporary:
@@ -145,15 +159,19 @@ def _write_mp4(frames: Iterable[Image.Image], path: Path, fps: float, audio: str
                 encoder.send(None)
             encoder.send(picture.tobytes())
             sent += 1
-    except OSError as error:  # of the pipe to the program, with its messages
-        raise InputError(f"Expected ffmpeg to write {path.parent}, found that it failed: {error}") from error
+    except OSError:  # of the pipe to the program, which has ended and printed why
+        sent = -1
     finally:
         if encoder is not None:
             encoder.close()
-    written = imageio_ffmpeg.count_frames_and_secs(str(path))[0] if path.is_file() else 0
+    written = 0
+    if sent > 0 and path.is_file():
+        with suppress(RuntimeError):  # of a file that breaks off
+            written = imageio_ffmpeg.count_frames_and_secs(str(path))[0]
     if written != sent:
         raise InputError(
-            f"Expected ffmpeg to write {sent} frames to {path.parent}, found {written}. Is the disk full?"
+            f"Expected that ffmpeg writes a video to {printable(str(path.parent))}, found that it failed. If its "
+            "messages above say that the disk is full, make room, or name another place with --out."
         )
 
 

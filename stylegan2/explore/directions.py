@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from stylegan2.errors import InputError
-from stylegan2.files import printable, replacing
+from stylegan2.files import printable
 from stylegan2.formats.reading import METADATA, read_contents
+from stylegan2.formats.tensors import write_safetensors
 from stylegan2.networks.generator import Generator
 from stylegan2.networks.layers import SynthesisLayer, ToRGBLayer
 
@@ -126,17 +127,13 @@ def find_directions(
 
 def write_directions(directions: Directions, path: str | Path) -> None:
     """Write directions to a safetensors file: a vector for each name, and settings in its metadata."""
-    from safetensors.torch import save_file
-
     settings = {
         "names": list(directions.vectors),
         "rows": [directions.rows.start, directions.rows.stop],
         "num_ws": directions.num_ws,
         "method": directions.method,
     }
-    tensors = {name: vector.contiguous().clone() for name, vector in directions.vectors.items()}
-    with replacing(path) as temporary:
-        save_file(tensors, temporary, {KEY: json.dumps(settings)})
+    write_safetensors(directions.vectors, path, {KEY: json.dumps(settings)})
 
 
 def read_directions(path: str | Path, network: Generator) -> Directions:

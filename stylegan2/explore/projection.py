@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stylegan2.errors import InputError
-from stylegan2.files import replacing
 from stylegan2.formats.reading import METADATA, read_contents
+from stylegan2.formats.tensors import write_safetensors
 from stylegan2.networks.generator import Generator
 from stylegan2.networks.layers import SynthesisLayer
 from stylegan2.registry import check_choices
@@ -158,15 +158,11 @@ class Projection:
 
     def save(self, path: str | Path, about: Mapping[str, object], history: Tensor) -> None:
         """Write all that `load` needs to go on, beside what the caller wants to find again."""
-        from safetensors.torch import save_file
-
         tensors = {"w": self.w, "history": history, **{f"noise.{k}": v for k, v in self.noises.items()}}
         for number, state in self.optimizer.state_dict()["state"].items():
             tensors |= {f"adam.{number}.{name}": value for name, value in state.items()}
-        plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
         settings = {"step": self.step, "options": asdict(self.options), "about": dict(about)}
-        with replacing(path) as temporary:
-            save_file(plain, temporary, {KEY: json.dumps(settings)})
+        write_safetensors(tensors, path, {KEY: json.dumps(settings)})
 
     def load(self, path: str | Path, about: Mapping[str, object]) -> Tensor:
         """Go on from a file that `save` wrote, and return its history.

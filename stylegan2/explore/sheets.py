@@ -19,8 +19,16 @@ from .film import truncation_centers
 from .latents import image_of, labels_on, latent, truncated, w_of
 from .tables import check_size, table
 
+Progress = Callable[[Iterator[Image.Image | None], int], Iterator[Image.Image | None]]
+"""Passes on pictures, of which there are so many, and shows how many have come."""
+
 DRAWS = 20
 """Number of images with random noise whose standard deviation a sheet of noise shows."""
+
+
+def unwatched(cells: Iterator[Image.Image | None], total: int) -> Iterator[Image.Image | None]:
+    """Show no progress."""
+    return cells
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,22 +75,20 @@ class Look:
         columns: Sequence[str],
         cell: Callable[[int, int], Image.Image | None],
         corner: str = "",
-        progress: Callable[[Iterator[Image.Image | None]], Iterator[Image.Image | None]] = lambda cells: (
-            cells
-        ),
+        progress: Progress = unwatched,
     ) -> Image.Image:
-        """The table of the pictures `cell(row, column)`.
+        """The table of the pictures `cell(row, column)`, which pass through `progress` with their number.
 
         Raises:
             InputError: It would be too large.
         """
         self.check(len(rows), len(columns))
         cells = (cell(i, j) for i in range(len(rows)) for j in range(len(columns)))
-        return table(progress(cells), rows, columns, corner)
+        return table(progress(cells, len(rows) * len(columns)), rows, columns, corner)
 
 
 def mixing(
-    look: Look, rows: Sequence[int], columns: Sequence[int], layers: range, **options: object
+    look: Look, rows: Sequence[int], columns: Sequence[int], layers: range, progress: Progress = unwatched
 ) -> Image.Image:
     """Style mixing (SG1 §3.1): the seed of the row, with the layers of the seed of the column.
 
@@ -101,20 +107,22 @@ def mixing(
 
     corner = f"layers {layers.start}-{layers.stop - 1} of columns"
     names = ["", *map(str, columns)]
-    return look.laid_out(["", *map(str, rows)], names, cell, corner, **options)  # type: ignore[arg-type]
+    return look.laid_out(["", *map(str, rows)], names, cell, corner, progress)
 
 
-def truncation(look: Look, seeds: Sequence[int], psis: Sequence[float], **options: object) -> Image.Image:
+def truncation(
+    look: Look, seeds: Sequence[int], psis: Sequence[float], progress: Progress = unwatched
+) -> Image.Image:
     """Every seed (row) with every truncation psi (column), SG1 app. B."""
 
     def cell(row: int, column: int) -> Image.Image:
         return look.picture(look.ws(seeds[row], psi=psis[column]))
 
     names = [f"ψ = {psi:.2g}" for psi in psis]
-    return look.laid_out([str(seed) for seed in seeds], names, cell, "seed", **options)  # type: ignore[arg-type]
+    return look.laid_out([str(seed) for seed in seeds], names, cell, "seed", progress)
 
 
-def noises(look: Look, seeds: Sequence[int], draws: int = 4, **options: object) -> Image.Image:
+def noises(look: Look, seeds: Sequence[int], draws: int = 4, progress: Progress = unwatched) -> Image.Image:
     """Every seed without noise, with the stored noise, with random noise, and what the noise changes (SG1 §3.2).
 
     The last column is the standard deviation of every pixel over 20 draws, averaged over the channels and divided by
@@ -122,23 +130,30 @@ def noises(look: Look, seeds: Sequence[int], draws: int = 4, **options: object) 
     """
     look.check(len(seeds), draws + 3)
     ws = [look.ws(seed) for seed in seeds]
-    deviations = [_deviation(look, rows) for rows in ws]
+    largest: list[float] = []
+
+    def deviation(rows: Tensor) -> Image.Image:
+        found = _deviation(look, rows)
+        largest.append(float(found.max()))
+        return to_picture((found / max(largest[-1], 1e-12) * 2 - 1)[None])
+
+    deviations = list(progress(map(deviation, ws), len(ws)))  # takes longest, and the names of rows need it
     modes: list[tuple[str, Noise]] = [("none", "none"), ("stored", "const")]
     modes += [(f"random {k}", "random") for k in range(draws)]
 
-    def cell(row: int, column: int) -> Image.Image:
+    def cell(row: int, column: int) -> Image.Image | None:
         if column < len(modes):
             return look.picture(ws[row], modes[column][1], column)
-        most = deviations[row].max().clamp(min=1e-12)
-        gray = deviations[row] / most * 2 - 1
-        return to_picture(gray[None])
+        return deviations[row]
 
-    names = [f"{seed}  (σ to {float(d.max()):.2g})" for seed, d in zip(seeds, deviations)]
+    names = [f"{seed}  (σ to {most:.2g})" for seed, most in zip(seeds, largest)]
     columns = [*(name for name, _ in modes), "deviation"]
-    return look.laid_out(names, columns, cell, "seed", **options)  # type: ignore[arg-type]
+    return look.laid_out(names, columns, cell, "seed", progress)
 
 
-def layers(look: Look, rows: Sequence[int], columns: Sequence[int], **options: object) -> Image.Image:
+def layers(
+    look: Look, rows: Sequence[int], columns: Sequence[int], progress: Progress = unwatched
+) -> Image.Image:
     """What each layer decides: the image of a row's seed, with one layer at a time taken from the column's seed.
 
     There is a row for each pair of seeds, and a column for each layer.
@@ -157,11 +172,11 @@ def layers(look: Look, rows: Sequence[int], columns: Sequence[int], **options: o
         return look.picture(ws)
 
     names = ["none", *(f"layer {k}" for k in range(count)), "all"]
-    return look.laid_out([f"{a} ← {b}" for a, b in pairs], names, cell, "seeds", **options)  # type: ignore[arg-type]
+    return look.laid_out([f"{a} ← {b}" for a, b in pairs], names, cell, "seeds", progress)
 
 
 def classes(
-    look: Look, seeds: Sequence[int], labels: Sequence[tuple[str, Tensor]], **options: object
+    look: Look, seeds: Sequence[int], labels: Sequence[tuple[str, Tensor]], progress: Progress = unwatched
 ) -> Image.Image:
     """Every seed (row) with every label (column), given as name and vector (num_classes,)."""
 
@@ -169,7 +184,7 @@ def classes(
         return look.picture(look.ws(seeds[row], labels[column][1]))
 
     names = [name for name, _ in labels]
-    return look.laid_out([str(seed) for seed in seeds], names, cell, "seed", **options)  # type: ignore[arg-type]
+    return look.laid_out([str(seed) for seed in seeds], names, cell, "seed", progress)
 
 
 def edited(
@@ -178,7 +193,7 @@ def edited(
     directions: Directions,
     strengths: Sequence[float],
     most: int = 10,
-    **options: object,
+    progress: Progress = unwatched,
 ) -> Image.Image:
     """A seed moved along each of the first directions (row) by every strength (column)."""
     ws, names = look.ws(seed), list(directions.vectors)[:most]
@@ -188,7 +203,7 @@ def edited(
         return look.picture(edit.applied(ws[None])[0])
 
     columns = [f"{strength:+.3g}" if strength else "0" for strength in strengths]
-    return look.laid_out(names, columns, cell, f"seed {seed}", **options)  # type: ignore[arg-type]
+    return look.laid_out(names, columns, cell, f"seed {seed}", progress)
 
 
 def _deviation(look: Look, ws: Tensor) -> Tensor:

@@ -16,12 +16,12 @@ import torch
 from torch import Tensor
 
 from stylegan2.errors import InputError
-from stylegan2.files import replacing
 
 from . import Format, Networks, formats
 from .native import KEY, build, settings_of
 from .official import tensors_of
 from .reading import METADATA
+from .tensors import write_safetensors
 
 DIGEST = "sha256"
 
@@ -54,14 +54,10 @@ def load(contents: Mapping[Any, Any]) -> Networks:
 
 def write(networks: Networks, path: Path) -> list[str]:
     """Write networks with all of their settings."""
-    from safetensors.torch import save_file
-
     settings = json.dumps(settings_of(networks))
-    copy = torch.contiguous_format
-    tensors = {name: t.detach().clone(memory_format=copy) for name, t in networks.tensors().items()}
+    tensors = networks.tensors()
     metadata = {"format": "pt", KEY: settings, DIGEST: digest(settings, tensors)}
-    with replacing(path) as temporary:
-        save_file(tensors, temporary, metadata)
+    write_safetensors(tensors, path, metadata)
     return []
 
 

@@ -1,6 +1,6 @@
-"""PyTorch files of plain data and tensors: atomic writing, and reading with a check for damage.
+"""PyTorch files of plain data and tensors, and safetensors files: atomic writing, and a check for damage.
 
-Such a file is a zip archive, which stores a CRC-32 checksum of each record. PyTorch writes the checksums but
+A PyTorch file is a zip archive, which stores a CRC-32 checksum of each record. PyTorch writes the checksums but
 never verifies them, so it loads damaged files. Reading a file here verifies them.
 """
 
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from stylegan2.errors import InputError
 from stylegan2.files import replacing
@@ -41,6 +42,25 @@ def write_tensors(contents: Mapping[str, Any], path: str | Path) -> None:
             f"Expected to write the checkpoint {path}, found that this fails ({reason}). The "
             "previous checkpoint is unchanged. Free some space, or allow writing there, and resume from it."
         ) from error
+
+
+def write_safetensors(
+    tensors: Mapping[str, Tensor], path: str | Path, metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write tensors and texts about them as a safetensors file, atomically. A file of that name is replaced.
+
+    Raises:
+        OSError: The folder cannot be written to, or the disk is full.
+    """
+    from safetensors.torch import save
+
+    # A copy for each, in the order of its dimensions, because the format refuses tensors that share memory.
+    plain = {
+        name: t.detach().cpu().clone(memory_format=torch.contiguous_format) for name, t in tensors.items()
+    }
+    with replacing(path) as temporary:
+        # safetensors' own `save_file` raises no OSError for a full disk.
+        temporary.write_bytes(save(plain, None if metadata is None else dict(metadata)))
 
 
 def read_tensors(path: str | Path) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import html
-import io
 import math
 import shlex
 import threading
@@ -20,7 +19,7 @@ from torch import Tensor
 
 from stylegan2.explore.directions import Directions, Edit
 from stylegan2.explore.latents import image_of, latent, truncated, w_of
-from stylegan2.images import to_picture
+from stylegan2.images import png, to_picture
 from stylegan2.networks.generator import Generator
 from stylegan2.networks.layers import Noise
 
@@ -77,6 +76,7 @@ class Studio:
         checkpoint: Its file, for commands that the page shows.
         labels: Names and vectors (num_classes,) of the labels. At least one.
         directions: Edits, or None.
+        served: The same network with its images computed by a runtime. None: `network` itself.
     """
 
     def __init__(
@@ -85,8 +85,10 @@ class Studio:
         checkpoint: str,
         labels: Sequence[tuple[str, Tensor]],
         directions: Directions | None = None,
+        served: Generator | None = None,
     ):
         self.network, self.labels = network, list(labels)
+        self.served = served or network
         self.vectors: Mapping[str, Tensor] = directions.vectors if directions is not None else {}
         self.rows = directions.rows if directions is not None else range(0)
         self.generate = ["stylegan2", "generate", "--checkpoint", checkpoint]
@@ -115,7 +117,7 @@ class Studio:
     def picture_of(self, ws: Tensor, choice: Choice) -> Image.Image:
         """The picture of ws (num_ws, w_dim), with the noise of a choice."""
         with self._lock:
-            return to_picture(image_of(self.network, ws, choice.noise, choice.seed))
+            return to_picture(image_of(self.served, ws, choice.noise, choice.seed))
 
     def wall(self, page: int, count: int, choice: Choice) -> list[tuple[Image.Image, int]]:
         """(picture, seed) of `count` seeds, with the label and truncation of a choice."""
@@ -159,9 +161,7 @@ def element(picture: Image.Image, side: int, about: str, name: str = "", ws: Ten
         name: With a name, links to download NAME.png and, with ws, NAME.safetensors stand below the picture.
         ws: Its latent (num_ws, w_dim).
     """
-    file = io.BytesIO()
-    picture.save(file, format="PNG", compress_level=1)
-    source = _data("image/png", file.getvalue())
+    source = _data("image/png", png(picture, compression=1))
     width = round(side * picture.width / max(picture.size))
     links = [f'<a download="{html.escape(name)}.png" href="{source}">Download picture</a>'] if name else []
     if name and ws is not None:

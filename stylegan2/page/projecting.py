@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 
 import torch
@@ -13,7 +12,7 @@ from stylegan2.data import to_float
 from stylegan2.data.decoding import decode
 from stylegan2.explore.distances import load_distance
 from stylegan2.explore.projection import Projection, ProjectionOptions
-from stylegan2.images import to_picture
+from stylegan2.images import png, to_picture
 
 from .picture import Studio
 
@@ -48,7 +47,5 @@ def project(
 
 def _target(studio: Studio, picture: Image.Image) -> Tensor:
     """The picture as an image (C, H, W) in [-1, 1], converted as images for training are."""
-    file = io.BytesIO()
-    picture.save(file, format="PNG")
     network = studio.network
-    return to_float(torch.from_numpy(decode(file.getvalue(), network.image_size, network.img_channels)))
+    return to_float(torch.from_numpy(decode(png(picture), network.image_size, network.img_channels)))

@@ -35,7 +35,8 @@ class _Synthesis(nn.Module):
 class RuntimeSynthesis(nn.Module):
     """The synthesis network of a generator, computed by a runtime on the CPU in float32.
 
-    It draws the same noise as the network itself. It has no derivatives.
+    It draws the same noise as the network itself. The stored noise has the same names there, such as
+    b8.conv0.noise_const, and can be replaced. There are no derivatives.
 
     Shape: ws (N, num_ws, w_dim) -> (N, img_channels, H, W).
 
@@ -57,14 +58,24 @@ class RuntimeSynthesis(nn.Module):
     ):
         super().__init__()
         self.num_ws = generator.num_ws
-        self._stored = Sampler(generator).noise()
+        self._layers: list[str] = []
+        for name, value in generator.synthesis.named_buffers():
+            *parts, last = name.split(".")
+            if last != "noise_const":
+                continue
+            self._layers.append(".".join(parts))
+            layer: nn.Module = self
+            for part in parts:
+                layer.add_module(part, layer._modules.get(part) or nn.Module())
+                layer = layer.get_submodule(part)
+            layer.register_buffer(last, value)
         self._run: Run = runtime.load(program, threads, precision)
 
     def forward(self, ws: Tensor, noise: Noise = "random") -> Tensor:
         """Map ws to images, as `SynthesisNetwork.forward` does."""
         inputs = {"ws": ws.float()}
-        for name, stored in self._stored.items():
-            pixels = stored
+        for name in self._layers:
+            pixels = stored = self.get_buffer(f"{name}.noise_const")[None, None]
             if noise == "random":
                 pixels = ws.new_empty(len(ws), *stored.shape[1:]).normal_()
             elif noise == "none":

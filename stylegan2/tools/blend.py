@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from pathlib import Path
 
-from stylegan2.cli import make_parser
+from stylegan2.cli import make_function_parser
 from stylegan2.errors import InputError
 from stylegan2.explore.blending import RELATED, blend, kinship
 from stylegan2.files import printable
@@ -24,9 +24,8 @@ def blend_command(args: list[str], prog: str = "stylegan2 blend") -> int:
 
 def make_blend_parser(prog: str = "stylegan2 blend") -> Parser:
     """The parser of `stylegan2 blend`, whose two files are options too."""
-    parser = make_parser(prog, (blend_files.__doc__ or "").split("\n\n")[0])
+    parser = make_function_parser(blend_files, prog)
     parser.usage = f"{prog} COARSE FINE [options]"
-    parser.add_function_arguments(blend_files)
     return parser
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stylegan2.cli import make_parser
+from stylegan2.cli import make_function_parser
 from stylegan2.errors import InputError
 from stylegan2.files import printable
 from stylegan2.formats import Format, Networks, formats, load
@@ -28,9 +28,8 @@ def convert_command(args: list[str], prog: str = "stylegan2 convert") -> int:
 
 def make_convert_parser(prog: str = "stylegan2 convert") -> Parser:
     """The parser of `stylegan2 convert`, whose two files are options too."""
-    parser = make_parser(prog, (convert.__doc__ or "").split("\n\n")[0])
+    parser = make_function_parser(convert, prog)
     parser.usage = f"{prog} SOURCE DESTINATION [options]"
-    parser.add_function_arguments(convert)
     return parser
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from functools import partial
 from typing import Literal
 
 from stylegan2.errors import InputError
@@ -12,7 +12,8 @@ from stylegan2.files import printable
 from stylegan2.images import save_png
 from stylegan2.kernels import fixed_weights
 
-from .exploring import check_count, check_psi, layer_range, listed, open_network
+from .exploring import check_count, check_truncation, layer_range, listed, open_network
+from .output import output_file, writing
 from .sheet import progress
 
 STRENGTHS = (-4.0, -2.0, 0.0, 2.0, 4.0)
@@ -56,14 +57,10 @@ def directions(
     Raises:
         InputError: The checkpoint cannot be read, the file cannot be written, or an option is wrong.
     """
-    path = Path(out).expanduser()
-    if path.is_dir() or not path.absolute().parent.is_dir() or path.suffix != ".safetensors":
-        raise InputError(
-            f"--out expects a .safetensors file in an existing folder, found {printable(out)}. Name another file."
-        )
+    path = output_file(out, ".safetensors")
     check_count("--samples", samples, 2, 10_000_000)
     check_count("--seed", seed, 0, 2**32 - 1)
-    check_psi(psi)
+    check_truncation(psi)
     given = parse_names(names)
     opened = open_network(checkpoint, classes, label, device)
     network = opened.network
@@ -72,9 +69,10 @@ def directions(
     with fixed_weights():
         found = renamed(find_directions(network, method, rows, count, samples), given)
         look = sheets.Look(network=network, label=opened.labels[0].vector, psi=psi)
-        paper = sheets.edited(look, seed, found, STRENGTHS, progress=progress)
-    write_directions(found, path)
-    save_png(paper, path.with_suffix(".png"))
+        paper = sheets.edited(look, seed, found, STRENGTHS, progress=partial(progress, network, path))
+    with writing(path):
+        write_directions(found, path)
+        save_png(paper, path.with_suffix(".png"))
     print(f"{len(found.vectors)} directions for layers {rows.start}-{rows.stop - 1} in {path}")
     print(f"{paper.width}×{paper.height} pixels in {path.with_suffix('.png')}")
 

@@ -21,7 +21,8 @@ from stylegan2.parsing import Parser
 from stylegan2.training.folder import LAST
 from stylegan2.yaml_files import read_yaml
 
-from .generate import chosen_device, writable_folder
+from .computing import chosen_device
+from .output import writable_folder
 
 if TYPE_CHECKING:
     import torch

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,7 +17,7 @@ from stylegan2.files import printable
 from stylegan2.formats import load_generator
 from stylegan2.networks.generator import Generator
 
-from .generate import chosen_device
+from .computing import chosen_device
 from .labels import Label, parse_numbers, read_labels
 
 MOST = 10_000
@@ -102,29 +101,19 @@ def read_edits(edit: str | None, directions: str, network: Generator) -> list[Ed
     return [] if edit is None else parse_edits(edit, read_directions(directions, network))
 
 
-def check_psi(psi: float, cutoff: int | None = None) -> None:
-    """Raises InputError if truncation is out of range."""
+def check_truncation(psi: float, cutoff: int | None = None, centers: int | None = None) -> None:
+    """Raises InputError if truncation is out of range, or goes towards centers without going anywhere."""
     if not math.isfinite(psi):
         raise InputError(f"--psi expects a finite number, found {psi}. 1 is no truncation.")
     if cutoff is not None and cutoff < 0:
         raise InputError(
             f"--cutoff expects a number of layers, 0 or more, found {cutoff}. Leave it out for all."
         )
+    if centers is not None and psi == 1:
+        raise InputError("--centers expects truncation, found --psi 1, which is none. Try --psi 0.7.")
 
 
 def check_count(option: str, value: int, least: int, most: int) -> None:
     """Raises InputError if a number is out of range."""
     if not least <= value <= most:
         raise InputError(f"{option} expects a number from {least:,} to {most:,}, found {value:,}.")
-
-
-def picture_file(out: str) -> Path:
-    """The path of a PNG file to write.
-
-    Raises:
-        InputError: It is a folder, or its folder is missing, or it does not end with .png.
-    """
-    path = Path(out).expanduser()
-    if path.is_dir() or not path.absolute().parent.is_dir() or path.suffix != ".png":
-        raise InputError(f"--out expects a PNG file in an existing folder, found {printable(out)}.")
-    return path

@@ -4,29 +4,30 @@ from __future__ import annotations
 
 import math
 import re
-import tempfile
 from collections.abc import Iterator
 from itertools import chain, islice
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
 from stylegan2.errors import InputError
-from stylegan2.files import class_table, printable
-from stylegan2.formats import load_generator
-from stylegan2.images import enlarged, save_png, sheet, to_picture
+from stylegan2.explore.centers import nearest
+from stylegan2.explore.latents import latent as latent_of
+from stylegan2.explore.latents import w_of
+from stylegan2.files import class_table, printable, with_room
+from stylegan2.images import enlarged, png_bytes, save_png, sheet, to_picture
 from stylegan2.kernels import fixed_weights
-from stylegan2.networks.generator import Generator, SynthesisNetwork
-from stylegan2.runtimes.choice import choose
-from stylegan2.threads import ThreadTuner, candidates
+from stylegan2.networks.generator import Generator
 
-from .labels import parse_numbers, read_labels
+from .computing import RuntimeName, served, timed
+from .exploring import check_count, check_truncation, open_network
+from .labels import parse_numbers
 from .latents import read_latents
+from .output import counted, writable_folder, writing
 
 PAGE = 256
 """Most images in one grid."""
@@ -49,15 +50,17 @@ def generate(
     psi: float = 1.0,
     cutoff: int | None = None,
     center: Literal["class", "global"] = "class",
+    centers: int | None = None,
     noise: Literal["const", "random", "none"] = "const",
     classes: str | None = None,
     label: str | None = None,
     grid: str | None = None,
     scale: int | None = None,
+    wide: int = 1,
     device: str = "auto",
-    runtime: Literal["auto", "torch", "onnxruntime", "openvino"] = "auto",
+    runtime: RuntimeName = "auto",
 ) -> None:
-    """Generate images from a checkpoint: every seed with every class.
+    """Generate images from a checkpoint, every seed with every class, such as --seeds 0-15 --psi 0.7 --out out.
 
     The image of a seed does not depend on the other seeds and classes.
 
@@ -72,6 +75,8 @@ def generate(
         cutoff: Number of rows of ws that truncation changes, from the coarsest on. null: all.
         center: What truncation goes towards. class uses the mean of w over the image's own class or label,
             global the running mean of w over all of them, as the official code does.
+        centers: Truncate every seed towards the nearest of so many cluster centers of w, instead of `center`. null:
+            no clusters.
         noise: const uses the stored noise, random draws noise from the seed, none adds no noise.
         classes: Classes of a conditional network, as numbers, ranges and names, such as 0-2,cats. null: all.
         label: One label vector instead of classes, such as 0.3,0.7,0.25. Write --label=-1,0.5 if the first
@@ -79,6 +84,8 @@ def generate(
         grid: Columns x rows of a grid, such as 4x4. More images fill several grids. null: chosen by the number
             of images. none: no grid.
         scale: Enlarges every pixel to a square of so many pixels a side. null: only in grids of small images.
+        wide: Repeats the constant of the lowest resolution so many times side by side, which makes images as many
+            times as wide. It suits textures and landscapes: objects appear once for each repetition.
         device: auto, cpu, cuda or cuda:N.
         runtime: What computes the images on a CPU. torch uses our kernels. onnxruntime and openvino need the
             extras onnx and openvino. auto is torch, except that for more than two minutes of work it measures the
@@ -89,58 +96,58 @@ def generate(
             not fit the checkpoint.
     """
     numbers = parse_numbers(seeds, "--seeds")
-    _check(psi, cutoff, scale)
-    network, about = load_generator(checkpoint)
-    names = about.get("class_names")
-    labels = read_labels(network.num_classes, names, classes, label)
+    check_truncation(psi, cutoff, centers)
+    if centers is not None and (latent or center == "global"):
+        other = "--latent" if latent else "--center global"
+        raise InputError(f"Expected --centers or {other}, found both. Leave one out.")
+    if scale is not None:
+        check_count("--scale", scale, 1, PIXELS)
+    opened = open_network(checkpoint, classes, label, device, wide)
+    network, labels, names = opened.network, opened.labels, opened.about.get("class_names")
     latents = read_latents(latent, network) if latent else []
     count = len(latents) or sum(map(len, numbers)) * len(labels)
     zoom = scale or max(1, VISIBLE // max(network.image_size))
-    columns, rows = _page(grid, count, 1 if latents else len(labels), max(network.image_size) * zoom)
-    network = network.to(chosen_device(device))
+    height, width = (zoom * side for side in network.image_size)
+    columns, rows = _page(grid, count, 1 if latents else len(labels), (height, width))
     folder = writable_folder(out)
-    on_cpu = next(network.parameters()).device.type == "cpu"
-    network, sentence = choose(network, runtime, count)
-    if sentence:
-        print(sentence, flush=True)
-    uses_torch = isinstance(network.synthesis, SynthesisNetwork)
-    tuner = ThreadTuner(candidates() if on_cpu and uses_torch else [torch.get_num_threads()])
+    network = served(network, runtime, count)
     if table := class_table(names or []):
         print(f"Classes: {table}", flush=True)
+    clusters = opened.clusters(centers)
 
     def images() -> Iterator[tuple[str, Tensor]]:
         """(name, image) of every latent, or of every seed with every class."""
         for found in latents:
-            with tuner.piece():
-                image = found.image(network, psi, cutoff, noise)
-            yield found.name, image
+            yield found.name, found.image(network, psi, cutoff, noise)
         for c in [] if latents else labels:
             w_mean = None
-            if network.num_classes and center == "class" and psi != 1:
+            if network.num_classes and center == "class" and centers is None and psi != 1:
                 w_mean = network.mapping.w_mean(c.vector[None])
             for seed in chain(*numbers):
-                with tuner.piece():
-                    image = generate_image(network, seed, c.vector, psi, cutoff, noise, w_mean)
+                if clusters is not None:
+                    w_mean = nearest(w_of(network, latent_of(network, seed), c.vector[None]), clusters)
+                image = generate_image(network, seed, c.vector, psi, cutoff, noise, w_mean)
                 yield f"seed{seed:04d}{c.suffix}", image
+
+    def size(named: tuple[str, Tensor]) -> int:
+        """The bytes of an image's file, and of its part of a grid."""
+        picture = to_picture(named[1])
+        return png_bytes(enlarged(picture, scale or 1)) + bool(columns) * png_bytes(enlarged(picture, zoom))
 
     def pictures() -> Iterator[Image.Image]:
         """Write one image after the other, and yield each for the grid that it belongs to."""
-        for name, image in images():
+        fitting = with_room(timed(network, images()), count, size, folder, f"{count:,} images")
+        for name, image in counted(fitting, progress):
             picture = to_picture(image)
             save_png(enlarged(picture, scale or 1), folder / f"{name}.png")
-            progress.update()
             yield enlarged(picture, zoom)
 
-    with fixed_weights(), tqdm(desc="Generating", total=count, unit="image") as progress:
-        try:
-            grids = _write_pages(pictures(), count, columns, rows, folder)
-        except OSError as error:
-            raise InputError(
-                f"Writing to {folder} failed after {progress.n} of {count} images, which stay there: "
-                f"{error.strerror or error}. Make room, or name another folder with --out."
-            ) from error
-        finally:
-            tuner.restore()
+    with (
+        fixed_weights(),
+        tqdm(desc="Generating", total=count, unit="image") as progress,
+        writing(folder, progress),
+    ):
+        grids = _write_pages(pictures(), count, columns, rows, folder)
     print(f"{count} images{grids} in {folder}")
 
 
@@ -168,47 +175,36 @@ def generate_image(
         noise: The noise mode of the generator.
         w_mean: What truncation goes towards. None: the generator's `w_avg`.
     """
-    parameter = next(network.parameters())
-    z = torch.from_numpy(np.random.RandomState(seed).randn(1, network.z_dim)).to(parameter)
+    z, parameter = latent_of(network, seed), next(network.parameters())
     with torch.random.fork_rng(devices=[parameter.device] if parameter.is_cuda else []):
         torch.manual_seed(seed)
         c = label[None].to(parameter)
         return network(z, c, psi=psi, cutoff=cutoff, noise=noise, w_mean=w_mean)[0].cpu()
 
 
-def _check(psi: float, cutoff: int | None, scale: int | None) -> None:
-    if not math.isfinite(psi):
-        raise InputError(f"--psi expects a finite number, found {psi}. 1 is no truncation.")
-    if cutoff is not None and cutoff < 0:
-        raise InputError(
-            f"--cutoff expects a number of layers, 0 or more, found {cutoff}. Leave it out for all layers."
-        )
-    if scale is not None and scale < 1:
-        raise InputError(f"--scale expects a whole number, 1 or more, found {scale}.")
-
-
-def _page(text: str | None, count: int, labels: int, side: int) -> tuple[int, int]:
+def _page(text: str | None, count: int, labels: int, size: tuple[int, int]) -> tuple[int, int]:
     """Columns and rows of a grid, (0, 0) for no grid. The seeds of one label come after each other.
 
     Args:
         text: The option --grid.
         count: Number of images in all.
         labels: Number of labels in all.
-        side: Height and width of an image in the grid.
+        size: Height and width of an image in the grid.
 
     Raises:
         InputError: The option is no size, or larger than programs open.
     """
-    if side**2 > PIXELS:
+    height, width = size
+    if height * width > PIXELS:
         raise InputError(
-            f"--scale makes images of {side}×{side} pixels, expected at most {math.isqrt(PIXELS)} a side. Choose "
-            "a smaller number."
+            f"Expected images of at most {PIXELS:,} pixels, found {width}×{height}. Choose a smaller --scale or "
+            "--wide."
         )
     if text == "none":
         return 0, 0
     if text is None:
-        most = max(1, min(PAGE, PIXELS // side**2))
-        root, seeds = math.sqrt(min(count, most)), count // labels
+        most = max(1, min(PAGE, PIXELS // (height * width)))
+        root, seeds = math.sqrt(min(count, most) * height / width), count // labels
         columns = math.ceil(root)
         if labels > 1 and seeds <= 2 * root:  # rows of whole labels
             columns = seeds * max(1, round(root / seeds))
@@ -218,9 +214,9 @@ def _page(text: str | None, count: int, labels: int, side: int) -> tuple[int, in
     rows = min(rows, math.ceil(count / max(columns, 1)))
     if not columns * rows:
         raise InputError(f"--grid expects columns x rows, such as 4x4, or none, found {printable(text)}.")
-    if columns * rows * side**2 > READABLE:
+    if columns * rows * height * width > READABLE:
         raise InputError(
-            f"--grid {text} makes pictures of {columns * side}×{rows * side} pixels, expected at most "
+            f"--grid {text} makes pictures of {columns * width}×{rows * height} pixels, expected at most "
             f"{READABLE:,} pixels in all. Choose a smaller grid: as many are written as the images need."
         )
     return columns, rows
@@ -240,33 +236,3 @@ def _write_pages(pictures: Iterator[Image.Image], count: int, columns: int, rows
         save_png(paper, folder / f"{name}.png")
     what = "grid.png" if pages == 1 else f"{pages} grids"
     return f" and {what} ({columns}×{rows})"
-
-
-def writable_folder(out: str) -> Path:
-    """The folder to write to, made if it is missing, after a file could be written into it.
-
-    Raises:
-        InputError: There can be no such folder, or nothing can be written into it.
-    """
-    try:
-        folder = Path(out).expanduser()
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except (OSError, ValueError, RuntimeError) as error:  # such as a character 0, or no such user's home
-        raise InputError(
-            f"--out expects a folder that can be written to, found {printable(out)} "
-            f"({getattr(error, 'strerror', None) or error}). Name another one."
-        ) from error
-    return folder
-
-
-def chosen_device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(f"--device {name} is not available on this machine: {error}. Try cpu.") from error
-    return device

@@ -96,7 +96,7 @@ def _noise(tensors: Mapping[str, Tensor], network: Generator, path: str) -> dict
         if buffer not in stored or stored[buffer].shape != value.shape:
             raise InputError(
                 f"--latent expects noise maps of this network, found {printable(name)} of shape "
-                f"{tuple(value.shape)} in {printable(path)}. Give a file of this network."
+                f"{tuple(value.shape)} in {printable(path)}. Give a file of this network, without --wide."
             )
         maps[buffer] = value.to(stored[buffer])
     return maps

@@ -16,9 +16,12 @@ from stylegan2.files import printable
 from stylegan2.formats import load_generator
 from stylegan2.kernels import fixed_weights
 
-from .generate import chosen_device
+from .computing import RuntimeName, chosen_device, served
 
 LOCAL = ("127.0.0.1", "localhost", "::1")
+PICTURES = 1_000_000
+"""So many that `--runtime auto` compares runtimes even for small pictures: speed is what a page needs."""
+
 UPLOAD = "10mb"
 """Largest file that a visitor may upload."""
 
@@ -29,6 +32,7 @@ def page(
     host: str = "127.0.0.1",
     directions: str | None = None,
     device: str = "auto",
+    runtime: RuntimeName = "torch",
     export: str | None = None,
 ) -> None:
     """Open a page in the browser that plays with a trained network, on this computer only.
@@ -43,6 +47,8 @@ def page(
         host: Address to listen on. Anybody who reaches this address can use the page, so change it with care.
         directions: A file that `stylegan2 directions` wrote. Its first ten become sliders. null: none.
         device: auto, cpu, cuda or cuda:N.
+        runtime: What computes the pictures on a CPU: torch, onnxruntime or openvino, as in generate. auto measures
+            the installed ones first. A projection runs in torch.
         export: Write a folder that Hugging Face Spaces run, and open nothing. null: open the page.
 
     Raises:
@@ -62,6 +68,7 @@ def page(
         print(f"Wrote a Space to {folder}. Run it here: cd {folder} && python app.py")
         return
     network = network.to(chosen_device(device))
+    drawing = served(network, runtime, PICTURES)
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     with tempfile.TemporaryDirectory(prefix="stylegan2-page-") as temporary:
         # All that visitors upload lies here, until the page ends.
@@ -72,7 +79,7 @@ def page(
         names = about.get("class_names") or [f"class {i}" for i in range(network.num_classes)]
         vectors = torch.eye(network.num_classes) if network.num_classes else torch.zeros(1, 0)
         labels = list(zip(names or ["no classes"], vectors))
-        blocks = make_page(Studio(network, checkpoint, labels, found), title)
+        blocks = make_page(Studio(network, checkpoint, labels, found, drawing), title)
         if host not in LOCAL:
             print(f"warning: everybody who reaches {host} can use this page.", flush=True)
         print(f"Open http://{host}:{port} in a browser. Ctrl-C ends the page.", flush=True)

@@ -16,16 +16,17 @@ from tqdm import tqdm
 from stylegan2.data.decoding import decode
 from stylegan2.data.pixels import to_float
 from stylegan2.errors import InputError
-from stylegan2.explore.animation import write_animation
+from stylegan2.explore.animation import frame_bytes, write_animation
 from stylegan2.explore.distances import Name, load_distance, psnr
 from stylegan2.explore.film import fitted
 from stylegan2.explore.projection import KEY, Projection, ProjectionOptions
-from stylegan2.files import printable, replacing, safe_name, text_table, write_text
-from stylegan2.images import save_png, sheet, to_picture
+from stylegan2.files import printable, require_room, safe_name, text_table, write_text
+from stylegan2.formats.tensors import write_safetensors
+from stylegan2.images import png_bytes, save_png, sheet, to_picture
 from stylegan2.networks.generator import Generator
 
 from .exploring import check_count, open_network, read_edits
-from .generate import writable_folder
+from .output import writable_folder, writing
 
 STATE = "unfinished.safetensors"
 """What an interrupted projection leaves in its folder."""
@@ -57,7 +58,8 @@ def project(
 
     Args:
         checkpoint: A .ckpt file that training wrote, or a file of another program (docs/formats.md).
-        image: Files of images, which are cropped and resized as in training. All are projected in one batch.
+        image: Files of images, such as a.png b.png, which are cropped and resized as in training. All are projected
+            in one batch.
         out: Folder for the results.
         steps: Optimization steps.
         space: w finds one w for all layers, w+ one for each, which comes nearer but is less fit for edits.
@@ -92,38 +94,43 @@ def project(
     projection = Projection(
         network, targets, features, options, vector.to(targets) if network.num_classes else None
     )
+    ending = ".mp4" if importlib.util.find_spec("imageio_ffmpeg") else ".webp"
+    size = results_bytes(projection, ending if video else None)
+    require_room(folder, size, f"the results of {len(names)} images")
     history = _optimized(projection, folder / STATE, about)
     results, distances = projection.images().cpu(), projection.distances().tolist()
     start = projection.images(projection.w_avg.expand(len(names), 1, -1)).cpu()
     quality = psnr(results, targets).tolist()
     ws = projection.ws()
-    ending = ".mp4" if importlib.util.find_spec("imageio_ffmpeg") else ".webp"
     report = [
         {"image": name, "psnr": p, "distance": d, "kind": kind, "steps": steps, "space": space}
         for name, p, d in zip(names, quality, distances)
     ]
-    for number, name in enumerate(names):
-        pictures = [to_picture(images[number]) for images in (targets, start, results)]
-        save_png(pictures[-1], folder / f"{name}.png")
-        save_png(sheet([fitted(picture, None) for picture in pictures], 3, 1), folder / f"{name}-strip.png")
-        noise = {key: value[number, 0] for key, value in projection.noises.items()}
-        figures = {
-            "image": name,
-            "psnr": quality[number],
-            "distance": distances[number],
-            "kind": kind,
-            "steps": steps,
-        }
-        write_latent(folder / f"{name}.safetensors", ws[number], noise, figures)
-        if moves:
-            moved = ws.clone()
-            for move in moves:
-                moved = move.applied(moved)
-            save_png(to_picture(projection.images(moved)[number]), folder / f"{name}-edited.png")
-        if video:
-            frames = (fitted(to_picture(projection.images(w)[number]), None) for w in history)
-            write_animation(frames, folder / f"{name}{ending}", 30)
-    write_text(folder / "projection.json", json.dumps(report, indent=1))
+    with writing(folder):
+        for number, name in enumerate(names):
+            pictures = [to_picture(images[number]) for images in (targets, start, results)]
+            save_png(pictures[-1], folder / f"{name}.png")
+            save_png(
+                sheet([fitted(picture, None) for picture in pictures], 3, 1), folder / f"{name}-strip.png"
+            )
+            noise = {key: value[number, 0] for key, value in projection.noises.items()}
+            figures = {
+                "image": name,
+                "psnr": quality[number],
+                "distance": distances[number],
+                "kind": kind,
+                "steps": steps,
+            }
+            write_latent(folder / f"{name}.safetensors", ws[number], noise, figures)
+            if moves:
+                moved = ws.clone()
+                for move in moves:
+                    moved = move.applied(moved)
+                save_png(to_picture(projection.images(moved)[number]), folder / f"{name}-edited.png")
+            if video:
+                frames = (fitted(to_picture(projection.images(w)[number]), None) for w in history)
+                write_animation(frames, folder / f"{name}{ending}", 30)
+        write_text(folder / "projection.json", json.dumps(report, indent=1))
     (folder / STATE).unlink(missing_ok=True)
     rows = [[printable(name), f"{p:.1f} dB", f"{d:.4g}"] for name, p, d in zip(names, quality, distances)]
     print(text_table(["image", "PSNR", f"distance ({kind})"], rows))
@@ -145,8 +152,27 @@ def _optimized(projection: Projection, state: Path, about: dict[str, object]) ->
             progress.set_postfix_str(f"distance {float(distance.mean()):.4g}", refresh=False)
             progress.update()
             if projection.step % SAVE_EVERY == 0:
-                projection.save(state, about, history)
+                with writing(state):
+                    projection.save(state, about, history)
     return torch.cat([history, projection.w.detach()[None].cpu()])
+
+
+def results_bytes(projection: Projection, ending: str | None) -> int:
+    """About how many bytes the results take, with the file that an interrupted projection leaves.
+
+    Args:
+        projection: Its targets stand for the results.
+        ending: Of the videos. None: there are none.
+    """
+    latents = projection.ws().nbytes + sum(noise.nbytes for noise in projection.noises.values())
+    state = 3 * latents + (LENGTH + 1) * projection.w.nbytes  # with Adam's two moments
+    total = latents + 2 * state  # a new state is written beside the old one
+    for target in projection.targets:
+        picture = to_picture(target)
+        shown = fitted(picture, None)
+        total += 2 * png_bytes(picture) + 3 * png_bytes(shown)
+        total += (LENGTH + 1) * frame_bytes(shown, ending) if ending else 0
+    return total
 
 
 def read_targets(paths: Sequence[str], network: Generator) -> tuple[Tensor, str]:
@@ -194,9 +220,5 @@ def fingerprint(network: Generator) -> str:
 
 def write_latent(path: Path, ws: Tensor, noise: dict[str, Tensor], figures: dict[str, object]) -> None:
     """Write ws (num_ws, w_dim) and noise maps (H, W) as safetensors, with figures about them as JSON."""
-    from safetensors.torch import save_file
-
     tensors = {"ws": ws, **{f"noise.{name}": value for name, value in noise.items()}}
-    plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    with replacing(path) as temporary:
-        save_file(plain, temporary, {KEY: json.dumps(figures)})
+    write_safetensors(tensors, path, {KEY: json.dumps(figures)})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stylegan2.cli import make_parser
+from stylegan2.cli import make_function_parser
 from stylegan2.errors import InputError
 from stylegan2.files import printable
 from stylegan2.parsing import Parser
@@ -20,9 +20,8 @@ def report_command(args: list[str], prog: str = "stylegan2 report") -> int:
 
 def make_report_parser(prog: str = "stylegan2 report") -> Parser:
     """The parser of `stylegan2 report`, whose folders are an option too."""
-    parser = make_parser(prog, (report.__doc__ or "").split("\n\n")[0])
+    parser = make_function_parser(report, prog)
     parser.usage = f"{prog} RUN... [options]"
-    parser.add_function_arguments(report)
     return parser
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, Literal
+from pathlib import Path
+from typing import Literal
 
 import torch
 from PIL import Image
@@ -13,20 +14,17 @@ from tqdm import tqdm
 from stylegan2.errors import InputError
 from stylegan2.explore import sheets
 from stylegan2.explore.directions import parse_interval
-from stylegan2.files import printable
-from stylegan2.images import save_png
+from stylegan2.explore.tables import zoom
+from stylegan2.files import printable, with_room
+from stylegan2.images import enlarged, png_bytes, save_png
 from stylegan2.kernels import fixed_weights
+from stylegan2.networks.generator import Generator
 
-from .exploring import (
-    Opened,
-    check_count,
-    check_psi,
-    layer_range,
-    listed,
-    open_network,
-    picture_file,
-    read_edits,
-)
+from .computing import RuntimeName, served, timed
+from .exploring import Opened, check_count, check_truncation, layer_range, listed, open_network, read_edits
+from .output import output_file, writing
+
+Cell = Image.Image | None
 
 
 def sheet(
@@ -47,6 +45,7 @@ def sheet(
     edit: str | None = None,
     directions: str = "directions.safetensors",
     device: str = "auto",
+    runtime: RuntimeName = "auto",
 ) -> None:
     """Write a labeled sheet of images, such as --kind mixing --rows 0-4 --columns 10-15 --layers 0-3.
 
@@ -73,11 +72,13 @@ def sheet(
         edit: Moves along directions, such as smile=2.5,age=-1.
         directions: File of directions that `stylegan2 directions` wrote.
         device: auto, cpu, cuda or cuda:N.
+        runtime: What computes the images on a CPU: torch, onnxruntime or openvino, as in generate. auto: the fastest
+            installed one, if there are more than two minutes of work.
 
     Raises:
         InputError: The checkpoint cannot be read, the file cannot be written, or an option is wrong.
     """
-    path = picture_file(out)
+    path = output_file(out, ".png")
     seeds, others = listed(rows, "--rows", 1000), listed(columns, "--columns", 1000)
     check_count("--steps", steps, 2, 1000)
     first, last = parse_interval(psi, "--psi")
@@ -85,7 +86,7 @@ def sheet(
         raise InputError(f"--psi expects one number for --kind {kind}, found {printable(psi)}.")
     if first == last and kind == "truncation":
         first, last = (-1.0, 1.0) if first == 1 else (min(0.0, first), max(0.0, first))
-    check_psi(first, cutoff)
+    check_truncation(first, cutoff, None if kind == "truncation" else centers)
     opened = open_network(checkpoint, classes, label, device, wide)
     network = opened.network
     if kind == "classes" and not network.num_classes:
@@ -94,6 +95,14 @@ def sheet(
         )
     chosen = layer_range(layers, network) if layers else range(max(1, network.num_ws // 2))
     moves = read_edits(edit, directions, network)
+    width = {
+        "mixing": len(others) + 1,
+        "truncation": steps,
+        "noise": sheets.DRAWS + 6,
+        "layers": network.num_ws + 2,
+        "classes": len(opened.labels),
+    }
+    network = served(network, runtime, (len(seeds) + 1) * width[kind])
     with fixed_weights():
         look = sheets.Look(
             network=network,
@@ -112,13 +121,20 @@ def sheet(
             "layers": partial(sheets.layers, look, seeds, others),
             "classes": partial(sheets.classes, look, seeds, named_labels(opened)),
         }
-        paper = kinds[kind](progress=progress)
-    save_png(paper, path)
+        paper = kinds[kind](progress=partial(progress, network, path))
+    with writing(path):
+        save_png(paper, path)
     print(f"{paper.width}×{paper.height} pixels in {path}")
 
 
-def progress(cells: Iterator[Any]) -> Iterator[Any]:
-    return iter(tqdm(cells, desc="Images", unit="image"))
+def progress(network: Generator, path: Path, cells: Iterator[Cell], total: int) -> Iterator[Cell]:
+    """Yield the cells of a sheet that becomes a file, with a progress bar, if the disk has room for it."""
+
+    def size(cell: Cell) -> int:
+        return 0 if cell is None else png_bytes(enlarged(cell, zoom(max(cell.size))))
+
+    fitting = with_room(timed(network, cells), total, size, path.parent, f"a sheet of {total:,} images")
+    yield from tqdm(fitting, desc="Images", total=total, unit="image")
 
 
 def named_labels(opened: Opened) -> list[tuple[str, torch.Tensor]]:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from functools import partial
 from typing import Literal
 
 from tqdm import tqdm
 
 from stylegan2.errors import InputError
-from stylegan2.explore.animation import check_animation, write_animation
+from stylegan2.explore.animation import check_animation, frame_bytes, write_animation
 from stylegan2.explore.audio import audio_speeds, audio_times
 from stylegan2.explore.film import VISIBLE, Film, cells_of, circle_walk, interpolation_walk
 from stylegan2.explore.tables import PIXELS
 from stylegan2.explore.walks import checked_number
-from stylegan2.files import printable
+from stylegan2.files import printable, with_room
 from stylegan2.kernels import fixed_weights
 
-from .exploring import check_count, check_psi, listed, open_network, read_edits
+from .computing import RuntimeName, served, timed
+from .exploring import check_count, check_truncation, listed, open_network, read_edits
+from .output import counted, writing
 
 
 def video(
@@ -44,6 +48,7 @@ def video(
     directions: str = "directions.safetensors",
     only: str | None = None,
     device: str = "auto",
+    runtime: RuntimeName = "auto",
 ) -> None:
     """Write a video of a walk through the latent space, such as --seeds 3,17,8 --loop --psi 0.7 --out walk.mp4.
 
@@ -80,13 +85,15 @@ def video(
         directions: File of directions that `stylegan2 directions` wrote.
         only: Numbers of the frames to write, such as 30-45, which are the same as in the whole video. null: all.
         device: auto, cpu, cuda or cuda:N.
+        runtime: What computes the images on a CPU: torch, onnxruntime or openvino, as in generate. auto: the fastest
+            installed one, if there are more than two minutes of work.
 
     Raises:
         InputError: The checkpoint cannot be read, the file cannot be written, or an option is wrong.
     """
     path = check_animation(out, fps)
     numbers = listed(seeds, "--seeds")
-    check_psi(psi, cutoff)
+    check_truncation(psi, cutoff, centers)
     check_count("--frames", frames, 1, 1_000_000)
     checked_number("--radius", radius, 0, "0.5")
     columns, rows = parse_grid(grid)
@@ -126,13 +133,22 @@ def video(
             edits=moves,
             size=size,
         )
-        chosen = range(len(film)) if only is None else listed(only, "--only")
-        if only is not None and max(chosen) >= len(film):
-            raise InputError(
-                f"--only expects numbers below {len(film)}, the number of frames, found {printable(only)}."
-            )
-        pictures = (film.frame(number) for number in tqdm(chosen, desc="Frames", unit="frame"))
-        write_animation(pictures, path, fps, audio=audio if only is None else None, numbers=chosen)
+    chosen = range(len(film)) if only is None else listed(only, "--only")
+    if only is not None and max(chosen) >= len(film):
+        raise InputError(
+            f"--only expects numbers below {len(film)}, the number of frames, found {printable(only)}."
+        )
+    film = replace(film, network=served(network, runtime, len(chosen) * len(walks)))
+    what, folder = f"{len(chosen):,} frames", path.parent if path.suffix else path
+    with (
+        fixed_weights(),
+        tqdm(desc="Frames", total=len(chosen), unit="frame") as progress,
+        writing(path, progress, stays=not path.suffix),
+    ):
+        frames = timed(film.network, map(film.frame, chosen))
+        fitting = with_room(frames, len(chosen), partial(frame_bytes, suffix=path.suffix), folder, what)
+        sound = audio if only is None else None
+        write_animation(counted(fitting, progress), path, fps, audio=sound, numbers=chosen)
     length = f"{len(chosen) / fps:.1f} s at {fps:g} per second"
     print(f"{len(chosen)} frames of {width}×{height} pixels, {length}, in {path}")
     older = 0 if path.suffix else len(list(path.glob("frame*.png"))) - len(chosen)

@@ -19,6 +19,7 @@ from tqdm import tqdm
 from stylegan2.data import ImageDataset
 from stylegan2.data.checking import usable_cpus
 from stylegan2.errors import InputError
+from stylegan2.files import bytes_text
 from stylegan2.networks.config import NetworkConfig
 from stylegan2.networks.scalings import Scalings
 from stylegan2.sizes import text as size_text
@@ -237,21 +238,17 @@ def disk(model: StyleGAN2, options: RunOptions, folder: Path) -> str:
     if options.snapshot_kimg:
         numbered = int(options.kimg / options.snapshot_kimg)
     if not numbered:
-        return f"Disk       a checkpoint of {_size(size)}"
+        return f"Disk       a checkpoint of {bytes_text(size)}"
     # The best one is kept too, and last.ckpt.
     kept = 1 + (numbered if options.keep is None else min(numbered, options.keep + 1))
-    text = f"Disk       {kept} checkpoints of {_size(size)}, {_size(kept * size)} over the run"
+    text = f"Disk       {kept} checkpoints of {bytes_text(size)}, {bytes_text(kept * size)} over the run"
     if kept <= numbered:
-        text += f" with --keep {options.keep}; all {numbered + 1} would take {_size((numbered + 1) * size)}"
+        text += (
+            f" with --keep {options.keep}; all {numbered + 1} would take {bytes_text((numbered + 1) * size)}"
+        )
     free = shutil.disk_usage(folder).free
     if kept * size > free:
-        text += f"; only {_size(free)} are free"
+        text += f"; only {bytes_text(free)} are free"
     if options.keep is None and kept * size > min(MUCH, free):
         text += ". --keep 3 keeps the newest three"
     return text
-
-
-def _size(number: float) -> str:
-    """Bytes as "660 MB"."""
-    unit, size = next(((u, s) for u, s in (("GB", 1e9), ("MB", 1e6)) if number >= s), ("kB", 1e3))
-    return f"{_two_digits(number / size)} {unit}"
