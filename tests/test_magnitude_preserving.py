@@ -14,7 +14,9 @@ from stylegan2.networks.config import DiscriminatorConfig, GeneratorConfig
 from stylegan2.networks.layers import EqualizedConv2d, SynthesisLayer
 from stylegan2.ops import activations
 
-MODEL = yaml.safe_load((CONFIGS / "normalizations" / "forced_weight.yaml").read_text(encoding="utf-8"))["model"]
+MODEL = yaml.safe_load(
+    (CONFIGS / "normalizations" / "magnitude_preserving.yaml").read_text(encoding="utf-8")
+)["model"]
 BLOCKS = 8
 
 
@@ -25,7 +27,9 @@ def test_the_gain_is_the_inverse_rms_of_the_activation_of_a_normal_variable(name
         return y.item() ** 2 * math.exp(-z * z / 2) / math.sqrt(2 * math.pi)
 
     expected = integrate.quad(power, -12, 0)[0] + integrate.quad(power, 0, 12)[0]
-    assert Scalings(activation_gain="magnitude_preserving").gain(name) == pytest.approx(expected**-0.5, rel=1e-6)
+    assert Scalings(activation_gain="magnitude_preserving").gain(name) == pytest.approx(
+        expected**-0.5, rel=1e-6
+    )
 
 
 def test_the_gains_of_the_paper():
@@ -51,7 +55,9 @@ def rms_after_blocks_of_d(scalings, channels=256):
     common, g = {"scalings": scalings, "normalization": plan}, scalings.residual_gain
     x, found = torch.randn(64, channels, 1, 1), []
     for _ in range(BLOCKS):
-        conv0, conv1 = (EqualizedConv2d(channels, channels, 1, activation="lrelu", **common) for _ in range(2))
+        conv0, conv1 = (
+            EqualizedConv2d(channels, channels, 1, activation="lrelu", **common) for _ in range(2)
+        )
         skip = EqualizedConv2d(channels, channels, 1, bias=False, scalings=scalings)
         x = independent(x)
         x = conv1(independent(conv0(x)), gain=g) + skip(x, gain=g)
