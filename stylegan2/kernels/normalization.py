@@ -32,6 +32,6 @@ class _MeanSquare(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, cot: Tensor) -> Tensor:
-        (x,) = ctx.saved_tensors
-        factor: Tensor = cot * (2 / (x.shape[2] * x.shape[3]))
+        x: Tensor = ctx.saved_tensors[0]
+        factor = cot * (2 / (x.shape[2] * x.shape[3]))
         return x * factor[:, :, None, None]

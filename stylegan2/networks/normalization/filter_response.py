@@ -22,6 +22,9 @@ class FilterResponseNorm(nn.Module):
         learned_eps: Whether ε is learned, from 1e-4, as for maps of 1×1. It is then eps + |the parameter|.
     """
 
+    weight: nn.Parameter
+    bias: nn.Parameter
+
     def __init__(self, num_features: int, eps: float = 1e-6, learned_eps: bool = True):
         super().__init__()
         self.eps = eps
