@@ -49,3 +49,16 @@ def test_filter_response_leaves_its_input_as_it_is_without_gradients(form):
         y = fast.filter_response(*inputs)
     torch.testing.assert_close(inputs[0].detach(), before, rtol=0, atol=0)
     torch.testing.assert_close(y, filter_response.__wrapped__(*inputs).detach(), rtol=1e-9, atol=1e-9)
+
+
+def test_filter_response_works_in_torch_func_in_forward_mode_and_in_a_trace():
+    x, *others = (tensor.detach() for tensor in arguments((2, 3, 4, 4)))
+    definition = filter_response.__wrapped__
+    for function in (torch.func.jacrev, torch.func.jacfwd):
+        ours, expected = (
+            function(lambda v, f=f: f(v, *others).sum(0))(x) for f in (fast.filter_response, definition)
+        )
+        torch.testing.assert_close(ours, expected, rtol=1e-9, atol=1e-9)
+    traced = torch.jit.trace(lambda v: fast.filter_response(v, *others), x)
+    torch.testing.assert_close(traced(2 * x), definition(2 * x, *others), rtol=1e-9, atol=1e-9)
+    assert "PythonOp" not in str(traced.graph)

@@ -11,15 +11,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .dispatch import bias_act
+from .dispatch import bias_act, is_transformed
 
 
 def filter_response(x: Tensor, weight: Tensor, bias: Tensor, tau: Tensor, eps: Tensor | float) -> Tensor:
     """`stylegan2.networks.normalization.filter_response.filter_response`, by max(y, τ) = relu(y - τ) + τ."""
-    power: Tensor = _MeanSquare.apply(x)
-    scale = weight * (power + eps).rsqrt()
-    y = bias_act(x, bias - tau, "relu", gain=1, scale=scale)
-    return y + tau[:, None, None] if torch.is_grad_enabled() else y.add_(tau[:, None, None])
+    recorded = torch.compiler.is_exporting() or torch.jit.is_tracing() or is_transformed(x)
+    power: Tensor = x.square().mean(dim=(2, 3)) if recorded else _MeanSquare.apply(x)
+    y = bias_act(x, bias - tau, "relu", gain=1, scale=weight * (power + eps).rsqrt())
+    return y + tau[:, None, None] if recorded or torch.is_grad_enabled() else y.add_(tau[:, None, None])
 
 
 class _MeanSquare(torch.autograd.Function):
