@@ -9,7 +9,7 @@ from collections.abc import Callable
 from stylegan2.ops import definitions_only as off
 from stylegan2.ops import replace
 
-from . import convolution, dispatch, layers
+from . import convolution, dispatch, layers, normalization
 from .build import available
 from .weight_cache import fixed_weights
 
@@ -22,6 +22,7 @@ _REPLACEMENTS: dict[str, Callable[..., object]] = {
     "conv_transpose2d": convolution.conv_transpose2d,
     "equalized": layers.equalized,
     "modulated_conv2d": layers.modulated_conv2d,
+    "filter_response": normalization.filter_response,
     "choose_memory_order": layers.choose_memory_order,
 }
 for _name, _implementation in _REPLACEMENTS.items():

@@ -227,8 +227,8 @@ class DiscriminatorConfig(NetworkConfig):
         kind = self.plan().kind
         if kind.needs_styles:
             raise ValueError(
-                f"normalization {self.normalization} needs styles, which a discriminator does not have: "
-                "choose another one"
+                f"normalization {self.normalization} needs styles, which a discriminator does not have: choose "
+                "weight_normalization weight, weight_standardization or forced_weight, which scale kernels too"
             )
         if kind.conditional and not self.num_classes:
             raise ValueError(

@@ -4,7 +4,7 @@ A gain is a number. An ablation changes the number, so no forward pass needs an 
 is a name, which is looked up once, when a layer is built.
 
 The papers are PGGAN (arXiv 1710.10196), SG1 (StyleGAN, 1812.04948), SG2 (StyleGAN2, 1912.04958), ADA
-(2006.06676) and He (1502.01852).
+(2006.06676), He (1502.01852) and EDM2 (2312.02696).
 """
 
 from __future__ import annotations
@@ -51,9 +51,10 @@ class Scalings:
     "equalized" with the steps of layers of more than 64 inputs divided by √(fan_in/64). A step of Adam then changes
     their outputs equally at every width (maximal update parametrization, arXiv 2203.03466)."""
 
-    activation_gain: float = math.sqrt(2)
-    """Gain after every leaky ReLU, which about halves the power of its input (He; SG2's code). 1 switches it
-    off."""
+    activation_gain: Literal["magnitude_preserving"] | float = math.sqrt(2)
+    """Gain after every leaky ReLU, which about halves the power of its input (He; SG2's code). 1 switches it off.
+    "magnitude_preserving" is 1/√E[act(z)²] with z ~ N(0, 1), after every activation (EDM2 §2.4). It is 1.387 for a
+    leaky ReLU, which then keeps the rms of a normal input exactly."""
 
     residual_gain: float = math.sqrt(0.5)
     """Gain of both branches of a residual block, so that their sum keeps the variance (SG2 §4.1). 1 switches
@@ -113,6 +114,8 @@ class Scalings:
 
     def gain(self, activation: str) -> float:
         """Return the gain after an activation: `activation_gain` for lrelu, the default gain for others."""
+        if isinstance(self.activation_gain, str):
+            return magnitude_preserving_gain(activation)
         return self.activation_gain if activation == "lrelu" else activations[activation].gain
 
     @property
@@ -129,6 +132,14 @@ class Scalings:
     def lazy(self, every: int) -> Lazy:
         """Return the correction for a penalty that is evaluated at every `every`-th iteration."""
         return Lazy(every, every / (every + 1)) if self.lazy_regularization_correction else Lazy(1.0, 1.0)
+
+
+def magnitude_preserving_gain(activation: str) -> float:
+    """Return 1/√E[act(z)²] with z ~ N(0, 1), by numerical integration over |z| ≤ 10 (EDM2 eq. 81)."""
+    z = torch.linspace(-10, 10, 20001, dtype=torch.float64, device="cpu")
+    y = activations[activation].function(z, activations[activation].alpha)
+    density = torch.exp(-z.square() / 2) / math.sqrt(2 * math.pi)
+    return 1 / math.sqrt(torch.trapezoid(y.square() * density, z).item())
 
 
 _WEIGHT_SCALINGS: dict[str, Callable[[float], tuple[float, float]]] = {

@@ -5,7 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .base import affine_parameters, in_layers, per_channel, scaled_and_shifted
+from stylegan2.ops import replaceable
+
+from .base import affine_parameters, in_layers, per_channel
 
 
 @in_layers("filter_response", activates=True)
@@ -20,6 +22,9 @@ class FilterResponseNorm(nn.Module):
         learned_eps: Whether ε is learned, from 1e-4, as for maps of 1×1. It is then eps + |the parameter|.
     """
 
+    weight: nn.Parameter
+    bias: nn.Parameter
+
     def __init__(self, num_features: int, eps: float = 1e-6, learned_eps: bool = True):
         super().__init__()
         self.eps = eps
@@ -31,6 +36,12 @@ class FilterResponseNorm(nn.Module):
         eps: Tensor | float = self.eps
         if self.learned_eps is not None and x.shape[2] * x.shape[3] == 1:
             eps = eps + self.learned_eps.abs()
-        power = x.square().mean(dim=(2, 3), keepdim=True)
-        y = scaled_and_shifted(self, x * (power + eps).rsqrt())
-        return torch.maximum(y, per_channel(self.tau))
+        return filter_response(x, self.weight, self.bias, self.tau, eps)
+
+
+@replaceable
+def filter_response(x: Tensor, weight: Tensor, bias: Tensor, tau: Tensor, eps: Tensor | float) -> Tensor:
+    """max(γ·x/√(mean_HW x² + ε) + β, τ) for x (N, C, H, W) and γ, β, τ (C,). `kernels` makes fewer passes over x."""
+    power = x.square().mean(dim=(2, 3), keepdim=True)
+    y = x * (power + eps).rsqrt() * per_channel(weight) + per_channel(bias)
+    return torch.maximum(y, per_channel(tau))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import torch.nn.functional as F
+import torch
 from torch import Tensor, nn
 
-from .base import in_layers, per_channel
+from .base import in_layers
 
 
 @in_layers("instance")
@@ -24,9 +24,8 @@ class InstanceNorm(nn.InstanceNorm2d):
 
 
 def _instance_norm(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
-    if x.shape[2] * x.shape[3] == 1:  # the definition gives β, but PyTorch raises an error
-        return x * 0 if bias is None else x * 0 + per_channel(bias)
-    return F.instance_norm(x, weight=weight, bias=bias, eps=eps)
+    # torch.nn.functional.instance_norm takes up to 7 times as long, and refuses maps of 1×1.
+    return torch.group_norm(x, x.shape[1], weight, bias, eps)
 
 
 def instance_norm(x: Tensor, eps: float = 1e-5) -> Tensor:
