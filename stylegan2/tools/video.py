@@ -145,8 +145,8 @@ def video(
         tqdm(desc="Frames", total=len(chosen), unit="frame") as progress,
         writing(path, progress, stays=not path.suffix),
     ):
-        frames = timed(film.network, map(film.frame, chosen))
-        fitting = with_room(frames, len(chosen), partial(frame_bytes, suffix=path.suffix), folder, what)
+        made = timed(film.network, map(film.frame, chosen))
+        fitting = with_room(made, len(chosen), partial(frame_bytes, suffix=path.suffix), folder, what)
         sound = audio if only is None else None
         write_animation(counted(fitting, progress), path, fps, audio=sound, numbers=chosen)
     length = f"{len(chosen) / fps:.1f} s at {fps:g} per second"
