@@ -91,8 +91,8 @@ which depends on the label. Demodulation needs neither, because w holds the labe
 ## Control of the style by scale and shift
 
 Choose adaptive instance normalization. Its scale and shift alone set the mean and contrast of a feature map, so w
-controls both completely. The price is that the contrast of the features before it is lost. Demodulation controls the scale
-alone, and keeps contrast.
+controls both completely. The price is that the contrast of the features before it is lost. Demodulation controls
+the scale alone, and keeps contrast.
 
 {table(["adaptive_instance", "conditional_instance", "demodulation"], scale | quality)}
 
@@ -106,15 +106,15 @@ device alone, so that the result depends on the number of images for each device
 
 ## Speed
 
-These take at most 1.1 times as long as demodulation. A normalization of kernels reads no features, so its cost matters
-less as images grow. {cost_conditions(record)}
+These take at most 1.1 times as long as demodulation. A normalization of kernels reads no features, so its cost
+matters less as images grow. {cost_conditions(record)}
 
 {table(fast, cost | quality)}
 
 ## A discriminator with R1
 
-Choose none, or a normalization of kernels. R1 is the gradient of a logit with respect to its own image. With batch statistics the
-logit depends on the other images too, so the penalty changes its meaning.
+Choose none, or a normalization of kernels. R1 is the gradient of a logit with respect to its own image. With batch
+statistics the logit depends on the other images too, so the penalty changes its meaning.
 
 {table(weights, quality)}
 """
