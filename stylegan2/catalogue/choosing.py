@@ -113,8 +113,8 @@ matters less as images grow. {cost_conditions(record)}
 
 ## A discriminator with R1
 
-Choose none, or a normalization of kernels. R1 is the gradient of a logit with respect to its own image. With
-batch statistics the logit depends on the other images too, so the penalty changes its meaning.
+Choose none, or a normalization of kernels. R1 is the gradient of a logit with respect to its own image. With batch
+statistics the logit depends on the other images too, so the penalty changes its meaning.
 
 {table(weights, quality)}
 """
