@@ -12,7 +12,7 @@ from stylegan2.__main__ import COMMANDS
 PACKAGE = Path(__file__).parent.parent / "stylegan2"
 ROWS = [
     ["errors", "files", "ops", "pickles", "sizes", "threads"],
-    ["console", "registry", "yaml_files"],
+    ["console", "html_page", "registry", "yaml_files"],
     ["parsing"],
     ["kernels"],  # registers itself: nothing below but the package itself and what measures it imports it
     ["networks", "data", "metrics"],
