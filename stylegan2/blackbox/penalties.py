@@ -84,6 +84,10 @@ def check_r1(
             / 2
             * g.square().sum(dim=1).mean().item(),
             "the gradient at generated images instead of real ones": of_fakes,
+            "absolute values instead of squares": every
+            * gamma
+            / 2
+            * g.abs().flatten(1).sum(dim=1).mean().item(),
         }
         if every > 1:
             mistakes |= {
@@ -144,14 +148,13 @@ def check_path_length(
             parts = list(result) if isinstance(result, (tuple, list)) else [result]
             if len(parts) < 2:
                 raise InputError(
-                    f"Expected a path length penalty that returns (penalty, new mean), found "
-                    f"{type(result).__name__}. "
-                    "Return the running mean too."
+                    "Expected a path length penalty that returns (penalty, new mean), found "
+                    f"{type(result).__name__}. Return the running mean too."
                 )
             loss, new_mean = parts[0], float(parts[1])
-            theirs.append(float(loss))
+            theirs.append(float(loss.detach()))
             torch.manual_seed(seed + draw)
-            image = images_of(synthesis(ws)) if draw < 0 else images()
+            image = images()
             torch.manual_seed(seed + draw)
             y = torch.randn_like(image) / math.sqrt(pixels)
             (j,) = torch.autograd.grad((image * y).sum(), ws, create_graph=draw == draws - 1)
@@ -193,6 +196,7 @@ def check_path_length(
             f"the weight {weight:g} twice": ours * weight,
             "half of the weight": ours / 2,
             "the running mean has no part in the penalty": value(right, 0.0) if decay else ours,
+            "the mean of the batch instead of the running mean": value(right, 1.0),
         }
         if every > 1:
             mistakes |= {
