@@ -94,7 +94,8 @@ def audit(
             for name, value in _path_length_means(step).items():
                 averages.numbers.setdefault(name, []).append(value)
             for name, value in means.vectors(generator).items():
-                of_w[name].step(value, watch.w_means)
+                if name in of_w:
+                    of_w[name].step(value, watch.w_means)
             watch.next_iteration()
     if average is not None:
         theirs = dict(average.named_buffers())

@@ -43,7 +43,9 @@ class DiscriminatorNumbers:
     sigmoid: bool = False
     """Whether the last operation is a sigmoid, so that the results are probabilities and no logits."""
     idle: list[str] = field(default_factory=list)
-    """Parameters that the logits do not depend on, if they depend on others."""
+    """Modules and parameters that the logits do not depend on, if they depend on others."""
+    vanished: list[str] = field(default_factory=list)
+    """Places of normalizations that leave nothing of what they get."""
     layers: list[traced.Layer] = field(default_factory=list)
     activations: list[traced.ActivationGain] = field(default_factory=list)
     sums: list[traced.Sum] = field(default_factory=list)
@@ -116,6 +118,7 @@ def measure_discriminator(
             appends_statistic=any(_appends_statistic(trace, node) for node in trace.nodes if node.op in CATS),
             sigmoid=bool(trace.nodes) and _ends_in_sigmoid(trace, result),
             idle=idle,
+            vanished=traced.vanished(trace, trained),
             batch_norm=any(node.op == "batch_norm" for node in trace.nodes),
             layers=traced.layers(trace, trained),
             activations=traced.activation_gains(trace),

@@ -59,7 +59,9 @@ class GeneratorNumbers:
     zero_maps: list[str] = field(default_factory=list)
     """Parameters with several dimensions that are zero everywhere."""
     idle: list[str] = field(default_factory=list)
-    """Parameters that the image does not depend on, if it depends on others."""
+    """Modules and parameters that the image does not depend on, if it depends on others."""
+    vanished: list[str] = field(default_factory=list)
+    """Places of normalizations that leave nothing of what they get."""
     shared_draws: list[str] = field(default_factory=list)
     batch_norm: bool = False
     layers: list[traced.Layer] = field(default_factory=list)
@@ -165,6 +167,7 @@ def measure_generator(
         numbers.activations = traced.activation_gains(trace)
         numbers.sums = traced.sums(trace)
         numbers.filters = traced.filters(trace, trained)
+        numbers.vanished = traced.vanished(trace, trained)
         numbers.shared_draws = traced.shared_draws(trace, n)
         numbers.batch_norm = any(node.op == "batch_norm" for node in trace.nodes)
     return numbers
@@ -176,13 +179,26 @@ def _parameters(modules: dict[str, nn.Module]) -> Iterator[tuple[str, Tensor]]:
 
 
 def idle_parameters(modules: dict[str, nn.Module], out: Tensor) -> list[str]:
-    """Names of the parameters on which a result does not depend. None of them if it depends on no parameter."""
+    """Modules and parameters on which a result does not depend, by name. None if it depends on no parameter."""
     named = [(name, p) for name, p in _parameters(modules) if p.requires_grad]
     if not out.requires_grad or not named:
         return []
     found = torch.autograd.grad(out.sum(), [p for _, p in named], allow_unused=True, retain_graph=True)
-    idle = [name for (name, _), g in zip(named, found) if g is None]
-    return idle if len(idle) < len(named) else []
+    idle = {name for (name, _), g in zip(named, found) if g is None}
+    if len(idle) == len(named):
+        return []
+    used = [name for name, _ in named if name not in idle]
+    return list(dict.fromkeys(_whole(name, used) for name, _ in named if name in idle))
+
+
+def _whole(name: str, used: list[str]) -> str:
+    """The largest module around a parameter that has no used parameter, or the parameter itself."""
+    parts = name.split(".")
+    for i in range(1, len(parts)):
+        path = ".".join(parts[:i])
+        if not any(other.startswith(path + ".") for other in used):
+            return path
+    return name
 
 
 def _noise(images: Callable[..., Tensor], equal: Tensor) -> tuple[float, float]:

@@ -285,6 +285,21 @@ def filters(trace: Trace, trained: set[int]) -> list[Filter]:
     return found
 
 
+def vanished(trace: Trace, trained: set[int]) -> list[str]:
+    """Places of normalizations whose result is less than 0.001 of their input, such as those of maps of one pixel.
+
+    Scales that are zero at the start do not count.
+    """
+    found = []
+    for node in trace.nodes:
+        scales = [rms(t) for t in node.tensors if t.ndim == 1 and id(t) in trained]
+        size = node.inputs[0].size if node.inputs else rms(node.tensors[0]) if node.tensors else 0.0
+        alive = not scales or max(scales) > 0.1
+        if node.op in NORMALIZATIONS and alive and size > 1e-2 and node.size < 1e-3 * size:
+            found.append(node.place)
+    return found
+
+
 def trained_ids(modules: dict[str, nn.Module]) -> set[int]:
     return {id(p) for module in modules.values() for p in module.parameters()}
 

@@ -244,7 +244,7 @@ def _compared(
     if len(tensors) != 1 or tensors[0].numel() != 1:
         shapes = [tuple(t.shape) for t in tensors]
         raise InputError(f"Expected a {what} penalty that is one number, found tensors of shapes {shapes}.")
-    theirs = float(tensors[0])
+    theirs = float(tensors[0].detach())
     if abs(theirs / max(right, 1e-30) - 1) < CLOSE:
         return
     ratios = {

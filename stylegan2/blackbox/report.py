@@ -18,7 +18,7 @@ from stylegan2.errors import InputError
 from stylegan2.files import text_table
 from stylegan2.probing.findings import Finding
 
-LISTS = ("layers", "activations", "sums", "filters", "upsampling", "shared_draws")
+LISTS = ("layers", "activations", "sums", "filters", "upsampling", "shared_draws", "vanished")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -57,7 +57,7 @@ def generator_findings(m: GeneratorNumbers) -> Iterator[Finding]:
         )
     if not 0.01 < m.rms < 10:
         yield fault("image size", f"G: the rms of the images is {m.rms:.3g}, should be about 1 (0.01 to 10)")
-    yield from _idle("G", m.idle, "image", m.training)
+    yield from _structure("G", m, "image")
     styles = [layer for layer in m.layers if layer.modulated and layer.style is not None]
     flat = [layer for layer in styles if (layer.style or 0.0) < STYLE]
     if m.initial and flat and len(flat) == len(styles):
@@ -153,7 +153,7 @@ def discriminator_findings(m: DiscriminatorNumbers) -> Iterator[Finding]:
             "D: the last operation is a sigmoid, so the results are probabilities; this is right for a binary cross "
             "entropy of probabilities, and wrong for losses of logits, such as softplus or a hinge",
         )
-    yield from _idle("D", m.idle, "logits", m.training)
+    yield from _structure("D", m, "logits")
     if m.images_seen > m.gradients_seen == 1:
         yield fault(
             "minibatch statistic has no gradient",
@@ -183,11 +183,18 @@ def discriminator_findings(m: DiscriminatorNumbers) -> Iterator[Finding]:
     yield from construction_findings("D", m.layers, m.activations, m.sums, m.filters)
 
 
-def _idle(letter: str, names: list[str], what: str, training: bool) -> Iterator[Finding]:
-    if names:
-        kind = fault if training else note
+def _structure(letter: str, m: GeneratorNumbers | DiscriminatorNumbers, what: str) -> Iterator[Finding]:
+    """Parts whose result has no effect, and normalizations that leave nothing."""
+    if m.idle:
+        kind = fault if m.training else note
         yield kind(
             "parameters without effect",
-            f"{letter}: {listed(names)}: the {what} does not depend on {len(names)} parameters; likely cause: a "
-            "layer that is called and whose result is not used, or that is never called",
+            f"{letter}: {listed(m.idle)}: the {what} does not depend on {len(m.idle)} parts; likely cause: a layer "
+            "that is called and whose result is not used, or that is never called",
+        )
+    if m.vanished:
+        yield fault(
+            "normalization leaves nothing",
+            f"{letter}: {m.vanished[0]}: a normalization returns less than 0.001 of what it gets; likely cause: it "
+            "is over a single number, such as instance normalization of a map of one pixel",
         )

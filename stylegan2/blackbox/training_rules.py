@@ -1,4 +1,4 @@
-"""Rules on a watched training step: losses, penalties, gradients, optimizers, averages and style mixing."""
+"""Rules on a watched training step: optimizers and gradients, losses, images, latents and style mixing."""
 
 from __future__ import annotations
 

@@ -137,7 +137,7 @@ class Watch:
         self._storages.add(image.untyped_storage().data_ptr())
         self._kept.append(image.detach())
         if image.requires_grad:
-            image.register_hook(self._noise_of(image))
+            image.register_hook(self._noise_of(image[0, 0].numel()))
         self.fakes.append((image.min().item(), image.max().item()))
 
     def _entered(self, module: nn.Module, args: tuple[Any, ...]) -> None:
@@ -156,12 +156,10 @@ class Watch:
             return True
         return any(x.shape == kept.shape and torch.equal(x.detach(), kept) for kept in self._kept[-8:])
 
-    def _noise_of(self, image: Tensor) -> Callable[[Tensor], None]:
+    def _noise_of(self, pixels: int) -> Callable[[Tensor], None]:
         def hook(gradient: Tensor) -> None:
             if self._derivative is not None and math.isnan(self._derivative.noise):  # the last image of G
-                self._derivative.noise = (
-                    float(gradient.norm()) / (gradient.numel() / image[0, 0].numel()) ** 0.5
-                )
+                self._derivative.noise = float(gradient.norm()) / (gradient.numel() / pixels) ** 0.5
 
         return hook
 

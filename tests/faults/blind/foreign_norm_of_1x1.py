@@ -3,8 +3,8 @@
 from faults.foreign import DCGAN
 from torch import nn
 
-FINDINGS = ["latent ignored"]
-OBJECT = "std of the image across z"
+FINDINGS = ["latent ignored", "normalization leaves nothing"]
+OBJECT = "body.0"
 
 
 def generator():
