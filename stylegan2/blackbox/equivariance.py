@@ -113,8 +113,9 @@ def upsampling(modules: dict[str, nn.Module], run: Callable[[], object]) -> list
     def hook(name: str) -> Callable[..., None]:
         def keep(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], out: object) -> None:
             x, y = args[0] if args else None, next(float_tensors(out), None)
-            maps = isinstance(x, Tensor) and y is not None and x.ndim == y.ndim == 4
-            if maps and [2 * s for s in x.shape[2:]] == list(y.shape[2:]) and min(y.shape[2:]) > 2 * BORDER:
+            if not isinstance(x, Tensor) or y is None or x.ndim != 4 or y.ndim != 4:
+                return
+            if [2 * s for s in x.shape[2:]] == list(y.shape[2:]) and min(y.shape[2:]) > 2 * BORDER:
                 calls.append((name, module, args, kwargs))
 
         return keep
