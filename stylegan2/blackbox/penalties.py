@@ -162,7 +162,7 @@ def check_path_length(
 
         def value(lengths: Callable[[Tensor], Tensor], move: float = decay) -> float:
             found = [lengths(j) for j in jacobians]
-            moved = [mean + move * (float(x.mean()) - mean) for x in found]
+            moved = [mean + move * (x.mean().item() - mean) for x in found]
             values = [float((x - a).square().mean()) for x, a in zip(found, moved)]
             return every * weight * sum(values) / len(values)
 

@@ -13,6 +13,7 @@ from PIL import Image
 
 from stylegan2.data.checking import usable_cpus
 from stylegan2.data.decoding import decode
+from stylegan2.data.names import printable
 from stylegan2.files import write_text
 from stylegan2.html_page import document, escaped, table
 from stylegan2.sizes import text
@@ -41,7 +42,7 @@ def page(survey: Survey, size: int | tuple[int, int]) -> str:
     facts, source = survey.facts, survey.dataset.options.path
     head = f"{source} at {text(size)}"
     parts = [
-        f"<h1>{escaped(head)}</h1>",
+        f"<h1>{_escaped(head)}</h1>",
         _table(("", "found"), survey.lines(size)),
         _groups("Equal files", survey, survey.equal, "The files of a group are equal byte for byte."),
         _groups(
@@ -75,11 +76,16 @@ def page(survey: Survey, size: int | tuple[int, int]) -> str:
         _counted("Sizes", "height × width", [(text(s), n) for s, n in survey.sizes.most_common()]),
         _counted("Aspect ratios", "width / height", _aspects([fact.aspect for fact in facts])),
     ]
-    return document(head, "survey.css", "".join(part for part in parts if part))
+    return document(printable(head), "survey.css", "".join(part for part in parts if part))
+
+
+def _escaped(text: str) -> str:
+    """The text as HTML. Names of files may hold bytes that are no characters."""
+    return escaped(printable(text))
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    return table([escaped(cell) for cell in head], [[escaped(cell) for cell in row] for row in rows])
+    return table([_escaped(cell) for cell in head], [[_escaped(cell) for cell in row] for row in rows])
 
 
 def _counted(title: str, what: str, counts: Iterable[tuple[str, int]]) -> str:
@@ -92,7 +98,7 @@ def _counted(title: str, what: str, counts: Iterable[tuple[str, int]]) -> str:
 def _names(title: str, names: Sequence[str]) -> str:
     if not names:
         return ""
-    items = "".join(f"<li>{escaped(name)}</li>" for name in names[:ROWS])
+    items = "".join(f"<li>{_escaped(name)}</li>" for name in names[:ROWS])
     return _section(title, len(names), f"<ul>{items}</ul>" + _more(len(names) - ROWS, "files"))
 
 
@@ -117,7 +123,7 @@ def _pictures(title: str, survey: Survey, rows: Sequence[int], about: str, limit
 
 def _section(title: str, count: int, content: str, what: str = "") -> str:
     words = f"{count:,} {what}".strip()
-    return f"<details open><summary><h2>{escaped(title)}</h2> <span>{words}</span></summary>\n{content}</details>\n"
+    return f"<details open><summary><h2>{_escaped(title)}</h2> <span>{words}</span></summary>\n{content}</details>\n"
 
 
 def _more(count: int, what: str) -> str:
@@ -138,7 +144,7 @@ def _thumbnails(survey: Survey, rows: Sequence[int]) -> list[str]:
             Image.fromarray(pixels.transpose(1, 2, 0)).save(file, "JPEG", quality=80)
             data = base64.b64encode(file.getvalue()).decode()
             picture = f'<img src="data:image/jpeg;base64,{data}" alt="" width="{SIDE}" height="{SIDE}">'
-        caption = f"{escaped(name)}<br><small>{text((fact.height, fact.width))}</small>"
+        caption = f"{_escaped(name)}<br><small>{text((fact.height, fact.width))}</small>"
         return f"<figure>{picture}<figcaption>{caption}</figcaption></figure>"
 
     with ThreadPool(usable_cpus()) as pool:
