@@ -12,9 +12,20 @@ from stylegan2 import __version__
 from .console import accept_any_character, exit_status, stop_hearing_early
 
 # Each row is name: (module, function, purpose). The arguments of the function are the options of the command.
+# The order is that of use: data, training, images, exchange of networks, and the laboratory.
 COMMANDS = {
+    "pack": ("tools.pack", "pack", "convert a folder of images to a zip at one resolution, and report on it"),
+    "advise": ("tools.advise", "advise_command", "look at images and this machine, and suggest how to train"),
+    "augment": ("tools.augment", "augment_command", "show what each augmentation does to your images"),
     "train": ("tools.train", "train_command", "train on a folder or zip of images"),
+    "report": (
+        "tools.report",
+        "report_command",
+        "write a page about a training run, or several side by side",
+    ),
+    "evaluate": ("tools.evaluate", "evaluate_command", "measure FID and other metrics of checkpoints"),
     "generate": ("tools.generate", "generate", "generate images from a checkpoint"),
+    "page": ("tools.page", "page", "play with a trained network in the browser"),
     "video": ("tools.video", "video", "write a video of a walk through the latent space"),
     "sheet": (
         "tools.sheet",
@@ -28,19 +39,9 @@ COMMANDS = {
         "blend_command",
         "join the coarse layers of one network and the fine ones of another",
     ),
-    "advise": ("tools.advise", "advise_command", "look at images and this machine, and suggest how to train"),
     "convert": ("tools.convert", "convert_command", "write the networks of a checkpoint in another format"),
-    "evaluate": ("tools.evaluate", "evaluate_command", "measure FID and other metrics of checkpoints"),
-    "pack": ("tools.pack", "pack", "convert a folder of images to a zip at one resolution, and report on it"),
-    "augment": ("tools.augment", "augment_command", "show what each augmentation does to your images"),
     "push": ("tools.hub", "push", "write networks to a repository of the Hugging Face hub"),
     "pull": ("tools.hub", "pull", "download networks from a repository of the Hugging Face hub"),
-    "page": ("tools.page", "page", "play with a trained network in the browser"),
-    "report": (
-        "tools.report",
-        "report_command",
-        "write a page about a training run, or several side by side",
-    ),
     "probe": ("tools.probe", "probe_command", "measure every layer and report what is wrong"),
     "probe-gan": (
         "tools.blackbox",
@@ -48,13 +49,13 @@ COMMANDS = {
         "report faults of anybody's generator and discriminator",
     ),
     "audit": ("tools.blackbox", "audit_command", "watch somebody's training step and report its faults"),
+    "transfer": ("tools.transfer", "transfer", "measure which scalings keep their meaning as networks grow"),
     "ablate": ("tools.ablate", "ablate_command", "measure the effect of each scaling by training without it"),
     "normalizations": (
         "tools.normalizations",
         "measure_normalizations",
         "measure every normalization in layers and networks, and write a page for each",
     ),
-    "transfer": ("tools.transfer", "transfer", "measure which scalings keep their meaning as networks grow"),
     "doctor": ("tools.doctor", "doctor", "check this machine, and whether the kernels are correct and fast"),
     "bench": ("tools.bench", "bench", "measure the speed of ops and networks on this machine"),
 }

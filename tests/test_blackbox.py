@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 import torch.nn.functional as F
-from faults import official
+from faults import foreign, official
 from faults.training import Training
 from test_faults import audited, outcome, reals, ws_of
 from torch import nn
@@ -13,7 +13,9 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 import stylegan2
 from stylegan2.__main__ import main
-from stylegan2.blackbox import check_path_length, check_r1, probe_gan
+from stylegan2.blackbox import audit, check_path_length, check_r1, probe_gan
+from stylegan2.blackbox.events import repeated
+from stylegan2.blackbox.means import MeanOfW
 from stylegan2.errors import InputError
 from stylegan2.training.regularizers.path_length import PathLength
 from stylegan2.training.regularizers.r1 import R1
@@ -104,6 +106,47 @@ def test_networks_of_other_gans_have_no_fault():
     assert not faults_of(probe_gan(discriminator=sn_discriminator(), image_size=(3, 32, 32)))
 
 
+def test_foreign_networks_without_their_planted_faults_have_no_fault():
+    assert not faults_of(probe_gan(foreign.DCGAN(), foreign.SNDiscriminator(), 64))
+    for network in (foreign.UNet(), foreign.DictGenerator()):
+        assert not faults_of(probe_gan(network, sample_z=64))
+
+
+class Enlarged(nn.Module):
+    """A linear layer makes a 16×16 map, and a convolution follows, with a map of places added on request."""
+
+    def __init__(self, padding, enlarge, places=False):
+        super().__init__()
+        torch.manual_seed(0)
+        self.fc, self.enlarge = nn.Linear(8, 3 * 256), enlarge
+        self.conv = nn.Conv2d(3, 3, 3, padding=1, padding_mode=padding)
+        self.places = nn.Parameter(torch.randn(3, 32, 32)) if places else None
+
+    def forward(self, z):
+        x = self.enlarge(self.fc(z).reshape(len(z), 3, 16, 16))
+        return self.conv(x if self.places is None else x + self.places.expand(len(z), 3, 32, 32))
+
+
+def test_a_shift_of_features_is_one_of_the_image_if_nothing_knows_the_border():
+    nearest = nn.Upsample(scale_factor=2)
+    error = {
+        p: probe_gan(Enlarged(p, nearest), sample_z=8).generator.shift.error for p in ("circular", "zeros")
+    }
+    assert error["circular"] < 1e-5 < 0.01 < error["zeros"] < 1
+    assert (
+        probe_gan(Enlarged("zeros", nearest, places=True), sample_z=8).generator.shift is None
+    )  # a second first map
+
+
+def test_constant_features_show_the_gain_and_the_checkerboard_of_up_sampling():
+    ones = nn.ConvTranspose2d(3, 3, 3, 2, 1, output_padding=1, bias=False, groups=3)
+    nn.init.ones_(ones.weight)  # 1 or 2 taps along each axis meet a pixel: 1, 2, 2 and 4 in the four phases
+    for layer, gain, phases in ((nn.Upsample(scale_factor=2), 1, 0), (ones, 2.5, 1.1875**0.5 / 2.5)):
+        found = probe_gan(Enlarged("circular", layer), sample_z=8).generator.upsampling
+        (inner,) = [u for u in found if u.place == "enlarge"]
+        assert (inner.gain, inner.phases) == pytest.approx((gain, phases), abs=1e-5)
+
+
 def test_functions_of_z_are_probed_like_modules():
     g = official.Generator()
     found = probe_gan(lambda z: [g([z][0]), None], sample_z=lambda n: torch.randn(n, 64))
@@ -160,6 +203,61 @@ def test_penalties_of_ours_are_the_definitions():
 
 def test_a_sound_training_step_has_no_fault():
     assert not audited(Training(), iterations=9).findings
+
+
+class Together(Training):
+    """R1 is added to the loss of the same backward pass."""
+
+    def step(self):
+        self.lazy, self.r1_every = self.r1_every, 10**9
+        try:
+            super().step()
+        finally:
+            self.r1_every = self.lazy
+
+    def loss_d(self, real, fake):
+        self.r1_every = self.lazy
+        penalty = self.r1(self.latest, None) if (self.iteration - 1) % self.lazy == 0 else 0
+        self.r1_every = 10**9
+        return super().loss_d(real, fake) + penalty
+
+    def reals(self):
+        self.latest = super().reals()
+        return self.latest
+
+
+def test_the_weight_of_a_penalty_is_the_same_in_a_backward_pass_of_its_own_and_together_with_the_loss():
+    for case in (Training(), Together()):
+        case.iteration = 1  # Training fires R1 at iteration 0 whatever its interval
+        summary = audited(case, iterations=9).summary
+        assert summary["weight of R1"].startswith("40 every 4"), summary
+        assert summary["weight of path length"].startswith("8 every 4")
+
+
+def test_a_weight_is_judged_only_if_it_is_known():
+    case = Training()
+    networks = {"generator": case.generator, "discriminator": case.discriminator}
+    found = audit(case.step, **networks, optimizers=[case.opt_g, case.opt_d], iterations=5, gamma=1.0)
+    assert [f.name for f in found.findings] == ["R1 weight"] and "×10" in str(found.findings[0])
+
+
+def test_a_running_mean_is_told_from_a_running_sum_by_its_changes():
+    random = torch.Generator().manual_seed(0)
+    for factor in (1.0, 4.0):
+        mean = MeanOfW(torch.zeros(16), torch.zeros(16), True)
+        value = mean.start.double()
+        for _ in range(5):
+            a, b = torch.randn(2, 16, generator=random, dtype=torch.float64) + 1
+            value = value + 0.1 * (factor * a - value)  # b is also seen, and is not tracked
+            mean.step(value, [a, b])
+        assert mean.totals == pytest.approx([factor] * 4) and mean.moves == pytest.approx([0.1] * 4)
+
+
+def test_repeated_inputs_are_those_that_were_all_there_before():
+    a, b, c = (torch.full((3,), float(i)) for i in range(3))
+    assert repeated({0: [a, b], 1: [a], 2: [b], 3: [a, b]})
+    assert not repeated({0: [a], 1: [a], 2: [a]})  # too few to tell
+    assert not repeated({0: [a], 1: [a, b], 2: [a], 3: [c]})
 
 
 def test_ours_is_audited_without_a_fault():

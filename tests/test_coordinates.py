@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from stylegan2 import Discriminator, Scalings
 from stylegan2.coordinates.fit import slopes
 from stylegan2.coordinates.measure import measure, smooth
 from stylegan2.coordinates.plan import AXES, DEFAULT, VARIANTS, Axis, Size, change, chosen
+from stylegan2.coordinates.report import _grown
 from stylegan2.errors import InputError
 from stylegan2.tools.transfer import transfer
 
@@ -110,3 +112,12 @@ def test_the_command_writes_a_report_with_every_plot(tmp_path, monkeypatch, caps
     assert "| residual_gain=1 | D features, over the default's | 0.5 | 0.50 ± 0.00 | as predicted |" in page
     assert page.count("![") == len(list((tmp_path / "figures").iterdir()))
     assert len(numbers["measured"]["default"]) == 2
+    html = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert html.count("<svg") == page.count("![") and "as predicted" in html
+    assert "residual_gain=1, over the default: 0.50, predicted 0.5" in html
+    assert not re.search(r"""(src|href)\s*=\s*["'](?!data:|#)""", html) and "<script" not in html
+
+
+def test_a_predicted_line_is_a_power_of_the_size_or_of_two():
+    power, blocks = (Axis(about="", x=(2, 8), sizes=(), is_power=p) for p in (True, False))
+    assert _grown(power, 0.5) == pytest.approx([1, 2]) and _grown(blocks, 0.5) == pytest.approx([1, 8])

@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parent.parent / "stylegan2"
 ROWS = [
     ["errors", "ops", "pickles", "sizes", "threads"],
     ["files"],
-    ["console", "registry", "yaml_files"],
+    ["console", "html_page", "registry", "yaml_files"],
     ["parsing"],
     ["kernels"],  # registers itself: nothing below but the package itself and what measures it imports it
     ["networks", "data", "metrics"],

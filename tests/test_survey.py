@@ -253,6 +253,8 @@ def test_hostile_names_are_escaped_wherever_they_stand(tmp_path):
         "h2",
         "div",
         "table",
+        "thead",
+        "tbody",
         "tr",
         "th",
     }

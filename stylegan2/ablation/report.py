@@ -10,8 +10,6 @@ import math
 import shlex
 from pathlib import Path
 
-from matplotlib.figure import Figure
-
 from stylegan2.ablation.cells import (
     about_secondary,
     cells,
@@ -27,10 +25,10 @@ from stylegan2.ablation.study import Study
 from stylegan2.ablation.summary import Row, Summary, summarize
 from stylegan2.ablation.verdicts import UNDETECTED, method
 from stylegan2.files import markdown_table, write_text
+from stylegan2.html_page import document, svg, table
 from stylegan2.metrics import metrics
 from stylegan2.sizes import text
 
-STYLE = Path(__file__).parent.parent / "assets" / "report.css"
 MAX_WIDTH = 800
 """Width in pixels above which the page reduces sample grids."""
 SECONDARY = "Secondary measures"
@@ -190,7 +188,7 @@ def _page(summary: Summary, pictures: dict[str, Picture]) -> str:
     """The page as HTML. It contains its style and images, so it needs no server."""
     sections = []
     for name, picture in pictures.items():
-        body = _cards(summary) if name == "gallery" else f"<figure>{_svg(picture.figure)}</figure>"
+        body = _cards(summary) if name == "gallery" else f"<figure>{svg(picture.figure)}</figure>"
         sections.append(_section(picture.heading, picture.about, body))
     # The table comes third: after the main figure and the samples.
     sections.insert(2, _section("The numbers", NUMBERS, _table(summary)))
@@ -198,17 +196,12 @@ def _page(summary: Summary, pictures: dict[str, Picture]) -> str:
         sections.insert(3, _section(SECONDARY, about_secondary(summary), _secondary_table(summary)))
     notes = "".join(f"<li>{html.escape(fact)}</li>" for fact in facts(summary))
     heading = html.escape(title(summary))
-    return f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{heading}</title><style>{STYLE.read_text(encoding="utf-8")}</style></head>
-<body><main><h1>{heading}</h1>
+    body = f"""<h1>{heading}</h1>
 <p class="lead">{html.escape(headline(summary))}</p>
 {"".join(sections)}
 <h2>How it was measured</h2><ul class="facts">{notes}</ul>
-<p class="about">To write this report again: <code>{html.escape(command(summary))}</code></p>
-</main></body></html>
-"""
+<p class="about">To write this report again: <code>{html.escape(command(summary))}</code></p>"""
+    return document(title(summary), "report.css", body)
 
 
 def _section(heading: str, about: str, body: str) -> str:
@@ -225,22 +218,13 @@ def _badge(verdict: str) -> str:
 
 
 def _table(summary: Summary) -> str:
-    lines = []
-    for row in summary.rows:
-        columns = "".join(
-            f"<td>{_badge(cell) if name == 'verdict' else _text(cell).replace(' [', '<br><small>[')}</td>"
-            for name, cell in cells(row).items()
-        )
-        kind = "tested" if row.comparison else "control"
-        lines.append(f'<tr class="{kind}">{columns}</tr>')
-    return _scrolled(list(cells(summary.default)), lines, "numbers")
+    rows = [[_cell(name, cell) for name, cell in cells(row).items()] for row in summary.rows]
+    kinds = ["tested" if row.comparison else "control" for row in summary.rows]
+    return f'<div class="numbers">{table(list(cells(summary.default)), rows, kinds)}</div>'
 
 
-def _scrolled(names: list[str], lines: list[str], kind: str) -> str:
-    """A table with these heads and rows, which scrolls sideways if it is too wide."""
-    heads, body = "".join(f"<th>{html.escape(name)}</th>" for name in names), "\n".join(lines)
-    table = f'<table class="{kind}"><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>'
-    return f'<div class="scroll">{table}</div>'
+def _cell(name: str, text: str) -> str:
+    return _badge(text) if name == "verdict" else _text(text).replace(" [", "<br><small>[")
 
 
 def _finding(cell: str) -> str:
@@ -250,15 +234,12 @@ def _finding(cell: str) -> str:
 
 def _secondary_table(summary: Summary) -> str:
     rows = [secondary_cells(row) for row in summary.compared]
-    lines = []
-    for row in rows:
-        columns = [
-            _finding(_text(cell)).replace(" [", "<br><small>[").replace("]; ", "]<br>")
-            for cell in row.values()
-        ]
-        lines.append(f"<tr>{''.join(f'<td>{column}</td>' for column in columns)}</tr>")
+    lines = [
+        [_finding(_text(cell)).replace(" [", "<br><small>[").replace("]; ", "]<br>") for cell in row.values()]
+        for row in rows
+    ]
     notes = "".join(f"<li>{html.escape(line)}</li>" for line in secondary_measures(summary))
-    return f'{_scrolled(list(rows[0]), lines, "secondary")}<ul class="facts">{notes}</ul>'
+    return f'{table(list(rows[0]), lines)}<ul class="facts">{notes}</ul>'
 
 
 def _cards(summary: Summary) -> str:
@@ -312,11 +293,3 @@ def _data_url(path: Path, side: int | tuple[int, int]) -> str:
         return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
     image.save(file, format="PNG")
     return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
-
-
-def _svg(figure: Figure) -> str:
-    """The figure as an <svg> element."""
-    file = io.StringIO()
-    figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None}, bbox_inches="tight")
-    text = file.getvalue()
-    return text[text.index("<svg") :]

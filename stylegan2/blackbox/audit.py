@@ -10,7 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stylegan2.blackbox.training_rules import audit_findings
+from stylegan2.blackbox import means
+from stylegan2.blackbox.average_rules import average_findings, mean_findings
+from stylegan2.blackbox.penalty_rules import penalties, penalty_findings
+from stylegan2.blackbox.training_rules import SHIFT, training_findings
 from stylegan2.blackbox.watching import Watch
 from stylegan2.errors import InputError
 from stylegan2.probing.findings import Finding
@@ -23,8 +26,6 @@ class Averages:
     betas: dict[str, list[float]] = field(default_factory=dict)
     """By parameter: the factor β of each iteration, a ← β·a + (1 - β)·x, by least squares."""
     stale_buffers: list[str] = field(default_factory=list)
-    w_avg: dict[str, tuple[float, float]] = field(default_factory=dict)
-    """By name: the change of a running mean of w over all iterations, and its norm at the end."""
     numbers: dict[str, list[float]] = field(default_factory=dict)
     """By name: the path length's running mean after each iteration, where one was found."""
 
@@ -54,6 +55,8 @@ def audit(
     average: nn.Module | None = None,
     optimizers: Sequence[torch.optim.Optimizer] = (),
     iterations: int = 18,
+    gamma: float | None = None,
+    path_length_weight: float | None = None,
 ) -> Audit:
     """Watch somebody's training step while it runs. It trains: give copies of networks that must not change.
 
@@ -63,7 +66,10 @@ def audit(
         discriminator: The network that returns logits.
         average: The running average of the generator. None: there is none.
         optimizers: All optimizers.
-        iterations: How often the step runs. Lazy penalties are seen twice from interval + 2 iterations on.
+        iterations: How often the step runs, and once more with other logits at the end. Lazy penalties are seen twice
+            from interval + 2 iterations on.
+        gamma: The γ that R1 is meant to have. None: the weight that reaches D is printed and not judged.
+        path_length_weight: The weight that path length is meant to have. It is 2 in the paper. None: as for γ.
 
     Raises:
         InputError: There is no optimizer, or a network is not a module.
@@ -77,7 +83,7 @@ def audit(
             raise InputError(f"Expected {name} to be a torch.nn.Module, found {type(network).__name__}.")
     takes = _takes_number(step)
     averages = Averages()
-    means = {k: b.detach().clone() for k, b in _means_of_w(generator).items()}
+    of_w = means.start(generator)
     with Watch(generator, discriminator, optimizers) as watch:
         for iteration in range(iterations):
             before = {k: p.detach().clone() for k, p in average.named_parameters()} if average else {}
@@ -87,10 +93,10 @@ def audit(
                     averages.betas.setdefault(name, []).append(beta)
             for name, value in _path_length_means(step).items():
                 averages.numbers.setdefault(name, []).append(value)
+            for name, value in means.vectors(generator).items():
+                if name in of_w:
+                    of_w[name].step(value, watch.w_means)
             watch.next_iteration()
-    for name, old in means.items():
-        new = _means_of_w(generator)[name]
-        averages.w_avg[name] = float((new - old).norm()), float(new.norm())
     if average is not None:
         theirs = dict(average.named_buffers())
         averages.stale_buffers = [
@@ -100,14 +106,29 @@ def audit(
             and buffer.is_floating_point()
             and not torch.allclose(buffer, theirs[name], 1e-3, 1e-5)
         ]
-    findings = list(audit_findings(watch, averages, average is not None, iterations))
-    penalties = sorted({(d.of, d.iteration) for d in watch.derivatives})
+    with Watch(generator, discriminator, optimizers, SHIFT) as shifted:
+        step(iterations) if takes else step()
+    found = penalties(watch, gamma, path_length_weight)
+    findings = [
+        *training_findings(watch, shifted, average),
+        *penalty_findings(watch, found, averages.numbers, iterations),
+        *mean_findings(of_w),
+        *(average_findings(averages) if average is not None else ()),
+    ]
+    derivatives = sorted({(d.of, d.iteration) for d in watch.derivatives})
     summary = {
         "iterations": iterations,
         "calls of the discriminator": len(watch.scores),
         "backward passes": len(watch.backwards),
         "optimizer steps": len(watch.steps),
-        "derivatives (with respect to, iteration)": ", ".join(f"{of}: {i}" for of, i in penalties) or "none",
+        "derivatives (with respect to, iteration)": ", ".join(f"{of}: {i}" for of, i in derivatives)
+        or "none",
+        **{f"weight of {p.name}": str(p) for p in found if p.derivatives},
+        **{
+            f"{name}: distance from the mean of w": f"{m.distance:.3g} of its length"
+            for name, m in of_w.items()
+            if m.named and m.means
+        },
         "rows at which ws change": ", ".join(str(row) for row, _ in watch.crossovers[:12]) or "not seen",
     }
     return Audit(iterations=iterations, findings=findings, summary=summary)
@@ -133,11 +154,6 @@ def _betas(
         move, whole = (new.detach().float() - old).flatten(), (x - old).flatten()
         size = float(whole @ whole)
         yield name, 1 - float(move @ whole) / size if size > 1e-20 else float("nan")
-
-
-def _means_of_w(generator: nn.Module) -> dict[str, Tensor]:
-    pattern = re.compile(r"(w|latent|dlatent|style)_?(avg|mean)|(avg|mean)_?(w|latent)")
-    return {k: b for k, b in generator.named_buffers() if pattern.search(k.split(".")[-1])}
 
 
 def _path_length_means(step: Callable[..., object]) -> dict[str, float]:

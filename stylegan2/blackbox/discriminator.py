@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stylegan2.blackbox import layers as traced
-from stylegan2.blackbox.generator import untouched
+from stylegan2.blackbox.generator import idle_parameters, untouched
 from stylegan2.blackbox.tracing import Node, Trace, ancestors, modules_of
 from stylegan2.errors import InputError
 from stylegan2.probing.recording import rms
@@ -22,7 +22,9 @@ class DiscriminatorNumbers:
     """What was measured on a discriminator."""
 
     images_seen: int
-    """Images of the batch on which the logits of the first image depend."""
+    """Images of the batch on which the first logit depends: those whose replacement changes it."""
+    gradients_seen: int
+    """Images of the batch with a gradient of the first logit."""
     batch: int
     logit_rms: float
     logit_std: float
@@ -38,6 +40,12 @@ class DiscriminatorNumbers:
     appends_statistic: bool = False
     """Whether a constant channel is appended to the features, as minibatch standard deviation does."""
     batch_norm: bool = False
+    sigmoid: bool = False
+    """Whether the last operation is a sigmoid, so that the results are probabilities and no logits."""
+    idle: list[str] = field(default_factory=list)
+    """Modules and parameters that the logits do not depend on, if they depend on others."""
+    vanished: list[str] = field(default_factory=list)
+    """Places of normalizations that leave nothing of what they get."""
     layers: list[traced.Layer] = field(default_factory=list)
     activations: list[traced.ActivationGain] = field(default_factory=list)
     sums: list[traced.Sum] = field(default_factory=list)
@@ -70,21 +78,33 @@ def measure_discriminator(
         torch.manual_seed(seed)
         return logits_of(discriminator(x)).float()
 
+    def first_logit(x: Tensor) -> Tensor:
+        with untouched(modules, seed), torch.no_grad():
+            return logits(x)[0]
+
     with untouched(modules, seed):
         x = images.detach().clone().requires_grad_()
+        before = first_logit(images)
+        seen = 1
+        for i in range(1, len(images)):
+            changed = images.detach().clone()
+            changed[i] = changed[0]
+            seen += bool((first_logit(changed) - before).abs().max() > 1e-6 * before.abs().max() + 1e-12)
         out = logits(x)
+        idle = idle_parameters(modules, out)
         first = out[:1].sum() if out.ndim and len(out) == len(x) else out.sum()
         (of_first,) = torch.autograd.grad(first, x, retain_graph=True)
-        (gradient,) = torch.autograd.grad(out.sum(), x)
+        (gradient,) = torch.autograd.grad(out.sum(), x, retain_graph=True)
         same = images[:1].expand_as(images).clone().requires_grad_()
         (of_same,) = torch.autograd.grad(logits(same).sum(), same)
         squares = gradient.double().flatten(1).square().sum(dim=1)
         per_image = of_first.double().flatten(1).square().sum(dim=1)
         with Trace(modules) as trace:
-            discriminator(images.detach().clone())
+            result = logits_of(discriminator(images.detach().clone()))
         trained = traced.trained_ids(modules)
         return DiscriminatorNumbers(
-            images_seen=int((per_image > 1e-16 * per_image.max()).sum()),
+            images_seen=seen if len(out) == len(x) else len(x),
+            gradients_seen=int((per_image > 1e-16 * per_image.max()).sum()),
             batch=len(images),
             logit_rms=rms(out),
             logit_std=out.detach().flatten(1).var(dim=0).mean().sqrt().item()
@@ -96,12 +116,22 @@ def measure_discriminator(
             r1_per_pixel=squares.mean().item() / images[0].numel(),
             training=any(m.training for m in modules.values()),
             appends_statistic=any(_appends_statistic(trace, node) for node in trace.nodes if node.op in CATS),
+            sigmoid=bool(trace.nodes) and _ends_in_sigmoid(trace, result),
+            idle=idle,
+            vanished=traced.vanished(trace, trained),
             batch_norm=any(node.op == "batch_norm" for node in trace.nodes),
             layers=traced.layers(trace, trained),
             activations=traced.activation_gains(trace),
             sums=traced.sums(trace),
             filters=traced.filters(trace, trained),
         )
+
+
+def _ends_in_sigmoid(trace: Trace, logits: Tensor) -> bool:
+    node = trace.node_of(logits)
+    while node is not None and node.op in ("view", "reshape", "flatten", "squeeze") and node.inputs:
+        node = node.inputs[0]
+    return node is not None and node.op in ("sigmoid", "sigmoid_")
 
 
 CATS = ("cat", "concat", "concatenate")

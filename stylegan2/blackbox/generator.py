@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from stylegan2.blackbox import layers as traced
+from stylegan2.blackbox.equivariance import Shift, Upsampling, shift, upsampling
 from stylegan2.blackbox.tracing import Trace, modules_of
 from stylegan2.errors import InputError
 from stylegan2.probing.isolation import restored, without_zeros, zero_initialized
@@ -52,6 +53,15 @@ class GeneratorNumbers:
     """Share of the power in the highest octave of the spectrum. White noise has 0.75 or more."""
     training: bool
     initial: bool
+    shift: Shift | None = None
+    """None: it cannot be measured."""
+    upsampling: list[Upsampling] = field(default_factory=list)
+    zero_maps: list[str] = field(default_factory=list)
+    """Parameters with several dimensions that are zero everywhere."""
+    idle: list[str] = field(default_factory=list)
+    """Modules and parameters that the image does not depend on, if it depends on others."""
+    vanished: list[str] = field(default_factory=list)
+    """Places of normalizations that leave nothing of what they get."""
     shared_draws: list[str] = field(default_factory=list)
     batch_norm: bool = False
     layers: list[traced.Layer] = field(default_factory=list)
@@ -115,6 +125,7 @@ def measure_generator(
         zeros = [
             p for m in modules.values() for p in zero_initialized(m).values() if p.ndim <= 1 or p.numel() == 1
         ]
+        zero_maps = [k for m in modules.values() for k, p in zero_initialized(m).items() if p.ndim > 1]
         with without_zeros(zeros):
             noise_1, call_1 = _noise(images, equal)
         total = _std(base) ** 2 - noise**2
@@ -144,14 +155,19 @@ def measure_generator(
             training=any(m.training for m in modules.values()),
             initial=any(p.numel() > 1 and not p.any() for _, p in _parameters(modules)),
         )
+        numbers.zero_maps = zero_maps
         torch.manual_seed(seed)
+        numbers.idle = idle_parameters(modules, images_of(generator(z)))
         with Trace(modules) as trace:
-            generator(z)
+            images(z)
+        numbers.shift = shift(trace, lambda: images(z))
+        numbers.upsampling = upsampling(modules, lambda: images(z))
         trained = traced.trained_ids(modules)
         numbers.layers = traced.layers(trace, trained)
         numbers.activations = traced.activation_gains(trace)
         numbers.sums = traced.sums(trace)
         numbers.filters = traced.filters(trace, trained)
+        numbers.vanished = traced.vanished(trace, trained)
         numbers.shared_draws = traced.shared_draws(trace, n)
         numbers.batch_norm = any(node.op == "batch_norm" for node in trace.nodes)
     return numbers
@@ -160,6 +176,29 @@ def measure_generator(
 def _parameters(modules: dict[str, nn.Module]) -> Iterator[tuple[str, Tensor]]:
     for module in modules.values():
         yield from module.named_parameters()
+
+
+def idle_parameters(modules: dict[str, nn.Module], out: Tensor) -> list[str]:
+    """Modules and parameters on which a result does not depend, by name. None if it depends on no parameter."""
+    named = [(name, p) for name, p in _parameters(modules) if p.requires_grad]
+    if not out.requires_grad or not named:
+        return []
+    found = torch.autograd.grad(out.sum(), [p for _, p in named], allow_unused=True, retain_graph=True)
+    idle = {name for (name, _), g in zip(named, found) if g is None}
+    if len(idle) == len(named):
+        return []
+    used = [name for name, _ in named if name not in idle]
+    return list(dict.fromkeys(_whole(name, used) for name, _ in named if name in idle))
+
+
+def _whole(name: str, used: list[str]) -> str:
+    """The largest module around a parameter that has no used parameter, or the parameter itself."""
+    parts = name.split(".")
+    for i in range(1, len(parts)):
+        path = ".".join(parts[:i])
+        if not any(other.startswith(path + ".") for other in used):
+            return path
+    return name
 
 
 def _noise(images: Callable[..., Tensor], equal: Tensor) -> tuple[float, float]:

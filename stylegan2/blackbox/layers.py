@@ -12,6 +12,7 @@ from stylegan2.blackbox.tracing import (
     ACTIVATIONS,
     LAYERS,
     NORMALIZATIONS,
+    PRODUCTS,
     SUMS,
     Node,
     Trace,
@@ -42,6 +43,8 @@ class Layer:
     """Whether all kernels have the same length in all samples."""
     normalized: bool
     """Whether the result is normalized afterwards, so that the gain has no effect."""
+    style: float | None = None
+    """|mean| over rms of the numbers of each sample and input that its weights are multiplied by. None: no such."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,6 +119,7 @@ def layers(trace: Trace, trained: set[int]) -> list[Layer]:
                 modulated=samples > 1,
                 demodulated=samples > 1 and bool(lengths.std() < 1e-3 * lengths.mean()),
                 normalized=_is_normalized(node),
+                style=_style(trace, weight) if samples > 1 else None,
             )
         )
     return found
@@ -140,6 +144,22 @@ def _multiplies_squares(trace: Trace, node: Node) -> bool:
     return any(
         n.op in ("square", "pow", "__pow__") for first in nodes for n, d in ancestors(first, 12) if d < 4
     )
+
+
+def _style(trace: Trace, weight: Tensor) -> float | None:
+    """|mean| over rms of the styles (N, 1, in, 1, 1) in a product that leads to modulated weights."""
+    node = trace.node_of(weight)
+    for before, _ in ancestors(node, 30) if node else ():
+        for t in before.tensors:
+            if (
+                before.op in PRODUCTS
+                and t.ndim == 5
+                and t.shape[1] == 1
+                and t.shape[2] > 1
+                and t[0, 0, 0].numel() == 1
+            ):
+                return abs(t.detach().mean().item()) / max(rms(t), 1e-30)
+    return None
 
 
 def _groups(node: Node) -> int:
@@ -262,6 +282,21 @@ def filters(trace: Trace, trained: set[int]) -> list[Filter]:
         if node.op == "conv_transpose2d":
             inserted = float(stride if isinstance(stride, int) else stride[0]) ** 2
         found.append(Filter(place=node.place, total=total, right=inserted))
+    return found
+
+
+def vanished(trace: Trace, trained: set[int]) -> list[str]:
+    """Places of normalizations whose result is less than 0.001 of their input, such as those of maps of one pixel.
+
+    Scales that are zero at the start do not count.
+    """
+    found = []
+    for node in trace.nodes:
+        scales = [rms(t) for t in node.tensors if t.ndim == 1 and id(t) in trained]
+        size = node.inputs[0].size if node.inputs else rms(node.tensors[0]) if node.tensors else 0.0
+        alive = not scales or max(scales) > 0.1
+        if node.op in NORMALIZATIONS and alive and size > 1e-2 and node.size < 1e-3 * size:
+            found.append(node.place)
     return found
 
 

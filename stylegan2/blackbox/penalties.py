@@ -84,6 +84,10 @@ def check_r1(
             / 2
             * g.square().sum(dim=1).mean().item(),
             "the gradient at generated images instead of real ones": of_fakes,
+            "absolute values instead of squares": every
+            * gamma
+            / 2
+            * g.abs().flatten(1).sum(dim=1).mean().item(),
         }
         if every > 1:
             mistakes |= {
@@ -144,14 +148,13 @@ def check_path_length(
             parts = list(result) if isinstance(result, (tuple, list)) else [result]
             if len(parts) < 2:
                 raise InputError(
-                    f"Expected a path length penalty that returns (penalty, new mean), found "
-                    f"{type(result).__name__}. "
-                    "Return the running mean too."
+                    "Expected a path length penalty that returns (penalty, new mean), found "
+                    f"{type(result).__name__}. Return the running mean too."
                 )
             loss, new_mean = parts[0], float(parts[1])
-            theirs.append(float(loss))
+            theirs.append(float(loss.detach()))
             torch.manual_seed(seed + draw)
-            image = images_of(synthesis(ws)) if draw < 0 else images()
+            image = images()
             torch.manual_seed(seed + draw)
             y = torch.randn_like(image) / math.sqrt(pixels)
             (j,) = torch.autograd.grad((image * y).sum(), ws, create_graph=draw == draws - 1)
@@ -159,7 +162,7 @@ def check_path_length(
 
         def value(lengths: Callable[[Tensor], Tensor], move: float = decay) -> float:
             found = [lengths(j) for j in jacobians]
-            moved = [mean + move * (float(x.mean()) - mean) for x in found]
+            moved = [mean + move * (x.mean().item() - mean) for x in found]
             values = [float((x - a).square().mean()) for x, a in zip(found, moved)]
             return every * weight * sum(values) / len(values)
 
@@ -193,6 +196,7 @@ def check_path_length(
             f"the weight {weight:g} twice": ours * weight,
             "half of the weight": ours / 2,
             "the running mean has no part in the penalty": value(right, 0.0) if decay else ours,
+            "the mean of the batch instead of the running mean": value(right, 1.0),
         }
         if every > 1:
             mistakes |= {
@@ -240,7 +244,7 @@ def _compared(
     if len(tensors) != 1 or tensors[0].numel() != 1:
         shapes = [tuple(t.shape) for t in tensors]
         raise InputError(f"Expected a {what} penalty that is one number, found tensors of shapes {shapes}.")
-    theirs = float(tensors[0])
+    theirs = float(tensors[0].detach())
     if abs(theirs / max(right, 1e-30) - 1) < CLOSE:
         return
     ratios = {

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from stylegan2.blackbox.discriminator import DiscriminatorNumbers, measure_discriminator, smooth_images
+from stylegan2.blackbox.equivariance import Shift
 from stylegan2.blackbox.generator import GeneratorNumbers, images_of, measure_generator
 from stylegan2.blackbox.rules import discriminator_findings, generator_findings
 from stylegan2.blackbox.tracing import modules_of
@@ -17,7 +18,7 @@ from stylegan2.errors import InputError
 from stylegan2.files import text_table
 from stylegan2.probing.findings import Finding
 
-LISTS = ("layers", "activations", "sums", "filters", "shared_draws")
+LISTS = ("layers", "activations", "sums", "filters", "upsampling", "shared_draws", "vanished")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +61,9 @@ class GANProbe:
                     for s in numbers.sums
                 ]
                 parts.append(text_table(["sum", "rms a", "rms b", "correlation", "gain that keeps"], rows))
+            if isinstance(numbers, GeneratorNumbers) and numbers.upsampling:
+                rows = [[u.place, f"{u.gain:.3g}", f"{u.phases:.3g}"] for u in numbers.upsampling]
+                parts.append(text_table(["constant features through", "gain", "checkerboard"], rows))
         found = [str(f) for f in self.findings] or ["No fault found."]
         return "\n\n".join([*parts, "\n".join(found)])
 
@@ -143,6 +147,10 @@ def _place(modules: Mapping[str, nn.Module]) -> dict[str, Any]:
 def _text(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.3g}"
+    if isinstance(value, Shift):
+        return f"{value.error:.3g} when the {value.side}×{value.side} map at {value.place} moves by a pixel"
+    if value is None:
+        return "not measured"
     if isinstance(value, list):
         return ", ".join(_text(v) for v in value)
     return str(value)

@@ -7,57 +7,23 @@ mildest known fault of each kind.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from statistics import geometric_mean, median
+from collections.abc import Iterator
+from statistics import median
 
+from stylegan2.blackbox.construction_rules import ACTIVATION, ROUNDING, construction_findings, factor_of
 from stylegan2.blackbox.discriminator import DiscriminatorNumbers
 from stylegan2.blackbox.generator import GeneratorNumbers
-from stylegan2.blackbox.layers import ActivationGain, Filter, Layer, Sum
 from stylegan2.probing.findings import Finding, fault, listed, note
 
 IGNORED, WEAK = 0.02, 0.2
 """Smallest share of the image's rms that is due to z, at any time and at the start. Official networks have 0.65 to
 0.78 at the start, networks whose latents have unit length 0.05 to 0.13, and without activation gain 0.003."""
 
-ROUNDING = 0.02
+COUPLING = 1e-5
+"""Largest change of an image by other latents of its batch. It is 0 or a rounding error in batches of equal size."""
 
-LAYER = (0.85, 1.18)
-"""Limits of the gain of a layer whose network keeps unit variance. √2 and √½ are the mildest faults: 2^(±1/4)."""
-
-IMAGE_LAYER = (0.5, 2.4)
-"""Limits of the gain of an image layer with styles around 1 of variance 1, which is √2. Without 1/√in it is at least
-√2·√4 from 4 channels on."""
-
-ACTIVATION = (0.86, 1.2)
-"""Limits of the gain of an activation with its factor. It is 1.02 with √2, 0.72 without and 1.44 with the double."""
-
-BLOCK = 1.09
-"""Largest growth of the rms per sum of branches. It is 0.7 to 0.99 in official discriminators on smooth images, and
-1.1 to 1.40 without 1/√2."""
-
-KEPT = 0.84
-"""Smallest factor behind a sum over the one that keeps the variance. It is 1 for 1/√2, and √½ for ½: 2^(-1/4)."""
-
-
-def factor_of(ratio: float, fan_in: int | None = None) -> str:
-    """The likely factor that a ratio of a measured to a right number is."""
-    candidates = {
-        "√2": math.sqrt(2),
-        "2": 2.0,
-        "√½": math.sqrt(0.5),
-        "½": 0.5,
-        "4 = up²": 4.0,
-        "¼ = 1/up²": 0.25,
-    }
-    if fan_in:
-        candidates |= {
-            f"√fan_in = √{fan_in}": math.sqrt(fan_in),
-            f"1/√fan_in = 1/√{fan_in}": 1 / math.sqrt(fan_in),
-        }
-        candidates |= {f"k² = {k * k}": float(k * k) for k in (3,)} | {"k = 3": 3.0}
-    name = min(candidates, key=lambda key: abs(math.log(max(ratio, 1e-30) / candidates[key])))
-    near = abs(math.log(max(ratio, 1e-30) / candidates[name])) < 0.12
-    return f"a factor of {name}" if near else f"a factor of {ratio:.3g}"
+STYLE = 0.25
+"""Smallest mean of styles over their rms. It is 0.71 with a bias of 1 and weights of unit variance, and 0 without."""
 
 
 def generator_findings(m: GeneratorNumbers) -> Iterator[Finding]:
@@ -68,17 +34,15 @@ def generator_findings(m: GeneratorNumbers) -> Iterator[Finding]:
             f"G: the rms of the images is {m.rms}; likely cause: an overflow or a root of 0",
         )
         return
-    styled = any(layer.modulated for layer in m.layers) or any(layer.normalized for layer in m.layers)
     yield from _latent(m)
     yield from _noise(m)
-    if m.doubled > ROUNDING and styled and not m.batch_norm:
+    if m.doubled > ROUNDING and any(layer.modulated for layer in m.layers):
         yield fault(
             "latent scale leaks",
-            f"G: images change by {m.doubled:.2g} of their std across z when z doubles, should be 0; likely "
-            f"cause: the "
-            "latent is not divided by its rms before the mapping network",
+            f"G: images change by {m.doubled:.2g} of their std across z when z doubles, should be 0; likely cause: "
+            "the latent is not divided by its rms before the mapping network",
         )
-    if m.coupling > 1e-3:
+    if m.coupling > COUPLING:
         kind = note if m.training and m.batch_norm else fault
         yield kind(
             "samples depend on each other",
@@ -93,6 +57,15 @@ def generator_findings(m: GeneratorNumbers) -> Iterator[Finding]:
         )
     if not 0.01 < m.rms < 10:
         yield fault("image size", f"G: the rms of the images is {m.rms:.3g}, should be about 1 (0.01 to 10)")
+    yield from _structure("G", m, "image")
+    styles = [layer for layer in m.layers if layer.modulated and layer.style is not None]
+    flat = [layer for layer in styles if (layer.style or 0.0) < STYLE]
+    if m.initial and flat and len(flat) == len(styles):
+        yield note(
+            "style bias",
+            f"G: {flat[0].place}: the mean of the styles is {flat[0].style:.2g} of their rms, should be about 0.7 at "
+            f"the start ({len(flat)} layers); likely cause: the biases of the affine layers start at 0 instead of 1",
+        )
     yield from construction_findings("G", m.layers, m.activations, m.sums, m.filters)
 
 
@@ -108,6 +81,7 @@ def _latent(m: GeneratorNumbers) -> Iterator[Finding]:
             causes.append(
                 f"z enters {linear[0].place} with an rms of {size:.3g} ({kind}; {factor_of(size, width)})"
             )
+        causes += [f"{name} is zero everywhere" for name in m.zero_maps[:1] if m.share == 0]
         ratio = [a.gain for a in m.activations if a.gain < ACTIVATION[0]]
         if ratio:
             causes.append(
@@ -155,10 +129,36 @@ def discriminator_findings(m: DiscriminatorNumbers) -> Iterator[Finding]:
             "non-finite logits", f"D: the rms of the logits is {m.logit_rms}; likely cause: an overflow"
         )
         return
-    if m.logit_std < 1e-6 * max(m.logit_rms, 1e-6) or m.sensitivity < 1e-12:
+    equal = m.logit_std < 1e-6 * max(m.logit_rms, 1e-6)
+    if equal and m.images_seen > 1:
+        yield fault(
+            "logits of a batch are equal",
+            f"D: all logits of a batch are equal and depend on {m.images_seen} of its {m.batch} images; likely "
+            "cause: a mean over the batch",
+        )
+    elif equal:
         yield fault(
             "logits ignore images",
             f"D: the std of the logits across images is {m.logit_std:.2g}, not about 1",
+        )
+    elif m.sensitivity < 1e-12:
+        yield fault(
+            "logits have no gradient",
+            f"D: the logits differ between images (std {m.logit_std:.2g}), and their gradient with respect to the "
+            f"images has a norm of {m.sensitivity:.2g}, so G cannot learn; likely cause: rounding, argmax or detach",
+        )
+    if m.sigmoid:
+        yield note(
+            "bounded logits",
+            "D: the last operation is a sigmoid, so the results are probabilities; this is right for a binary cross "
+            "entropy of probabilities, and wrong for losses of logits, such as softplus or a hinge",
+        )
+    yield from _structure("D", m, "logits")
+    if m.images_seen > m.gradients_seen == 1:
+        yield fault(
+            "minibatch statistic has no gradient",
+            f"D: a logit depends on {m.images_seen} of {m.batch} images and has a gradient at 1 of them, so G does "
+            "not learn to spread a batch; likely cause: the statistic is detached",
         )
     if m.images_seen == 1 and m.batch > 1 and m.appends_statistic:
         yield fault(
@@ -183,111 +183,18 @@ def discriminator_findings(m: DiscriminatorNumbers) -> Iterator[Finding]:
     yield from construction_findings("D", m.layers, m.activations, m.sums, m.filters)
 
 
-def construction_findings(
-    letter: str,
-    layers: Sequence[Layer],
-    activations: Sequence[ActivationGain],
-    sums: Sequence[Sum],
-    filters: Sequence[Filter],
-) -> Iterator[Finding]:
-    """Findings on the construction of a network: gains of layers, activations, sums and filters."""
-    free = [
-        layer for layer in layers if not layer.normalized and math.isfinite(layer.gain) and layer.gain > 0
-    ]
-    kept = [layer for layer in free if abs(layer.gain - 1) < 0.1]
-    xavier = [layer for layer in free if abs(layer.gain / layer.xavier - 1) < 0.1]
-    unit = len(free) > 2 and len(kept) >= max(len(free) / 3, len(xavier))
-    images = [layer for layer in layers if layer.modulated and layer.outputs <= 4]
-    for layer in [i for i in images if i.demodulated and not i.normalized][:1]:
-        yield fault(
-            "image layer demodulated",
-            f"{letter}: {layer.place}: all kernels of this layer to {layer.outputs} channels have length "
-            f"{layer.gain:.3g}, as demodulation makes them, so styles cannot change the contrast; should have none",
+def _structure(letter: str, m: GeneratorNumbers | DiscriminatorNumbers, what: str) -> Iterator[Finding]:
+    """Parts whose result has no effect, and normalizations that leave nothing."""
+    if m.idle:
+        kind = fault if m.training else note
+        yield kind(
+            "parameters without effect",
+            f"{letter}: {listed(m.idle)}: the {what} does not depend on {len(m.idle)} parts; likely cause: a layer "
+            "that is called and whose result is not used, or that is never called",
         )
-    styles = [layer for layer in layers if layer.modulated and layer.outputs > 4]
-    loose = [layer for layer in styles if not layer.demodulated and not layer.normalized]
-    for layer in loose[:1]:
+    if m.vanished:
         yield fault(
-            "style scale leaks",
-            f"{letter}: {layer.place}: kernels have lengths that differ between samples and outputs (rms gain "
-            f"{layer.gain:.3g}), should have length 1, since the scales of styles multiply over layers "
-            f"({len(loose)} of {len(styles)} layers); likely cause: no demodulation",
-        )
-    if unit:
-        wrong = [layer for layer in free if not _is_right(layer, images)]
-        for layer in wrong[:3]:
-            right = math.sqrt(2) if layer in images else 1.0
-            name = "image layer gain" if layer in images else "layer gain"
-            yield fault(
-                name,
-                f"{letter}: {layer.place}: {layer.op} multiplies independent inputs by {layer.gain:.3g}, should be "
-                f"{right:.3g} as in {len(kept)} of {len(free)} layers; likely cause: "
-                f"{factor_of(layer.gain / right, layer.fan_in)} in this layer ({len(wrong)} layers like this)",
-            )
-        yield from _activation_findings(letter, activations)
-    elif len(free) > 2 and not any(layer.normalized for layer in layers):
-        gains = [layer.gain for layer in free]
-        whole = geometric_mean(gains)
-        ratio = geometric_mean([a.gain for a in activations]) if activations else 1.0
-        if not 0.4 < whole * ratio < 2.5:
-            worst = (
-                free[0] if abs(math.log(free[0].gain)) > 1 else max(free, key=lambda x: abs(math.log(x.gain)))
-            )
-            yield fault(
-                "layer gain",
-                f"{letter}: layers multiply by {whole:.3g} on average, times {ratio:.2g} of the activations, should "
-                f"be 1; {worst.place}: {worst.gain:.3g}; likely cause: {factor_of(worst.gain, worst.fan_in)}",
-            )
-    yield from _sum_findings(letter, sums)
-    bad = [f for f in filters if abs(f.total / f.right - 1) > ROUNDING]
-    for found in bad[:1]:
-        yield fault(
-            "FIR gain",
-            f"{letter}: {found.place}: the taps of a filter sum to {found.total:.3g}, should be {found.right:.3g} "
-            f"({len(bad)} of {len(filters)} filters are wrong); likely cause: "
-            f"{factor_of(found.total / found.right)} in the filter",
-        )
-
-
-def _is_right(layer: Layer, images: Sequence[Layer]) -> bool:
-    low, high = IMAGE_LAYER if layer in images else LAYER
-    margin = 3 / math.sqrt(2 * layer.fan_in * max(layer.outputs, 1))  # of the rms of so many random numbers
-    return low / (1 + margin) < layer.gain < high * (1 + margin)
-
-
-def _activation_findings(letter: str, activations: Sequence[ActivationGain]) -> Iterator[Finding]:
-    free = [a for a in activations if not a.to_sum]
-    wrong = [a for a in free if not ACTIVATION[0] < a.gain < ACTIVATION[1]]
-    if wrong:
-        ratio = median(a.gain for a in wrong) / 1.02
-        yield fault(
-            "activation gain",
-            f"{letter}: {wrong[0].place}: {wrong[0].op} and its factor multiply the rms by "
-            f"{wrong[0].gain:.3g}, should "
-            f"be 1.02 ({len(wrong)} of {len(free)} activations are wrong); likely cause: {factor_of(ratio)} at the "
-            "activation, whose gain is √2 for leaky ReLU",
-        )
-
-
-def _sum_findings(letter: str, sums: Sequence[Sum]) -> Iterator[Finding]:
-    blocks = [s for s in sums if s.block_gain and s.block_gain > 0 and s.channels > 4]
-    if not blocks:
-        return
-    growth = geometric_mean([s.block_gain or 1.0 for s in blocks])
-    kept = geometric_mean([s.factor / s.gain for s in blocks])
-    if len(blocks) > 1 and (growth > BLOCK or kept < KEPT):
-        first = blocks[0]
-        cause = (
-            "1/√2 is missing"
-            if growth > BLOCK
-            else f"the factor {first.factor:.3g}, such as ½ instead of 1/√2"
-        )
-        yield fault(
-            "residual gain",
-            f"{letter}: {first.place}: a sum of branches with rms {first.branches[0]:.3g} and "
-            f"{first.branches[1]:.3g} and correlation {first.correlation:.2f}; over {len(blocks)} sums the "
-            f"rms changes "
-            f"by ×{growth:.3g} each, should be at most {BLOCK}; a factor of {first.gain:.3g} on the sum "
-            f"keeps the mean "
-            f"variance of the branches, and it has {first.factor:.3g}; likely cause: {cause}",
+            "normalization leaves nothing",
+            f"{letter}: {m.vanished[0]}: a normalization returns less than 0.001 of what it gets; likely cause: it "
+            "is over a single number, such as instance normalization of a map of one pixel",
         )

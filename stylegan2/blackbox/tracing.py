@@ -39,6 +39,8 @@ class Node:
     inputs: list[Node] = field(default_factory=list)
     tensors: list[Tensor] = field(default_factory=list)
     """The tensor arguments, in order. Some are no results of operations: parameters, buffers and inputs."""
+    call: int = -1
+    """The number of the call among all calls of PyTorch functions."""
     scalar: float | None = None
     """The other factor or summand, if it is a number."""
     place: str = ""
@@ -58,6 +60,7 @@ class Trace(TorchFunctionMode):
         super().__init__()
         self.modules = modules or {}
         self.nodes: list[Node] = []
+        self.calls = 0
         self._of: dict[int, Node] = {}
         self._path: list[str] = []
         self._hooks = ExitStack()
@@ -86,6 +89,7 @@ class Trace(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
+        call, self.calls = self.calls, self.calls + 1
         kwargs = kwargs or {}
         name = getattr(func, "__name__", str(func))
         tensors = (
@@ -106,12 +110,12 @@ class Trace(TorchFunctionMode):
                 and isinstance(args[0], Tensor)
                 and id(args[0]) in self._of
             ):
-                self._add(Node("view", result, [self._of[id(args[0])]], [args[0]]))
+                self._add(Node("view", result, [self._of[id(args[0])]], [args[0]], call))
             return result
         for out in all_tensors(result):
             if out.is_floating_point():
                 scalars = [a for a in (*args, *kwargs.values()) if isinstance(a, (int, float))]
-                node = Node(name, out, inputs, tensors, scalars[0] if scalars else None)
+                node = Node(name, out, inputs, tensors, call, scalars[0] if scalars else None)
                 node.kwargs, node.input_sizes, node.power = dict(kwargs), sizes, power
                 self._add(node)
         return result

@@ -1,34 +1,38 @@
-"""Rules on a watched training step: losses, penalties, gradients, optimizers, averages and style mixing."""
+"""Rules on a watched training step: optimizers and gradients, losses, images, latents and style mixing."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor, nn
 
+from stylegan2.blackbox.events import repeated
 from stylegan2.blackbox.watching import Watch
 from stylegan2.probing.findings import Finding, fault, listed, note
-
-if TYPE_CHECKING:
-    from stylegan2.blackbox.audit import Averages
 
 EPSILON = 1e-6
 """Largest ε of Adam. It is 1e-8 in the papers, and gradients of 1e-6 are usual in deep layers."""
 
+SHIFT = -8.0
+"""What is added to all logits in one iteration at the end, so that D is sure that images are generated."""
 
-def audit_findings(watch: Watch, averages: Averages, has_average: bool, iterations: int) -> Iterator[Finding]:
-    """The findings of all rules."""
-    yield from _optimizers(watch)
-    yield from _losses(watch)
-    yield from _ranges(watch)
-    yield from _penalties(watch, averages, iterations)
+
+def training_findings(watch: Watch, shifted: Watch, average: nn.Module | None) -> Iterator[Finding]:
+    """The findings on optimizers, losses, images, latents and style mixing.
+
+    Args:
+        watch: What was watched.
+        shifted: One more iteration, with `SHIFT` added to the logits.
+        average: The running average of the generator.
+    """
+    yield from _optimizers(watch, average)
+    yield from _losses(watch, shifted)
+    yield from _inputs(watch)
     yield from _mixing(watch)
-    yield from _averages(watch, averages, has_average)
 
 
-def _optimizers(watch: Watch) -> Iterator[Finding]:
+def _optimizers(watch: Watch, average: nn.Module | None) -> Iterator[Finding]:
     held = [{id(p) for g in o.param_groups for p in g["params"]} for o in watch.optimizers]
     for letter, network in watch.networks.items():
         named = [(name, p) for name, p in network.named_parameters() if p.is_floating_point()]
@@ -41,8 +45,8 @@ def _optimizers(watch: Watch) -> Iterator[Finding]:
         if free:
             yield fault(
                 "parameters in no optimizer",
-                f"{letter}: {listed(free)}: {len(free)} of {len(named)} parameters are in no optimizer, should "
-                f"be none",
+                f"{letter}: {listed(free)}: {len(free)} of {len(named)} parameters are in no optimizer, should be "
+                "none",
             )
         idle = [n for n, p in named if any(id(p) in h for h in held) and id(p) not in watch.with_gradient]
         if idle and watch.steps:
@@ -52,6 +56,7 @@ def _optimizers(watch: Watch) -> Iterator[Finding]:
                 "optimizer stepped; likely cause: a detached branch, or their network is frozen in its own step",
             )
     own = {k: {id(p) for p in n.parameters()} for k, n in watch.networks.items()}
+    averaged = {id(p) for p in average.parameters()} - own["G"] if average is not None else set()
     for i, optimizer in enumerate(watch.optimizers):
         steps = [s for s in watch.steps if s.optimizer == i]
         both = all(held[i] & ids for ids in own.values())
@@ -61,17 +66,28 @@ def _optimizers(watch: Watch) -> Iterator[Finding]:
                 "optimizer holds both networks",
                 f"optimizer {i} holds parameters of G and of D, so each loss moves both; should be one each",
             )
+        if held[i] & averaged:
+            yield fault(
+                "optimizer holds the average",
+                f"optimizer {i} holds {len(held[i] & averaged)} parameters of the running average, should hold those "
+                "of the generator",
+            )
         if not steps:
             yield fault(
                 "optimizer never steps", f"the optimizer of {name} (number {i}) did not step in any iteration"
+            )
+        elif all(s.lr == 0 for s in steps):
+            yield fault(
+                "learning rate is zero",
+                f"the optimizer of {name} has a learning rate of 0 in all {len(steps)} steps; likely cause: a "
+                "schedule",
             )
         dirty = [s for s in steps[1:] if not s.cleared]
         if dirty:
             yield fault(
                 "gradients not zeroed",
                 f"the optimizer of {name} stepped {len(dirty)} of {len(steps)} times on gradients that were not "
-                f"zeroed "
-                "since its last step; likely cause: zero_grad is missing for this optimizer",
+                "zeroed since its last step; likely cause: zero_grad is missing for this optimizer",
             )
         elif not both:
             wrong = [
@@ -89,26 +105,33 @@ def _optimizers(watch: Watch) -> Iterator[Finding]:
                 yield fault(
                     "Adam's epsilon",
                     f"the optimizer of {name} has eps = {group['eps']:g}, should be 1e-8 (limit {EPSILON:g}): a "
-                    f"larger "
-                    "one makes steps small where gradients are small",
+                    "larger one makes steps small where gradients are small",
                 )
             if group.get("betas", (0.0,))[0] > 0.51:
                 yield fault(
                     "Adam's beta",
                     f"the optimizer of {name} has β₁ = {group['betas'][0]:g}, should be 0 (0.5 is usual in other "
-                    f"GANs)",
+                    "GANs)",
                 )
 
 
-def _losses(watch: Watch) -> Iterator[Finding]:
-    slopes: dict[tuple[str, bool], list[torch.Tensor]] = {}
-    points: dict[tuple[str, bool], list[torch.Tensor]] = {}
+def slopes_of(
+    watch: Watch,
+) -> tuple[dict[tuple[str, bool], list[Tensor]], dict[tuple[str, bool], list[Tensor]]]:
+    """Slopes of the losses and the logits at which they were, by (whose loss, whether the images were generated)."""
+    slopes: dict[tuple[str, bool], list[Tensor]] = {}
+    points: dict[tuple[str, bool], list[Tensor]] = {}
     for event in watch.backwards:
         for score in event.scores:
             if score.slopes is not None:
                 key = event.loss_of, score.fake
                 slopes.setdefault(key, []).append(score.slopes.flatten().float())
                 points.setdefault(key, []).append(score.logits.flatten().float())
+    return slopes, points
+
+
+def _losses(watch: Watch, shifted: Watch) -> Iterator[Finding]:
+    slopes, points = slopes_of(watch)
     mean = {key: float(torch.cat(values).mean()) for key, values in slopes.items()}
     real, fake, of_g = mean.get(("D", False), 0.0), mean.get(("D", True), 0.0), mean.get(("G", True), 0.0)
     if real > 0 and fake < 0:
@@ -121,9 +144,8 @@ def _losses(watch: Watch) -> Iterator[Finding]:
         which = "real" if real > 0 else "generated"
         yield fault(
             "sign of D's loss",
-            f"D's loss has the slope {real:.2g} at logits of real and {fake:.2g} at those of generated "
-            f"images, should "
-            f"be negative and positive; the one of {which} images has the wrong sign",
+            f"D's loss has the slope {real:.2g} at logits of real and {fake:.2g} at those of generated images, "
+            f"should be negative and positive; the one of {which} images has the wrong sign",
         )
     if of_g > 0 and not (real > 0 and fake < 0):
         yield fault(
@@ -131,26 +153,49 @@ def _losses(watch: Watch) -> Iterator[Finding]:
             f"G's loss has the slope {of_g:.2g} at logits of generated images, should be negative, so that G raises "
             "them; likely cause: the sign of the loss",
         )
-    if ("G", True) in slopes:
-        s, x = torch.cat(slopes["G", True]).abs(), torch.cat(points["G", True])
-        x, s = x[s > 0], s[s > 0]
-        if len(s) > 3 and x.std() > 1e-6 and s.std() > 1e-4 * s.mean():
-            correlation = float(torch.corrcoef(torch.stack([x, s.log()]))[0, 1])
-            if correlation > 0.8:
-                yield fault(
-                    "saturating loss",
-                    f"the slope of G's loss grows with the logit (correlation {correlation:.2f}), so it vanishes "
-                    f"where "
-                    "D is sure that an image is generated; should fall; likely cause: log(1 - sigmoid(D)) instead of "
-                    "softplus(-D)",
-                )
+    for (whose, fake), values in slopes.items():
+        # The slope of softplus(±logit) is the sigmoid of ±logit, divided by N in a mean.
+        s, x = torch.cat(values), torch.cat(points[whose, fake])
+        ratios = s.abs() / (x if fake and whose == "D" else -x).sigmoid()
+        if len(s) > len(values) and bool((ratios - 1).abs().max() < 1e-3):
+            yield fault(
+                "loss is a sum over the batch",
+                f"{whose}'s logistic loss has the slope of a single image at the logits of "
+                f"{'generated' if fake else 'real'} images, should be 1/{len(values[0])} of it, that of the mean "
+                "over the batch; so γ and the other weights count less by this factor",
+            )
+            break
+    sure = slopes_of(shifted)[0].get(("G", True), [])
+    if sure and of_g < 0 and abs(float(torch.cat(sure).mean())) < 0.2 * abs(of_g):
+        yield fault(
+            "saturating loss",
+            f"the slope of G's loss is {of_g:.2g}, and {float(torch.cat(sure).mean()):.2g} if all logits are "
+            f"{-SHIFT:g} lower, so it vanishes where D is sure that an image is generated; should not; likely cause: "
+            "log(1 - sigmoid(D)) instead of softplus(-D), or one sigmoid too many",
+        )
 
 
-def _ranges(watch: Watch) -> Iterator[Finding]:
+def _inputs(watch: Watch) -> Iterator[Finding]:
+    """The range of real images, and whether images and latents come again in every iteration."""
+    if repeated(watch.latents):
+        yield fault(
+            "latents repeat",
+            f"G gets the same latents in all {len(watch.latents)} iterations, should get new ones; likely cause: a "
+            "seed that is set in the step, or latents that are drawn once",
+        )
     reals = [s for s in watch.scores if not s.fake]
     if not reals:
         yield fault("no real images", "D was never called on images that G did not make")
         return
+    seen: dict[int, list[Tensor]] = {}
+    for score in reals:
+        seen.setdefault(score.iteration, []).append(score.image)
+    if repeated(seen):
+        yield fault(
+            "reals repeat",
+            f"D gets the same real images in all {len(seen)} iterations; likely cause: the loader starts again in "
+            "every iteration",
+        )
     low, high = min(s.low for s in reals), max(s.high for s in reals)
     made = min((f[0] for f in watch.fakes), default=0.0)
     if high > 3:
@@ -160,59 +205,15 @@ def _ranges(watch: Watch) -> Iterator[Finding]:
     elif low >= -1e-3 and high <= 1.01 and made < -0.05:
         yield fault(
             "range of reals",
-            f"real images are in [{low:.3g}, {high:.3g}] and generated ones reach down to {made:.3g}, should "
-            f"both be in "
-            "[-1, 1]; likely cause: x * 2 - 1 is missing (a factor of 2)",
+            f"real images are in [{low:.3g}, {high:.3g}] and generated ones reach down to {made:.3g}, should both be "
+            "in [-1, 1]; likely cause: x * 2 - 1 is missing (a factor of 2)",
         )
-
-
-def _penalties(watch: Watch, averages: Averages, iterations: int) -> Iterator[Finding]:
-    images = [d for d in watch.derivatives if d.of.endswith("images")]
-    reals = [d for d in images if d.of == "real images"]
-    if images and not reals:
-        yield fault(
-            "R1 on generated images",
-            f"the gradient penalty is taken at generated images in all {len(images)} evaluations, should be "
-            f"at real ones",
+    elif low < -1.2 or high > 1.2:
+        yield note(
+            "range of reals",
+            f"real images are in [{low:.3g}, {high:.3g}], usual is [-1, 1]; this is right if they are augmented, and "
+            "wrong if they are standardized, as for networks trained on ImageNet",
         )
-    bad = [d for d in images if not d.create_graph]
-    if bad:
-        yield fault(
-            "R1 has no gradient",
-            f"torch.autograd.grad with respect to images has create_graph=False {len(bad)} of {len(images)} "
-            f"times, so "
-            "the penalty does not reach the weights; should be create_graph=True",
-        )
-    lengths = [d for d in watch.derivatives if d.of == "ws"]
-    bad = [d for d in lengths if not d.create_graph]
-    if bad:
-        yield fault(
-            "path length has no gradient",
-            f"torch.autograd.grad with respect to ws has create_graph=False {len(bad)} of {len(lengths)} "
-            f"times, so the "
-            "penalty does not reach the weights; should be create_graph=True",
-        )
-    bad = [d for d in lengths if not d.reaches_mapping]
-    if bad:
-        yield fault(
-            "path length stops at ws",
-            f"ws of shape {bad[0].shape} were not computed from parameters in {len(bad)} of {len(lengths)} "
-            f"evaluations, "
-            "so path length does not train the mapping network; likely cause: ws are detached",
-        )
-    for name, group in (("R1", images), ("path length", lengths)):
-        at = sorted({d.iteration for d in group})
-        gaps = {b - a for a, b in zip(at, at[1:])}
-        if len(gaps) > 1:
-            yield fault("cadence", f"{name} is evaluated in iterations {at}, should be at equal distances")
-    for name, values in averages.numbers.items():
-        if lengths and len(values) > 1 and max(values) - min(values) < 1e-9:
-            yield fault(
-                "path length mean not updated",
-                f"{name} stays at {values[0]:.4g} over {iterations} iterations with {len(lengths)} evaluations "
-                f"of path "
-                "length, should move by 1 % of the way to the mean length each time",
-            )
 
 
 def _mixing(watch: Watch) -> Iterator[Finding]:
@@ -225,9 +226,8 @@ def _mixing(watch: Watch) -> Iterator[Finding]:
         if len(calls) >= 16:
             yield fault(
                 "no style mixing",
-                f"all rows of ws are equal in all {len(calls)} calls of the synthesis network, should differ in "
-                f"90 % of "
-                "them (style mixing with probability 0.9)",
+                f"all rows of ws are equal in all {len(calls)} calls of the synthesis network, should differ in 90 % "
+                "of them (style mixing with probability 0.9)",
             )
         return
     last, first, n = max(mixed), min(mixed), len(mixed)
@@ -241,47 +241,3 @@ def _mixing(watch: Watch) -> Iterator[Finding]:
                 f"ws change at row {seen} in {n} calls with mixing, should be uniform in 1 to {rows - 1}; the "
                 f"probability of this by chance is {share**n:.1g}",
             )
-
-
-def _averages(watch: Watch, averages: Averages, has_average: bool) -> Iterator[Finding]:
-    for name, (change, norm) in averages.w_avg.items():
-        if change == 0:
-            yield fault(
-                "w_avg not tracked",
-                f"G: {name} did not change (norm {norm:.3g}), should follow the mean of w; likely cause: it is never "
-                "updated, so truncation goes to the wrong place",
-            )
-    if not has_average:
-        return
-    all_betas = {k: [b for b in v if math.isfinite(b)] for k, v in averages.betas.items()}
-    known = {k: sum(v) / len(v) for k, v in all_betas.items() if v}
-    if not known:
-        yield note(
-            "average", "the running average equals the weights in all iterations, or has other parameters"
-        )
-        return
-    middle = sorted(known.values())[len(known) // 2]
-    if middle > 1 - 1e-7:
-        yield fault(
-            "average not updated",
-            f"the running average did not move (β = {middle:.6g}), should move by 1 - β to the weights after "
-            f"each step",
-        )
-    elif middle < 0.05:
-        yield fault(
-            "average equals weights",
-            f"the running average has β = {middle:.3g}, should be near 1, such as 0.5^(batch/10000); likely cause: "
-            "β and 1 - β are exchanged",
-        )
-    odd = [k for k, v in known.items() if abs(v - middle) > 0.2 * (1 - middle) + 1e-4]
-    if odd and len(odd) < len(known):
-        yield fault(
-            "average incomplete",
-            f"{listed(odd)}: {len(odd)} of {len(known)} parameters move with β = {known[odd[0]]:.5g}, others with "
-            f"{middle:.5g}; likely cause: they are left out of the average",
-        )
-    if averages.stale_buffers:
-        yield fault(
-            "buffers of the average",
-            f"{listed(averages.stale_buffers)}: buffers of the average differ from those of G, should be copied",
-        )

@@ -3,75 +3,35 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from stylegan2.blackbox.events import Backward, Derivative, OptimizerStep, Score, signature
 from stylegan2.blackbox.generator import images_of
 from stylegan2.errors import InputError
 from stylegan2.probing.values import all_tensors, float_tensors
 
 
-@dataclass
-class Score:
-    """One call of the discriminator, and the slope of the loss that it leads to."""
-
-    iteration: int
-    fake: bool
-    low: float
-    high: float
-    mean: float
-    logits: Tensor
-    backward: int | None = None
-    slopes: Tensor | None = None
-
-
-@dataclass
-class Derivative:
-    """One call of `torch.autograd.grad`."""
-
-    iteration: int
-    of: str
-    """"real images", "generated images", "ws" or "other": the tensor to which the derivative is with respect to."""
-    create_graph: bool
-    reaches_mapping: bool
-    """Whether that tensor was itself computed from parameters."""
-    shape: tuple[int, ...]
-
-
-@dataclass
-class Backward:
-    """One backward pass and the networks whose gradients it changed."""
-
-    iteration: int
-    changed: set[str] = field(default_factory=set)
-    scores: list[Score] = field(default_factory=list)
-
-    @property
-    def loss_of(self) -> str:
-        """Whose loss it is: G's if only generated images were scored and G's gradients changed."""
-        return "G" if self.scores and all(s.fake for s in self.scores) and "G" in self.changed else "D"
-
-
-@dataclass
-class OptimizerStep:
-    iteration: int
-    optimizer: int
-    cleared: bool
-    """Whether its gradients were zero or none at some moment since its last step."""
-    backwards: list[Backward] = field(default_factory=list)
-
-
 class Watch:
-    """Records events while the step runs inside the block."""
+    """Records events while the step runs inside the block.
+
+    Args:
+        shift: Number that is added to the logits, to see what the loss does where D is sure.
+    """
 
     def __init__(
-        self, generator: nn.Module, discriminator: nn.Module, optimizers: Iterable[torch.optim.Optimizer]
+        self,
+        generator: nn.Module,
+        discriminator: nn.Module,
+        optimizers: Iterable[torch.optim.Optimizer],
+        shift: float = 0.0,
     ):
+        self.shift = shift
         self.networks = {"G": generator, "D": discriminator}
         self.optimizers = list(optimizers)
         self.iteration = 0
@@ -82,7 +42,12 @@ class Watch:
         self.fakes: list[tuple[float, float]] = []
         self.crossovers: list[tuple[int, int]] = []
         """(row at which ws change, number of rows) of each call. The row is 0 without mixing."""
+        self.latents: dict[int, list[Tensor]] = {}
+        """Signatures of the vectors (N, dim) that G or its first part was called on, by iteration."""
+        self.w_means: list[Tensor] = []
+        """Means over the batch of the vectors that G's parts returned in this iteration."""
         self.with_gradient: set[int] = set()
+        self._takes_z: nn.Module | None = None
         self._storages: set[int] = set()
         self._kept: list[Tensor] = []
         self._cleared = [True] * len(self.optimizers)
@@ -90,11 +55,15 @@ class Watch:
         self._open: list[Score] = []
         self._stack = ExitStack()
         self._inside = False
+        self._derivative: Derivative | None = None  # while its call of torch.autograd.grad runs
 
     def __enter__(self) -> Watch:
         generator, discriminator = self.networks.values()
         add = self._stack.callback
         add(generator.register_forward_hook(self._generated).remove)
+        for part in (generator, *generator.children()):
+            add(part.register_forward_pre_hook(self._given_latents).remove)
+            add(part.register_forward_hook(self._returned).remove)
         for module in generator.modules():
             if module is not generator:
                 add(module.register_forward_pre_hook(self._entered).remove)
@@ -123,6 +92,21 @@ class Watch:
         self._storages.clear()
         self._kept.clear()
         self._open = []
+        self.w_means = []
+
+    def _given_latents(self, module: nn.Module, args: object) -> None:
+        for tensor in float_tensors(args):
+            # The part that is first called on vectors takes z. Others take w.
+            if tensor.ndim == 2 and module is (self._takes_z or module):
+                self._takes_z = module
+                self.latents.setdefault(self.iteration, []).append(signature(tensor))
+
+    def _returned(self, module: nn.Module, args: object, out: object) -> None:
+        for tensor in float_tensors(out):
+            if tensor.ndim in (2, 3):
+                mean = tensor.detach().double().flatten(0, -2).mean(0)
+                if not any(m.shape == mean.shape and torch.equal(m, mean) for m in self.w_means):
+                    self.w_means.append(mean)
 
     def _generated(self, module: nn.Module, args: object, out: object) -> None:
         try:
@@ -140,7 +124,9 @@ class Watch:
     def _watched_method(self, method: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
             self._entered(self.networks["G"], args)
+            self._given_latents(self.networks["G"], args)
             out = method(*args, **kwargs)
+            self._returned(self.networks["G"], args, out)
             if any(t.ndim == 4 for t in float_tensors(out)):
                 self._generated(self.networks["G"], args, out)
             return out
@@ -150,6 +136,8 @@ class Watch:
     def _remember(self, image: Tensor) -> None:
         self._storages.add(image.untyped_storage().data_ptr())
         self._kept.append(image.detach())
+        if image.requires_grad:
+            image.register_hook(self._noise_of(image[0, 0].numel()))
         self.fakes.append((image.min().item(), image.max().item()))
 
     def _entered(self, module: nn.Module, args: tuple[Any, ...]) -> None:
@@ -168,11 +156,18 @@ class Watch:
             return True
         return any(x.shape == kept.shape and torch.equal(x.detach(), kept) for kept in self._kept[-8:])
 
-    def _scored(self, module: nn.Module, args: tuple[Any, ...], out: object) -> None:
+    def _noise_of(self, pixels: int) -> Callable[[Tensor], None]:
+        def hook(gradient: Tensor) -> None:
+            if self._derivative is not None and math.isnan(self._derivative.noise):  # the last image of G
+                self._derivative.noise = float(gradient.norm()) / (gradient.numel() / pixels) ** 0.5
+
+        return hook
+
+    def _scored(self, module: nn.Module, args: tuple[Any, ...], out: object) -> object:
         image = next((t for t in float_tensors(args) if t.ndim == 4), None)
         logits = next(float_tensors(out), None)
         if image is None or logits is None:
-            return
+            return None
         x = image.detach()
         halves = [x]
         fake = self._is_fake(image)
@@ -189,17 +184,20 @@ class Watch:
                 kind,
                 half.min().item(),
                 half.max().item(),
-                half.mean().item(),
+                signature(half),
                 logits.detach()[part],
             )
             self.scores.append(score)
             self._open.append(score)
             if logits.requires_grad:
                 logits.register_hook(self._slope_of(score, part))
+        return out + self.shift if self.shift and isinstance(out, Tensor) else None
 
     def _slope_of(self, score: Score, part: slice) -> Callable[[Tensor], None]:
         def hook(gradient: Tensor | None) -> None:
-            if gradient is not None and self._inside and score.slopes is None:
+            if gradient is not None and self._derivative is not None:
+                self._derivative.slope = gradient.mean().item()
+            elif gradient is not None and self._inside and score.slopes is None:
                 score.slopes = gradient.detach()[part]
                 score.backward = len(self.backwards) - 1
                 self.backwards[-1].scores.append(score)
@@ -208,17 +206,36 @@ class Watch:
 
     def _watched_grad(self, outputs: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         create = bool(kwargs.get("create_graph", args[2] if len(args) > 2 else False))
-        for tensor in all_tensors(inputs):
-            self.derivatives.append(
-                Derivative(
-                    self.iteration,
-                    self._kind_of(tensor),
-                    create,
-                    tensor.grad_fn is not None and _leads_to_parameters(tensor),
-                    tuple(tensor.shape),
-                )
+        found = [
+            Derivative(
+                self.iteration,
+                self._kind_of(tensor),
+                create,
+                tensor.grad_fn is not None and _leads_to_parameters(tensor),
+                tuple(tensor.shape),
             )
-        return self._grad(outputs, inputs, *args, **kwargs)
+            for tensor in all_tensors(inputs)
+        ]
+        self.derivatives += found
+        self._derivative = found[0] if found else None
+        try:
+            results = self._grad(outputs, inputs, *args, **kwargs)
+        finally:
+            self._derivative = None
+        for derivative, result in zip(found, results):
+            if result is not None and result.requires_grad:
+                result.register_hook(self._use_of(derivative, result.detach()))
+        return results
+
+    def _use_of(self, derivative: Derivative, result: Tensor) -> Callable[[Tensor], None]:
+        def hook(slope: Tensor) -> None:
+            derivative.used = True
+            if derivative.of != "other":
+                derivative.learn_weight(result, slope)
+            if self._inside:
+                derivative.backwards.append(self.backwards[-1])
+
+        return hook
 
     def _kind_of(self, tensor: Tensor) -> str:
         if isinstance(tensor, nn.Parameter):
@@ -262,8 +279,9 @@ class Watch:
         for group in self.optimizers[i].param_groups:
             self.with_gradient |= {id(p) for p in group["params"] if _has_gradient(p)}
         if not any(_has_gradient(p) for group in self.optimizers[i].param_groups for p in group["params"]):
-            self._cleared[i] = True
-        self.steps.append(OptimizerStep(self.iteration, i, self._cleared[i], list(self._since[i])))
+            self._cleared[i], self._since[i] = True, []
+        lr = max((float(group.get("lr", 1.0)) for group in self.optimizers[i].param_groups), default=0.0)
+        self.steps.append(OptimizerStep(self.iteration, i, self._cleared[i], lr, list(self._since[i])))
         self._cleared[i] = False
 
 

@@ -105,10 +105,11 @@ def chain(layers: list[Row], facts: Facts) -> list[tuple[str, float]]:
 
 def _depth(layers: list[Row], facts: Facts, where: str) -> Iterator[Finding]:
     signal = chain(layers, facts)
-    if signal and signal[0][0] == "the input" and signal[0][1] > STANDARDIZED:
+    if signal and signal[0][0] == "the input":
+        small = len(signal) > 1 and signal[1][1] > signal[0][1]  # it may be brought to unit size
+        signal = signal[1:] if small or signal[0][1] > STANDARDIZED else signal
+    if len(signal) > 2 and signal[0][1] > STANDARDIZED:  # pixels up to 255 enter the first layer
         signal = signal[1:]
-    elif signal and signal[0][0] == "the input" and len(signal) > 1 and signal[1][1] > signal[0][1]:
-        signal = signal[1:]  # small inputs may be brought to unit size
     if len(signal) < 2:
         return
     (start, first), (end, last) = signal[0], max(signal[1:], key=lambda s: abs(math.log(s[1] / signal[0][1])))

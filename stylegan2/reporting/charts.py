@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +10,8 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from stylegan2.html_page import svg
 
 from .record import RunRecord
 
@@ -79,14 +80,6 @@ def charts(runs: Sequence[RunRecord]) -> dict[str, tuple[str, str]]:
             if figure is not None:
                 drawn[panel.title] = (panel.about, svg(figure))
     return drawn
-
-
-def svg(figure: Figure) -> str:
-    """A figure as an <svg> element."""
-    file = io.StringIO()
-    figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None}, bbox_inches="tight")
-    text = file.getvalue()
-    return text[text.index("<svg") :]
 
 
 def _draw(panel: Panel, runs: Sequence[RunRecord]) -> Figure | None:

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import html
 import io
 import json
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image
 
-from stylegan2.files import printable, write_text
+from stylegan2.files import write_text
+from stylegan2.html_page import ASSETS, document, escaped, table
 
 from .charts import charts
 from .record import RunRecord
 
-ASSETS = Path(__file__).parent.parent / "assets"
 GRIDS = 40
 """Most sample grids of a run on the page. More are thinned evenly. The first and the last one stay."""
 
@@ -46,38 +45,21 @@ def page(runs: Sequence[RunRecord], now: float) -> str:
         runs: The runs, side by side.
         now: Seconds since 1970.
     """
-    title = ", ".join(printable(run.name) for run in runs)
+    title = ", ".join(run.name for run in runs)
     script = (ASSETS / "run.js").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
     times = sorted({at for run in runs for at in _thinned(run)})
     figures = "".join(
         f"<figure>{drawn}<figcaption>{html.escape(about)}</figcaption></figure>"
         for about, drawn in charts(runs).values()
     )
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<title>{html.escape(title)}</title>
-<style>
-{(ASSETS / "run.css").read_text(encoding="utf-8")}</style>
-</head>
-<body><main>
-<h1>{html.escape(title)}</h1>
-{_table(("run", "progress", "time left", "state", "trained by"), (_state(run, now) for run in runs))}
+    body = f"""<h1>{escaped(title)}</h1>
+{table(("run", "progress", "time left", "state", "trained by"), (_state(run, now) for run in runs))}
 <h2>Samples</h2>
 {_samples(runs, times)}
 <h2>Curves</h2>
 <div class="charts">{figures or "<p>There are no numbers yet.</p>"}</div>
-{_options(runs)}
-</main>
-{f"<script>{script}</script>" if times else ""}
-</body>
-</html>
-"""
+{_options(runs)}"""
+    return document(title, "run.css", body, script if times else "")
 
 
 def _state(run: RunRecord, now: float) -> tuple[str, ...]:
@@ -91,7 +73,7 @@ def _state(run: RunRecord, now: float) -> tuple[str, ...]:
     ago = f"last number {_duration(age / 3600)} ago"
     state = "finished" if finished else f"running, {ago}" if age < _patience(run) else f"not running, {ago}"
     left = "" if finished else _duration(run.hours_left)
-    return html.escape(printable(run.name)), progress, left, state, html.escape(printable(run.owner))
+    return escaped(run.name), progress, left, state, escaped(run.owner)
 
 
 def _patience(run: RunRecord) -> float:
@@ -124,7 +106,7 @@ def _samples(runs: Sequence[RunRecord], times: Sequence[float]) -> str:
 
 
 def _run_samples(run: RunRecord) -> str:
-    name, chosen = html.escape(printable(run.name)), _thinned(run)
+    name, chosen = escaped(run.name), _thinned(run)
     images = "".join(
         f'<img src="{_embedded(run.grids[at])}" data-kimg="{at:g}" alt="{name} at {at:g} kimg"'
         f"{'' if at == chosen[-1] else ' hidden'}>"
@@ -159,23 +141,11 @@ def _embedded(path: Path) -> str:
 def _options(runs: Sequence[RunRecord]) -> str:
     """All options of one run, or those in which several runs differ, and all options below."""
     names = sorted({name for run in runs for name in run.config})
-    rows = [
-        (name, *(html.escape(printable(str(run.config.get(name, "")))) for run in runs)) for name in names
-    ]
-    head = ("option", *(html.escape(printable(run.name)) for run in runs))
+    rows = [(name, *(escaped(str(run.config.get(name, ""))) for run in runs)) for name in names]
+    head = ("option", *(escaped(run.name) for run in runs))
     different = [row for row in rows if len(set(row[1:])) > 1]
     part = ""
     if len(runs) > 1:
-        found = _table(head, different) if different else "<p>All options are equal.</p>"
+        found = table(head, different) if different else "<p>All options are equal.</p>"
         part = f"<h2>Options that differ</h2>\n{found}"
-    return f"{part}<details><summary>All options</summary>{_table(head, rows)}</details>"
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table of cells that are HTML already. It scrolls where it is wider than the screen, by the keyboard too."""
-    cells = "".join(f'<th scope="col">{cell}</th>' for cell in head)
-    body = "".join(
-        f'<tr><th scope="row">{first}</th>{"".join(f"<td>{cell}</td>" for cell in rest)}</tr>'
-        for first, *rest in rows
-    )
-    return f'<div class="scroll" tabindex="0"><table><tr>{cells}</tr>{body}</table></div>'
+    return f"{part}<details><summary>All options</summary>{table(head, rows)}</details>"

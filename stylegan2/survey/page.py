@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import html
 import io
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -16,10 +15,10 @@ from stylegan2.data.checking import usable_cpus
 from stylegan2.data.decoding import decode
 from stylegan2.data.names import printable
 from stylegan2.files import write_text
+from stylegan2.html_page import document, escaped, table
 from stylegan2.sizes import text
 from stylegan2.survey.survey import Survey
 
-STYLE = Path(__file__).parent.parent / "assets" / "survey.css"
 SIDE = 96
 """Side of a thumbnail in pixels."""
 GROUPS, PER_GROUP, SINGLES, ODDITIES, ROWS = 20, 5, 30, 8, 100
@@ -41,9 +40,9 @@ def write_page(path: Path, survey: Survey, size: int | tuple[int, int]) -> None:
 def page(survey: Survey, size: int | tuple[int, int]) -> str:
     """The page as text. Every name in it is escaped."""
     facts, source = survey.facts, survey.dataset.options.path
-    head = f"{_escaped(source)} at {text(size)}"
+    head = f"{source} at {text(size)}"
     parts = [
-        f"<h1>{head}</h1>",
+        f"<h1>{_escaped(head)}</h1>",
         _table(("", "found"), survey.lines(size)),
         _groups("Equal files", survey, survey.equal, "The files of a group are equal byte for byte."),
         _groups(
@@ -77,35 +76,16 @@ def page(survey: Survey, size: int | tuple[int, int]) -> str:
         _counted("Sizes", "height × width", [(text(s), n) for s, n in survey.sizes.most_common()]),
         _counted("Aspect ratios", "width / height", _aspects([fact.aspect for fact in facts])),
     ]
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-<title>{head}</title>
-<style>
-{STYLE.read_text(encoding="utf-8")}</style>
-</head>
-<body><main>
-{"".join(part for part in parts if part)}
-</main></body>
-</html>
-"""
+    return document(printable(head), "survey.css", "".join(part for part in parts if part))
 
 
 def _escaped(text: str) -> str:
-    return html.escape(printable(text))
+    """The text as HTML. Names of files may hold bytes that are no characters."""
+    return escaped(printable(text))
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    cells = "".join(f'<th scope="col">{_escaped(cell)}</th>' for cell in head)
-    body = "".join(
-        f'<tr><th scope="row">{_escaped(first)}</th>{"".join(f"<td>{_escaped(cell)}</td>" for cell in rest)}</tr>'
-        for first, *rest in rows
-    )
-    # A table that is wider than a phone scrolls, by the keyboard too.
-    return f'<div class="scroll" tabindex="0"><table><tr>{cells}</tr>{body}</table></div>\n'
+    return table([_escaped(cell) for cell in head], [[_escaped(cell) for cell in row] for row in rows])
 
 
 def _counted(title: str, what: str, counts: Iterable[tuple[str, int]]) -> str:

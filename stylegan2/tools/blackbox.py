@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from stylegan2.blackbox import audit, probe_gan
+from stylegan2.blackbox import Audit, GANProbe, audit, probe_gan
 from stylegan2.cli import make_parser
 from stylegan2.errors import InputError
 from stylegan2.files import write_text
@@ -84,11 +84,25 @@ def probe_gan_command(args: list[str], prog: str = "stylegan2 probe-gan") -> int
         n=options.batch,
         seed=options.seed,
     )
+    return _finish(found, options.out, found.to_dict())
+
+
+def _finish(found: GANProbe | Audit, out: str, data: dict[str, Any]) -> int:
+    """Print what was found, write the numbers, and return the exit status."""
     print(found)
-    if options.out:
-        write_text(options.out, json.dumps(found.to_dict(), indent=1))
-        print(f"Numbers    {options.out}")
+    if out:
+        write_text(out, json.dumps(data, indent=1))
+        print(f"Numbers    {out}")
     return int(bool(found.faults))
+
+
+def _add_networks(parser: Any, about: str, generator: str = "", discriminator: str = "") -> None:
+    parser.add_argument("--generator", default=generator, help=about)
+    parser.add_argument("--discriminator", default=discriminator, help="The same for the discriminator.")
+
+
+def _add_out(parser: Any) -> None:
+    parser.add_argument("--out", default="", help="JSON file for the numbers and findings. Empty: none.")
 
 
 def make_probe_gan_parser(prog: str = "stylegan2 probe-gan") -> Any:
@@ -99,8 +113,7 @@ def make_probe_gan_parser(prog: str = "stylegan2 probe-gan") -> Any:
         "stylegan2 probe-gan module:make_generator module:make_discriminator. The two functions take no arguments "
         "and return networks. Exit status: 0 without a fault, 1 with a fault, 2 for bad input.",
     )
-    parser.add_argument("--generator", default="", help="module:function or file.py:function that makes it.")
-    parser.add_argument("--discriminator", default="", help="The same for the discriminator. Empty: none.")
+    _add_networks(parser, "module:function or file.py:function that makes the generator.")
     parser.add_argument("--z_dim", type=int, default=512, help="Width of the latents z ~ N(0, 1).")
     parser.add_argument(
         "--sample_z", default="", help="module:function of a number N that returns latents instead."
@@ -108,7 +121,7 @@ def make_probe_gan_parser(prog: str = "stylegan2 probe-gan") -> Any:
     parser.add_argument("--image_size", default="", help="C,H,W of the images of a discriminator alone.")
     parser.add_argument("--batch", type=int, default=8, help="Images at once.")
     parser.add_argument("--seed", type=int, default=0, help="Seed of everything random.")
-    parser.add_argument("--out", default="", help="JSON file for the numbers. Empty: none.")
+    _add_out(parser)
     parser.positional = "generator"
     return parser
 
@@ -130,19 +143,20 @@ def audit_command(args: list[str], prog: str = "stylegan2 audit") -> int:
         networks[name] = None if value is module else value
         if networks[name] is None and name != "average":
             raise InputError(
-                f"Expected {getattr(options, name)!r} to be a variable of {options.step.rpartition(':')[0]}, "
-                f"found none. "
-                f"Give its name with --{name}."
+                f"Expected {getattr(options, name)!r} to be a variable of {options.step.rpartition(':')[0]}, found "
+                f"none. Give its name with --{name}."
             )
     if isinstance(networks["optimizers"], dict):
         networks["optimizers"] = list(networks["optimizers"].values())
-    found = audit(step, iterations=options.iterations, **networks)
-    print(found)
-    if options.out:
-        data = {"summary": found.summary, "findings": [asdict(f) for f in found.findings]}
-        write_text(options.out, json.dumps(data, indent=1))
-        print(f"Numbers    {options.out}")
-    return int(bool(found.faults))
+    found = audit(
+        step,
+        iterations=options.iterations,
+        gamma=options.gamma,
+        path_length_weight=options.path_length_weight,
+        **networks,
+    )
+    data = {"summary": found.summary, "findings": [asdict(f) for f in found.findings]}
+    return _finish(found, options.out, data)
 
 
 def make_audit_parser(prog: str = "stylegan2 audit") -> Any:
@@ -154,14 +168,17 @@ def make_audit_parser(prog: str = "stylegan2 audit") -> Any:
         "networks are variables of it. Exit status: 0 without a fault, 1 with a fault, 2 for bad input.",
     )
     parser.add_argument("--step", default="", help="file.py:function of one iteration, without arguments.")
-    parser.add_argument(
-        "--generator", default="generator", help="Variable of the file that holds the generator."
-    )
-    parser.add_argument("--discriminator", default="discriminator", help="The same for the discriminator.")
+    _add_networks(parser, "Variable of the file that holds the generator.", "generator", "discriminator")
     parser.add_argument("--average", default="", help="The same for the running average. Empty: none.")
     parser.add_argument("--optimizers", default="optimizers", help="The same for a list of all optimizers.")
     parser.add_argument("--iterations", type=int, default=18, help="How often the step runs.")
-    parser.add_argument("--out", default="", help="JSON file for the findings. Empty: none.")
+    parser.add_argument(
+        "--gamma", type=float, help="The γ that R1 is meant to have. It is compared with the measured."
+    )
+    parser.add_argument(
+        "--path_length_weight", type=float, help="The same for path length. It is 2 in the paper."
+    )
+    _add_out(parser)
     return parser
 
 

@@ -22,7 +22,7 @@ def transfer(over: Over, out: str = "transfer", seeds: int = 4, variants: str = 
     Args:
         over: What grows: width (feature maps), depth (blocks), resolution (pixels), batch, or latent_dim (entries
             of z).
-        out: Folder for report.md, its plots and transfer.json.
+        out: Folder for report.html, report.md, its plots and transfer.json.
         seeds: Number of networks of each size.
         variants: Scalings to switch off, one at a time: all, or names with commas, such as
             weight_scaling,residual_gain.
