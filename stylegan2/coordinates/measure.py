@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from stylegan2.coordinates.plan import STEPS, Size, change, settings
 from stylegan2.networks.discriminator import Discriminator
 from stylegan2.networks.generator import Generator
-from stylegan2.training.regularizers.path_length import PathLength
 from stylegan2.training.regularizers.r1 import gradient_penalty
 
 LEARNING_RATE = 1e-6
@@ -25,7 +24,7 @@ def measure(size: Size, variant: str, seed: int) -> dict[str, float]:
     "D features" are the outputs of the last 3×3 layer of the discriminator. Their change is measured on the images
     that the steps of Adam were taken on. The discriminator gets smooth images of unit variance as real ones.
     """
-    scalings, normalize = settings(variant)
+    scalings, path_length = settings(variant)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         options = {
@@ -40,9 +39,7 @@ def measure(size: Size, variant: str, seed: int) -> dict[str, float]:
         found = _signals(g, d, z, reals)
         found["R1"] = gradient_penalty(d, reals).mean().item()
         ws = g.mapping(z, update_w_avg=False).detach().requires_grad_()
-        lengths = PathLength(normalize_by_image_size=normalize).lengths(
-            lambda rows: g.synthesis(rows, noise="const"), ws
-        )
+        lengths = path_length.lengths(lambda rows: g.synthesis(rows, noise="const"), ws)
         found["path length"] = lengths.mean().item()
         return found | _changes(d, reals)
 

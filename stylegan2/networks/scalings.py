@@ -138,7 +138,8 @@ class Scalings:
             return RESIDUAL_SUMS[self.residual_gain](blocks)
         # With a gain of √½ the squares of the two factors sum to 1.
         factors = magnitude_preserving(self.residual_balance)
-        return Residual(*(self.residual_gain * (factor / math.sqrt(0.5)) for factor in factors))
+        skip, branch = (self.residual_gain * (factor / math.sqrt(0.5)) for factor in factors)
+        return Residual(skip, branch)
 
     @property
     def normalize_latent(self) -> Callable[[Tensor], Tensor]:
