@@ -16,7 +16,7 @@ from functools import partial
 import matplotlib.pyplot as plt
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from stylegan2 import Discriminator, Generator, Scalings
 from stylegan2.data import ImageData, to_float
@@ -28,8 +28,9 @@ from stylegan2.training.regularizers.path_length import PathLength
 torch.manual_seed(0)
 
 # %%
-# **A residual sum.** A block of two layers computes y = skip · x + branch · α · f₁(hidden · f₀(x)). The kinds of
-# ``Scalings.residual_gain``, and ``residual_balance``, choose the factors for L blocks.
+# **A residual sum.** A block of two layers computes y = skip · S(x) + branch · α · f₁(hidden · f₀(x)). The kinds of
+# ``Scalings.residual_gain``, and ``residual_balance``, choose the factors for L blocks. In the discriminator, S is a
+# linear layer, and f₀ and f₁ end in a leaky ReLU.
 KINDS = {
     "1 on both (none)": Scalings(residual_gain=1.0),
     "1/√2 on both (StyleGAN2)": Scalings(),
@@ -39,41 +40,65 @@ KINDS = {
     "Fixup: last weights start at 0": Scalings(residual_gain="fixup"),
     "SkipInit: α starts at 0": Scalings(residual_gain="skip_init"),
 }
-WIDTH = 128
+WIDTH, REPEATS = 128, 4
 
 
-def stack(scalings: Scalings, blocks: int) -> tuple[float, list[float]]:
-    """rms of the output of so many random blocks for inputs of rms 1, and the share of each block in its variance.
+def layer(scalings: Scalings, activation: str) -> EqualizedLinear:
+    return EqualizedLinear(WIDTH, WIDTH, scalings=scalings, bias=False, activation=activation)
 
-    The output is a sum of one term for each block, so the shares are ⟨term, output⟩/⟨output, output⟩.
+
+def stack(scalings: Scalings, blocks: int, identity: bool, last: str) -> tuple[float, float, float]:
+    """rms of the output of so many random blocks for inputs of rms 1, and the shares of the first and last block.
+
+    The output is a sum of one term for each block, and the share is ⟨term, output⟩/⟨output, output⟩. The skip
+    branch S is a linear layer or the identity, and f₁ ends in the activation ``last``.
     """
-    r, x = scalings.residual(blocks), torch.randn(256, WIDTH)
-    terms: list[Tensor] = []
-    for _ in range(blocks):
-        f0, f1 = (EqualizedLinear(WIDTH, WIDTH, scalings=scalings, activation="lrelu") for _ in range(2))
+    r, x = scalings.residual(blocks), torch.randn(128, WIDTH)
+    first = term = torch.zeros_like(x)
+    for i in range(blocks):
+        f0, f1 = layer(scalings, "lrelu"), layer(scalings, last)
         if r.start == "zero_weights":
             f1.weight.zero_()
         alpha = 0.0 if r.start == "zero_factor" else 1.0
+        skip = nn.Identity() if identity else layer(scalings, "linear")
         term = r.branch * alpha * f1(r.hidden * f0(x))
-        x = r.skip * x + term
-        terms = [r.skip * before for before in terms] + [term]
+        x = r.skip * skip(x) + term
+        first = r.skip * skip(first) if i else term
     total = x.square().sum()
-    return x.square().mean().sqrt().item(), [((t * x).sum() / total).item() for t in terms]
+    shares = [((t * x).sum() / total).item() for t in (first, term)]
+    return x.square().mean().sqrt().item(), shares[0], shares[1]
+
+
+def print_stack(
+    name: str, scalings: Scalings, blocks: int, identity: bool = False, last: str = "lrelu"
+) -> None:
+    """The geometric mean of the rms, and the mean shares, over a few stacks."""
+    rows = [stack(scalings, blocks, identity, last) for _ in range(REPEATS)]
+    rms = math.exp(sum(math.log(row[0]) for row in rows) / REPEATS)
+    first, final = (sum(row[i] for row in rows) / REPEATS for i in (1, 2))
+    print(f"  {name:31} rms {rms:7.2f}   share of the first {first:6.1%}, of the last {final:6.1%}")
 
 
 with torch.no_grad():
     for blocks in (2, 4, 8, 12, 18):
         print(f"{blocks} blocks")
         for name, scalings in KINDS.items():
-            sizes, shares = zip(*(stack(scalings, blocks) for _ in range(8)))
-            rms = sum(sizes) / len(sizes)
-            first, last = (sum(s[i] for s in shares) / len(shares) for i in (0, -1))
-            print(f"  {name:31} rms {rms:7.2f}   share of the first {first:6.1%}, of the last {last:6.1%}")
+            print_stack(name, scalings, blocks)
 
 # %%
-# All but the first keep the signal at unit size within a factor of 2 (√e = 1.65 for 1/√L). The shares differ: with
-# 1/√2 each block has half of what remains, whatever the depth.
+# All but the first keep the signal within a factor of 2. It is √e = 1.65 for 1/√L, and a little more than 1 for the
+# others, because two leaky ReLUs with a gain of √2 add 4 % to the square of a branch. The shares differ: with 1/√2
+# each block has half of what remains, whatever the depth.
 #
+# Where the skip branch is the identity, it matters how the other branch ends. The outputs of leaky ReLUs are mostly
+# positive, so those of all blocks are alike and add up. A branch that ends in a linear layer, as in EDM2 and R3GAN,
+# does not have this problem.
+with torch.no_grad():
+    print("18 blocks with an identity as the skip branch, 1/√2 on both")
+    print_stack("branches end in a leaky ReLU", Scalings(), 18, identity=True)
+    print_stack("branches end in a linear layer", Scalings(), 18, identity=True, last="linear")
+
+# %%
 # **Branches that are alike.** The factor 1/√2 is right for independent branches. With the correlation ρ the variance
 # of the sum of two branches of variance 1 is 2(1 + ρ), so the factor would be 1/√(2(1 + ρ)). How large is ρ in a
 # discriminator? ``residual_blocks`` measures it on real images.
@@ -94,7 +119,7 @@ def print_branches(d: Discriminator, images: Tensor) -> None:
 for name in ("1/√2 on both (StyleGAN2)", "magnitude-preserving, t = 0.3", "1/√L on the branch"):
     torch.manual_seed(0)
     print(f"untrained, {name}")
-    print_branches(Discriminator(32, KINDS[name], channel_base=2048, channel_max=64), reals)
+    print_branches(Discriminator(32, KINDS[name], channel_base=1024, channel_max=64), reals)
 for path in sys.argv[1:]:
     networks = load(path)
     if networks.discriminator is not None:
