@@ -34,7 +34,7 @@ def correlations(d: Discriminator) -> str:
 # its output channels turned in one iteration, averaged over 50 iterations. A normalized kernel changes by nothing
 # else.
 figure, axes = plt.subplots(1, 2, figsize=(8, 3))
-for kind in ("none", "weight", "forced_weight"):
+for kind in ("none", "forced_weight"):
     torch.manual_seed(0)
     small = {"channel_base": 512, "channel_max": 32}
     model = StyleGAN2(
