@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from stylegan2 import Discriminator, Scalings
+from stylegan2 import Scalings
 
 torch.manual_seed(0)
 
@@ -51,61 +51,6 @@ a, b = torch.randn(2, 1_000_000)
 for rho in (0.0, 0.3, 1.0):
     c = rho * a + math.sqrt(1 - rho**2) * b
     print(f"ρ = {rho}: variance of the sum {(a + c).var():.2f}, 2(1 + ρ) = {2 * (1 + rho):.2f}")
-
-
-# %%
-# Are the branches of a discriminator independent? At the start they are: their weights are.
-def branches(d: Discriminator) -> list[tuple[str, float]]:
-    """The correlation of the two branches of each block, on smooth images."""
-    found, outputs = [], {}
-    for r in d.resolutions:
-        block = getattr(d, f"b{r}")
-        for name in ("conv1", "skip"):
-            key = (r, name)
-            getattr(block, name).register_forward_hook(lambda m, i, o, key=key: outputs.update({key: o}))
-    with torch.no_grad():
-        d(F.interpolate(torch.randn(8, 3, 4, 4), size=64, mode="bilinear"))
-    for r in d.resolutions:
-        main, skip = (outputs[r, name].flatten() for name in ("conv1", "skip"))
-        found.append((f"b{r}", (F.cosine_similarity(main, skip, dim=0)).item()))
-    return found
-
-
-for name, rho in branches(Discriminator(64, channel_base=2048, channel_max=64)):
-    print(f"{name}: ρ = {rho:+.2f}")
-
-
-# %%
-# **Other constants for a residual sum.** L blocks x → a·x + b·f(x), where f is a random layer that keeps the size of
-# its input. The share of a block is its part of the variance of the output.
-def stack(blocks: int, a: float, b: float) -> torch.Tensor:
-    """The output of so many blocks for inputs of rms 1."""
-    x = torch.randn(256, 256)
-    for _ in range(blocks):
-        x = a * x + b * (x @ torch.randn(256, 256)) / 16
-    return x
-
-
-def constants(blocks: int) -> dict[str, tuple[float, float]]:
-    """(a, b) of each rule."""
-    mp = {f"magnitude-preserving, t = {t}": ((1 - t), t) for t in (0.3, 0.5)}
-    return {
-        "none": (1.0, 1.0),
-        "1/√2 on both": (math.sqrt(0.5), math.sqrt(0.5)),
-        "1/√L on the branch": (1.0, 1 / math.sqrt(blocks)),
-        "branch starts at 0 (SkipInit, Fixup)": (1.0, 0.0),
-        **{name: (a / math.hypot(a, b), b / math.hypot(a, b)) for name, (a, b) in mp.items()},
-    }
-
-
-for blocks in (2, 8, 18):
-    print(f"{blocks} blocks")
-    for name, (a, b) in constants(blocks).items():
-        total = (a * a + b * b) ** blocks
-        last = b * b * (a * a + b * b) ** (blocks - 1) / total
-        first = b * b * a ** (2 * (blocks - 1)) / total
-        rms = stack(blocks, a, b).square().mean().sqrt()
-        print(f"  {name:38} rms {rms:7.2f}  share of the first block {first:7.2%}, of the last {last:6.1%}")
 
 # %%
 # **The weight of the path length.** The paper's weight (appendix B) for an image of r × r pixels equals the code's

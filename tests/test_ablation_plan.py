@@ -18,7 +18,7 @@ def test_the_files_of_configs_ablations_are_the_list_of_ablations():
 
 
 def test_every_field_of_scalings_has_an_ablation():
-    keys = {variant.key for variant in ablations("all")}
+    keys = {variant.key for variant in ablations("all,alternatives")}
     assert {f"model.scalings.{name}" for name in Scalings.__dataclass_fields__} <= keys
 
 
@@ -26,6 +26,13 @@ def test_every_overlays_first_entry_is_the_field_in_its_name():
     for variant in ablations("all"):
         field = variant.key.removeprefix("model.").removeprefix("scalings.").replace(".", "_")
         assert not variant.key or variant.name.startswith(field)
+
+
+def test_the_files_of_a_folder_are_variants_together_and_by_name():
+    names = {path.stem for path in (CONFIGS / "alternatives").iterdir()}
+    assert {v.name for v in ablations("alternatives") if v.key} == names
+    (default, one) = ablations("residual_gain_fixup")
+    assert (one.key, one.value, one.control) == ("model.scalings.residual_gain", "fixup", default.name)
 
 
 def test_a_scalings_name_stands_for_all_its_overlays():

@@ -96,7 +96,11 @@ def test_variants_are_found_by_the_name_of_the_scaling():
     assert chosen("residual_gain,normalize_by_image_size") == [
         DEFAULT,
         "residual_gain=1",
+        "residual_gain=inverse_depth",
+        "residual_gain=fixup",
+        "residual_gain=skip_init",
         "path_length.normalize_by_image_size=false",
+        "path_length.normalize_by_image_size=unit_length",
     ]
     with pytest.raises(InputError, match="residul_gain"):
         chosen("residul_gain")

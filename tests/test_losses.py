@@ -134,14 +134,28 @@ def test_a_dead_generator_gets_a_finite_path_length_gradient():
 def test_path_length_does_not_grow_with_the_image_only_if_normalized():
     """An image that is w everywhere: J of a pixel is 1, so ‖Jᵀy‖ is N(0, 1)·√(H·W), or N(0, 1) normalized."""
 
-    def mean_square(size, **options):
+    def mean_square(height, width, channels=1, **options):
         ws = torch.ones(4000, 1, 1, requires_grad=True)
-        flat = lambda ws: ws[:, :, :, None].expand(-1, 1, size, size)  # noqa: E731
+        flat = lambda ws: ws[:, :, :, None].expand(-1, channels, height, width)  # noqa: E731
         return PathLength(**options).lengths(flat, ws).square().mean().item()
 
-    assert mean_square(4) == pytest.approx(1, rel=0.1)
-    assert mean_square(16) == pytest.approx(1, rel=0.1)
-    assert mean_square(16, normalize_by_image_size=False) == pytest.approx(256, rel=0.1)
+    assert mean_square(4, 4) == pytest.approx(1, rel=0.1)
+    assert mean_square(16, 16) == pytest.approx(1, rel=0.1)
+    assert mean_square(6, 16, channels=3) == pytest.approx(3, rel=0.1)
+    assert mean_square(16, 16, normalize_by_image_size=False) == pytest.approx(256, rel=0.1)
+    assert mean_square(6, 16, channels=3, normalize_by_image_size=False) == pytest.approx(288, rel=0.1)
+    # The square of a random direction's sum is 1 on average, whatever the number of its entries.
+    for shape in ((4, 4, 1), (16, 16, 3), (6, 16, 3)):
+        assert mean_square(*shape, normalize_by_image_size="unit_length") == pytest.approx(1, rel=0.1)
+
+
+def test_y_of_unit_length_is_y_over_its_own_length_in_each_sample():
+    y = torch.randn(3, 3, 4, 6, dtype=torch.float64)
+    ws = torch.randn(3, 2, 5, dtype=torch.float64, requires_grad=True)
+    images = lambda ws: (ws.sum(dim=(1, 2)) ** 2)[:, None, None, None] * torch.ones(3, 3, 4, 6).double()  # noqa: E731
+    found = PathLength(normalize_by_image_size="unit_length").lengths(images, ws, lambda _: y)
+    slope = 2 * ws.detach().sum(dim=(1, 2)) * y.sum(dim=(1, 2, 3)) / y.flatten(1).norm(dim=1)
+    torch.testing.assert_close(found, slope.abs() * 5**0.5)  # five equal entries of each row
 
 
 def test_style_mixing_starts_anywhere_from_the_second_row_to_the_last():

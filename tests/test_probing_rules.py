@@ -38,6 +38,19 @@ def test_default_networks_have_no_fault_at_any_resolution(resolution, options):
     assert not faults(make(resolution, **options))
 
 
+@pytest.mark.parametrize("kind", ["inverse_depth", "fixup", "skip_init"])
+@pytest.mark.parametrize("trained", [False, True])
+def test_other_residual_sums_are_no_fault(kind, trained):
+    model = make(16, scalings=Scalings(residual_gain=kind))
+    model.iteration = int(trained)  # trained networks are measured with weights of their initial size
+    assert not faults(model)
+
+
+def test_other_balances_of_the_residual_sum_and_lengths_of_y_are_no_fault():
+    y = PathLength(normalize_by_image_size="unit_length")
+    assert not faults(make(16, scalings=Scalings(residual_balance=0.3), path_length=y))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(10))
 @pytest.mark.parametrize("g", ["skip", "resnet", "orig"])

@@ -16,7 +16,8 @@ from stylegan2.training.regularizers.r1 import R1
 OFF = {
     "weight_scaling": ["kaiming", "none"],
     "activation_gain": [1.0],
-    "residual_gain": [1.0],
+    "residual_gain": [1.0, "inverse_depth", "fixup", "skip_init"],
+    "residual_balance": [0.3],
     "mapping_lr_multiplier": [1.0],
     "latent_normalization": ["l2", "none"],
     "style_normalization": ["none", "instance", "group", "spectral"],

@@ -33,8 +33,8 @@ class AblationOptions:
     """Folder of the study. The same command continues the study that is there."""
 
     fields: str | None = None
-    """Scalings to switch off: all, normalizations (each file of configs/normalizations), or names such as
-    residual_gain,noise (files of these folders, or your own YAML files). null: all, unless --field is given."""
+    """Scalings to switch off: all. Or alternatives or normalizations (each file of that folder of configs/), or names
+    such as residual_gain,noise (files of these folders, or your own YAML files). null is all, without --field."""
 
     field: str | None = None
     """A constant to try at several --values, such as residual_gain or r1.gamma. It replaces --fields."""

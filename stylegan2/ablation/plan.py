@@ -46,13 +46,14 @@ def ablations(names: str) -> list[Variant]:
     variant with only these other options. An example is the clamp, which acts only with low precision.
 
     Args:
-        names: "all", "normalizations" (every file of configs/normalizations), or names with commas: fields of
-            Scalings, overlays (files of configs/ablations and configs/normalizations) and paths of YAML files.
+        names: "all" (every file of configs/ablations), "alternatives" or "normalizations" (those of that folder of
+            configs), or names with commas: fields of Scalings, files of these folders and paths of YAML files.
 
     Raises:
         InputError: A name is none of these, or an overlay sets no option.
     """
-    shipped, kinds = shipped_overlays(), shipped_overlays("normalizations")
+    shipped = shipped_overlays()
+    others = {folder: shipped_overlays(folder) for folder in ("alternatives", "normalizations")}
     chosen: dict[str, dict[str, Any]] = {}
     for name in filter(None, (part.strip() for part in names.split(","))):
         of_field = {
@@ -62,20 +63,20 @@ def ablations(names: str) -> list[Variant]:
         }
         if name == "all":
             chosen |= shipped
-        elif name == "normalizations":
-            chosen |= kinds
+        elif name in others:
+            chosen |= others[name]
         elif name in shipped:
             chosen[name] = shipped[name]
         elif of_field:
             chosen |= of_field
-        elif name in kinds:
-            chosen[name] = kinds[name]
+        elif found := next((overlays[name] for overlays in others.values() if name in overlays), None):
+            chosen[name] = found
         elif name.endswith(".yaml"):
             chosen[Path(name).stem] = _read_overlay(Path(name))
         else:
             raise InputError(
-                f"--fields expects all, normalizations, or names from {', '.join(shipped)} and the files of "
-                f"configs/normalizations, found {name!r}. "
+                f"--fields expects all, {', '.join(others)}, or names from {', '.join(shipped)} and the files of "
+                f"configs/alternatives and configs/normalizations, found {name!r}. "
                 "Correct the name, or give the path of your own YAML file."
             )
     if not chosen:
@@ -83,10 +84,10 @@ def ablations(names: str) -> list[Variant]:
 
     variants = [Variant(name=DEFAULT)]
     for name, overlay in chosen.items():
-        (key, value), *others = leaves(overlay)
-        control = f"{name}_control" if others else DEFAULT
-        if others:
-            variants.append(Variant(name=control, overlay=nest(dict(others))))
+        (key, value), *rest = leaves(overlay)
+        control = f"{name}_control" if rest else DEFAULT
+        if rest:
+            variants.append(Variant(name=control, overlay=nest(dict(rest))))
         text = yaml.safe_dump(value).split("\n")[0]
         variants.append(Variant(name=name, key=key, value=text, overlay=overlay, control=control))
     return variants

@@ -93,9 +93,9 @@ def audit(
                     averages.betas.setdefault(name, []).append(beta)
             for name, value in _path_length_means(step).items():
                 averages.numbers.setdefault(name, []).append(value)
-            for name, value in means.vectors(generator).items():
+            for name, vector in means.vectors(generator).items():
                 if name in of_w:
-                    of_w[name].step(value, watch.w_means)
+                    of_w[name].step(vector, watch.w_means)
             watch.next_iteration()
     if average is not None:
         theirs = dict(average.named_buffers())

@@ -28,8 +28,8 @@ LEARNING_RATE = 1e-6
 
 def measure(size: Size, variant: str, seed: int) -> dict[str, float]:
     """All quantities of untrained networks of a size with one change of the scalings, by name."""
-    scalings, normalize = settings(variant)
-    return measure_networks(size, seed, scalings, path_length=PathLength(normalize_by_image_size=normalize))
+    scalings, path_length = settings(variant)
+    return measure_networks(size, seed, scalings, path_length=path_length)
 
 
 def measure_networks(

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from stylegan2.errors import InputError
 from stylegan2.networks.scalings import Scalings
+from stylegan2.training.regularizers.path_length import PathLength
 
 Over = Literal["width", "depth", "resolution", "batch", "latent_dim"]
 
@@ -81,6 +82,10 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "weight_scaling=mup": {"weight_scaling": "mup"},
     "activation_gain=1": {"activation_gain": 1.0},
     "residual_gain=1": {"residual_gain": 1.0},
+    "residual_gain=inverse_depth": {"residual_gain": "inverse_depth"},
+    "residual_gain=fixup": {"residual_gain": "fixup"},
+    "residual_gain=skip_init": {"residual_gain": "skip_init"},
+    "residual_balance=0.3": {"residual_balance": 0.3},
     "mapping_lr_multiplier=1": {"mapping_lr_multiplier": 1.0},
     "latent_normalization=l2": {"latent_normalization": "l2"},
     "latent_normalization=none": {"latent_normalization": "none"},
@@ -89,6 +94,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "upsample_gain=0.25": {"upsample_gain": 0.25},
     "minibatch_stddev=false": {"minibatch_stddev": False},
     "path_length.normalize_by_image_size=false": {"normalize_by_image_size": False},
+    "path_length.normalize_by_image_size=unit_length": {"normalize_by_image_size": "unit_length"},
 }
 """The changes of each variant: fields of Scalings, or of the path length."""
 
@@ -112,11 +118,11 @@ def chosen(names: str) -> list[str]:
     return found
 
 
-def settings(variant: str) -> tuple[Scalings, bool]:
-    """(scalings, whether y of the path length is divided by √(H·W)) of a variant."""
+def settings(variant: str) -> tuple[Scalings, PathLength]:
+    """The scalings and the path length regularizer of a variant."""
     changes = dict(VARIANTS[variant])
-    normalize = bool(changes.pop("normalize_by_image_size", True))
-    return Scalings(**changes), normalize
+    normalize = changes.pop("normalize_by_image_size", True)
+    return Scalings(**changes), PathLength(normalize_by_image_size=normalize)
 
 
 STEPS = (1, 2, 4, 8)
@@ -160,6 +166,7 @@ RATIOS: Mapping[str, Mapping[str, Mapping[str, float]]] = {
     "depth": {"residual_gain=1": {"D features": 0.5, "D logits": 0.5, "R1": 1}},
     "resolution": {
         "path_length.normalize_by_image_size=false": {"path length": 0.5},
+        "path_length.normalize_by_image_size=unit_length": {"path length": 0},
         # √2 per block, and a block for each doubling of the side, which is four times the pixels.
         "residual_gain=1": {"D features": 0.25, "R1": 0.5},
     },

@@ -130,6 +130,11 @@ class NetworkConfig:
         """Height and width of the images."""
         return self.base[0] * self.resolution // 4, self.base[1] * self.resolution // 4
 
+    @property
+    def depth(self) -> int:
+        """Number of blocks above the lowest resolution, which are residual ones in the resnet architecture."""
+        return self.resolution.bit_length() - 3
+
     @classmethod
     def of(cls: type[C], config: C | int | tuple[int, int], options: dict[str, Any]) -> C:
         """Return a configuration as it is, or make one from the size of images and other options by name.

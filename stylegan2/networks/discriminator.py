@@ -16,15 +16,15 @@ from .initialization import drawn_by_name
 from .layers import EqualizedConv2d, EqualizedLinear, choose_memory_order, minibatch_stddev
 from .mapping import MappingNetwork
 from .normalization.virtual_batch import Reference
+from .residual import start_branch
 from .scalings import Scalings
 
 
 class DiscriminatorBlock(nn.Module):
     """The block of one resolution: a 3×3 layer, then a 3×3 layer with down-sampling (SG2 §4.1, figure 7).
 
-    The resnet architecture adds a linear 1×1 skip branch, and multiplies both branches by `residual_gain`. In
-    the skip architecture, the down-sampled image enters every block through a 1×1 layer. The orig
-    architecture does neither.
+    The resnet architecture adds a linear 1×1 skip branch, with the factors of `Scalings.residual`. In the skip
+    architecture, the down-sampled image enters every block through a 1×1 layer. The orig architecture does neither.
 
     The first block of the network gets None for x, and blocks that do not use the image get None for img. Labels c
     are for a conditional normalization.
@@ -43,18 +43,20 @@ class DiscriminatorBlock(nn.Module):
     def __init__(self, plan: Block, out_channels: int, config: DiscriminatorConfig, scalings: Scalings):
         super().__init__()
         channels, self.architecture = plan.channels, config.architecture
-        self.dtype, self.residual_gain = plan.dtype, scalings.residual_gain
+        self.dtype = plan.dtype
         self.register_buffer("filter", setup_filter(config.taps, separable=True), persistent=False)
         common: dict[str, Any] = {"scalings": scalings, "taps": config.taps}
         active = common | {"activation": config.activation, "clamp": plan.clamp}
         kind: dict[str, Any] = {"normalization": config.plan(), "num_conditions": config.num_classes}
-        self.fromrgb = self.skip = None
+        self.fromrgb = self.skip = self.alpha = None
         if plan.resolution == config.resolution or config.architecture == "skip":
             self.fromrgb = EqualizedConv2d(config.img_channels, channels, 1, **active)
         self.conv0 = EqualizedConv2d(channels, channels, 3, **kind, **active)
         self.conv1 = EqualizedConv2d(channels, out_channels, 3, down=2, **kind, **active)
         if config.architecture == "resnet":
             self.skip = EqualizedConv2d(channels, out_channels, 1, bias=False, down=2, **common)
+            self.residual = scalings.residual(config.depth)
+            self.alpha = start_branch(self.residual, self.conv1, config.plan())
 
     def forward(
         self, x: Tensor | None, img: Tensor | None, c: Tensor | None = None
@@ -64,9 +66,12 @@ class DiscriminatorBlock(nn.Module):
             img = downsample2d(img, self.filter) if self.architecture == "skip" else None
         if self.skip is None:
             return self.conv1(self.conv0(x, condition=c), condition=c), img
-        # The sum of two branches has twice the variance. A residual gain of 1/√2 keeps it (SG2 §4.1).
-        g = self.residual_gain
-        return self.conv1(self.conv0(x, condition=c), gain=g, condition=c) + self.skip(x, gain=g), img
+        # The sum of two branches has twice the variance. Gains of 1/√2 keep it (SG2 §4.1).
+        g = self.residual
+        branch = self.conv1(self.conv0(x, gain=g.hidden, condition=c), gain=g.branch, condition=c)
+        if self.alpha is not None:
+            branch = branch * self.alpha.to(branch.dtype)
+        return branch + self.skip(x, gain=g.skip), img
 
 
 class DiscriminatorEpilogue(nn.Module):

@@ -15,6 +15,7 @@ from .layers import EqualizedConv2d, Noise, SynthesisLayer, ToRGBLayer, choose_m
 from .mapping import MappingNetwork
 from .normalization.virtual_batch import Reference
 from .pretrained import Pretrained
+from .residual import start_branch
 from .scalings import Scalings
 
 
@@ -23,8 +24,8 @@ class SynthesisBlock(nn.Module):
 
     At 4×4 it has one synthesis layer, whose input is a learned constant. In the skip architecture, every
     block adds its image to the up-sampled image of the block before. The resnet architecture adds a linear
-    1×1 skip branch, and multiplies both branches by `residual_gain`. The orig architecture does neither. Only
-    the last block of resnet and orig has an image output (SG2 §4.1, figure 7).
+    1×1 skip branch, with the factors of `Scalings.residual`. The orig architecture does neither. Only the last
+    block of resnet and orig has an image output (SG2 §4.1, figure 7).
 
     Shape: x (N, I, H/2, W/2), ws (N, rows, w_dim), img (N, C, H/2, W/2) -> x (N, O, H, W), img (N, C, H, W).
 
@@ -48,7 +49,6 @@ class SynthesisBlock(nn.Module):
             "normalization": config.plan(scalings),
         }
         self.dtype, self.upsample_gain = plan.dtype, scalings.upsample_gain
-        self.residual_gain = scalings.residual_gain
         is_first = in_channels == 0
         self.register_buffer("filter", setup_filter(config.taps, separable=True), persistent=False)
         if is_first:
@@ -57,13 +57,15 @@ class SynthesisBlock(nn.Module):
         else:
             self.conv0 = SynthesisLayer(in_channels, channels, w_dim, plan.size, up=2, **common)
         self.conv1 = SynthesisLayer(channels, channels, w_dim, plan.size, **common)
-        self.torgb = self.skip = None
+        self.torgb = self.skip = self.alpha = None
         if plan.resolution == config.resolution or config.architecture == "skip":
             self.torgb = ToRGBLayer(channels, config.img_channels, w_dim, scalings=scalings, clamp=plan.clamp)
         if config.architecture == "resnet" and not is_first:
             self.skip = EqualizedConv2d(
                 in_channels, channels, 1, scalings=scalings, bias=False, up=2, taps=config.taps
             )
+            self.residual = scalings.residual(config.depth)
+            self.alpha = start_branch(self.residual, self.conv1, config.plan(scalings))
 
     def forward(
         self, x: Tensor | None, img: Tensor | None, ws: Tensor, noise: Noise
@@ -76,10 +78,13 @@ class SynthesisBlock(nn.Module):
         elif self.skip is None:
             x = self.conv1(self.conv0(x.to(dtype), next(w), noise), next(w), noise)
         else:
-            # The sum of two branches has twice the variance. A residual gain of 1/√2 keeps it (SG2 §4.1).
-            x, g = x.to(dtype), self.residual_gain
-            skip = self.skip(x, gain=g)
-            x = self.conv1(self.conv0(x, next(w), noise), next(w), noise, gain=g) + skip
+            # The sum of two branches has twice the variance. Gains of 1/√2 keep it (SG2 §4.1).
+            x, g = x.to(dtype), self.residual
+            skip = self.skip(x, gain=g.skip)
+            x = self.conv1(self.conv0(x, next(w), noise, gain=g.hidden), next(w), noise, gain=g.branch)
+            if self.alpha is not None:
+                x = x * self.alpha.to(x.dtype)
+            x = x + skip
         if img is not None:
             img = upsample2d(img, self.filter, gain=self.upsample_gain)
         if self.torgb is not None:

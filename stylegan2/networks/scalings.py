@@ -4,7 +4,7 @@ A gain is a number. An ablation changes the number, so no forward pass needs an 
 is a name, which is looked up once, when a layer is built.
 
 The papers are PGGAN (arXiv 1710.10196), SG1 (StyleGAN, 1812.04948), SG2 (StyleGAN2, 1912.04958), ADA
-(2006.06676), He (1502.01852) and EDM2 (2312.02696).
+(2006.06676), He (1502.01852) and EDM2 (2312.02696). Those of residual sums are in residual.py.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from stylegan2.ops import activations
 from stylegan2.registry import check_choices
 
 from .normalization.base import normalizations
+from .residual import RESIDUAL_SUMS, Residual, magnitude_preserving
 
 MUP_FAN_IN = 64
 """The number of inputs up to which weight_scaling "mup" equals "equalized"."""
@@ -56,9 +57,16 @@ class Scalings:
     "magnitude_preserving" is 1/√E[act(z)²] with z ~ N(0, 1), after every activation (EDM2 §2.4). It is 1.387 for a
     leaky ReLU, which then keeps the rms of a normal input exactly."""
 
-    residual_gain: float = math.sqrt(0.5)
-    """Gain of both branches of a residual block, so that their sum keeps the variance (SG2 §4.1). 1 switches
-    it off."""
+    residual_gain: Literal["inverse_depth", "fixup", "skip_init"] | float = math.sqrt(0.5)
+    """Gain of both branches of a residual block. √½ keeps the variance of their sum (SG2 §4.1). 1 switches it off.
+    The names are alternatives that leave the skip branch as it is. "inverse_depth" multiplies the other branch by
+    1/√L in a network of L residual blocks. "fixup" starts its last weights at 0 and multiplies the features before
+    them by L^(-1/2) (Fixup; it is L^(-1/4) in branches of three layers, as R3GAN has). "skip_init" multiplies it by a
+    learned number that starts at 0 (SkipInit)."""
+
+    residual_balance: float = 0.5
+    """Share t of the branch in the magnitude-preserving sum ((1-t)·skip + t·branch) / √((1-t)² + t²) (EDM2 eq. 88),
+    which is the residual sum of gain √½. With t = ½ it is 1/√2 for both. The named gains do not use it."""
 
     mapping_lr_multiplier: float = 0.01
     """Learning rate of the mapping network relative to the other layers, applied as a factor on its weights
@@ -105,6 +113,15 @@ class Scalings:
                 f"Expected a normalization of layers with modulated input as scalings.style_normalization, found "
                 f"{self.style_normalization}. Set model.generator.normalization instead."
             )
+        if not 0 <= self.residual_balance <= 1:
+            raise InputError(
+                f"Expected scalings.residual_balance from 0 to 1, found {self.residual_balance}."
+            )
+        if isinstance(self.residual_gain, str) and self.residual_balance != 0.5:
+            raise InputError(
+                f"Expected a number as scalings.residual_gain beside residual_balance {self.residual_balance}, found "
+                f"{self.residual_gain}. Leave one of them out."
+            )
         if isinstance(self.clamp, (int, float)) and self.clamp <= 0:
             raise InputError(f"Expected scalings.clamp above 0, auto or null, found {self.clamp}.")
 
@@ -117,6 +134,15 @@ class Scalings:
         if isinstance(self.activation_gain, str):
             return magnitude_preserving_gain(activation)
         return self.activation_gain if activation == "lrelu" else activations[activation].gain
+
+    def residual(self, blocks: int) -> Residual:
+        """Return the factors of each residual block of a network that has so many of them."""
+        if isinstance(self.residual_gain, str):
+            return RESIDUAL_SUMS[self.residual_gain](blocks)
+        # With a gain of √½ the squares of the two factors sum to 1.
+        factors = magnitude_preserving(self.residual_balance)
+        skip, branch = (self.residual_gain * (factor / math.sqrt(0.5)) for factor in factors)
+        return Residual(skip, branch)
 
     @property
     def normalize_latent(self) -> Callable[[Tensor], Tensor]:

@@ -15,10 +15,12 @@ from tqdm import tqdm
 from stylegan2.networks.discriminator import Discriminator
 from stylegan2.networks.generator import Generator
 from stylegan2.networks.layers import SynthesisLayer
+from stylegan2.networks.scalings import Scalings
 from stylegan2.probing import blocks
 from stylegan2.probing.isolation import restored
 from stylegan2.probing.layers import Probe, probe
 from stylegan2.probing.recording import rms
+from stylegan2.probing.residual import residual_blocks
 from stylegan2.probing.rules import Finding, model_findings
 from stylegan2.training.regularizers.path_length import PathLength
 from stylegan2.training.regularizers.r1 import R1
@@ -125,6 +127,10 @@ def settings(model: StyleGAN2) -> dict[str, Any]:
     optimizers = zip("GD", model.configure_optimizers(), intervals)
     return {
         "resolution": model.generator.resolution,
+        "designed_growth": {
+            name: designed_growth(scalings, getattr(model, name).config.depth)
+            for name in ("generator", "discriminator")
+        },
         "noise": scalings.noise,
         "minibatch_stddev": model.discriminator.b4.stddev_channels > 0,
         "minibatch_group": model.discriminator.minibatch_group,
@@ -143,6 +149,17 @@ def settings(model: StyleGAN2) -> dict[str, Any]:
     }
 
 
+def designed_growth(scalings: Scalings, blocks: int) -> float:
+    """The factor on the rms that each residual block has on purpose: 1, except for the named kinds of residual_gain.
+
+    Those leave the skip branch as it is, so that the other branch adds to the variance once it is learned.
+    """
+    if not isinstance(scalings.residual_gain, str) or blocks == 0:
+        return 1.0
+    factors = scalings.residual(blocks)
+    return math.hypot(factors.skip, factors.hidden * factors.branch)
+
+
 def _numbers(model: StyleGAN2, reals: Tensor, labels: Tensor) -> dict[str, Any]:
     g, d, n = model.generator, model.discriminator, len(reals)
     z = torch.randn(max(n, 4), g.z_dim).to(reals)
@@ -151,6 +168,9 @@ def _numbers(model: StyleGAN2, reals: Tensor, labels: Tensor) -> dict[str, Any]:
     numbers["rows"] = row_influence(g, z[: max(n, 2)], labels)
     numbers |= logits_and_losses(model, reals, labels, z[:n])
     numbers["discriminator_growth"] = block_growth(d, reals, labels)
+    numbers["residual_blocks"] = [
+        asdict(b) | {"keeping": b.keeping} for b in residual_blocks(d, reals, labels)
+    ]
     affines = [layer.affine for layer in synthesis_layers(g)]
     biases = [affine.get_parameter("bias").mean().item() * affine.bias_gain for affine in affines]
     numbers["style_bias"] = sum(biases) / len(biases)
@@ -239,12 +259,12 @@ def path_length_of(model: StyleGAN2) -> PathLength:
 
 
 def path_lengths(generator: Generator, loss: PathLength, z: Tensor, c: Tensor) -> dict[str, float]:
-    """Mean path length with the given loss and with y/√(H·W), for the same latents z (N, z_dim) and the same y."""
+    """Mean path length of latents z (N, z_dim) with the given loss, and with y/√(H·W) if it does not normalize y."""
     ws = generator.mapping(z, c).detach().requires_grad_()
     y = torch.randn(len(z), generator.img_channels, *generator.image_size).to(z)
     lengths = [
         each.lengths(lambda ws: generator.synthesis(ws, noise="const"), ws, lambda _: y).mean().item()
-        for each in (loss, replace(loss, normalize_by_image_size=True))
+        for each in (loss, replace(loss, normalize_by_image_size=loss.normalize_by_image_size or True))
     ]
     return {"path_length": lengths[0], "path_length_normalized": lengths[1]}
 

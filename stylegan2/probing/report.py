@@ -35,6 +35,16 @@ KEY_NUMBERS = {
 }
 """The numbers of the table that compares all variants, and their headings."""
 
+RESIDUAL_NUMBERS = {
+    "skip": "rms of the skip branch",
+    "branch": "rms of the other branch",
+    "correlation": "ρ",
+    "output": "rms of the sum",
+    "keeping": "gain that keeps the variance",
+    "share": "share of the output",
+}
+"""The numbers of the table of residual blocks, and their headings. `stylegan2.probing.residual` defines them."""
+
 CURVES = {
     "rms": "rms of activations",
     "gradient": "norm of the gradient of the loss with respect to activations",
@@ -146,6 +156,12 @@ def _sections(
     gains = [[stage, number(gain)] for stage, gain in base.start.blocks["filter_gains"].items()]
     parts += ["## FIR DC gain of each stage", markdown_table(["stage", "gain"], gains)]
     for name, state in base.states:
+        if blocks := state.numbers["residual_blocks"]:
+            rows = [[b["name"], *(number(b[key]) for key in RESIDUAL_NUMBERS)] for b in blocks]
+            parts += [
+                f"## Residual blocks of D on real images, {name}",
+                markdown_table(["block", *RESIDUAL_NUMBERS.values()], rows),
+            ]
         for title, p in (("Generator", state.generator), ("Discriminator", state.discriminator)):
             parts += [f"## {title}, {name}", markdown_table(COLUMNS, [row.cells() for row in p.layers])]
     return parts

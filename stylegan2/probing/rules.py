@@ -128,14 +128,15 @@ def _depth(m: ModelProbe) -> Iterator[Finding]:
         gains = list(m.blocks[f"block_gains_{network}"].values())
         if not gains or min(gains) == 0 or not all(map(math.isfinite, gains)):
             continue
-        mean = geometric_mean(gains)
-        if GROWTH[0] <= mean <= GROWTH[1]:
+        mean, designed = geometric_mean(gains), m.settings["designed_growth"][network]
+        low, high = GROWTH[0] * min(designed, 1), GROWTH[1] * max(designed, 1)
+        if low <= mean <= high:
             continue
         others = "residual_gain" if mean > 1 else "activation_gain, upsample_gain"
         yield fault(
             f"{'exploding' if mean > 1 else 'vanishing'} depth",
             f"the rms grows by ×{mean:.3g} per block of {letter}, ×{mean ** len(gains):.3g} over its {len(gains)} "
-            f"blocks, should be ×1 (limits {GROWTH[0]} and {GROWTH[1]}); likely cause: scalings.{others}, "
+            f"blocks, should be ×1 (limits {low:.3g} and {high:.3g}); likely cause: scalings.{others}, "
             "weight_scaling or style_normalization",
         )
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from stylegan2.errors import InputError
+from stylegan2.registry import check_choices
 from stylegan2.training import distributed
 
 from . import Regularizer, Training, regularizers
@@ -39,11 +40,13 @@ class PathLength(Regularizer):
     batch_shrink: int = 2
     """The penalty is evaluated on 1/batch_shrink of a micro-batch, to save memory."""
 
-    normalize_by_image_size: bool = True
-    """Divide y ~ N(0, 1) by √(H·W), so that the length does not grow with the resolution (SG2's code)."""
+    normalize_by_image_size: Literal["unit_length"] | bool = True
+    """Divide y ~ N(0, 1) by √(H·W), so that the length does not grow with the resolution (SG2's code). unit_length
+    divides the y of each image by its own length, which makes lengths smaller by √C. false leaves y as it is."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_choices(self)
         if not 0 <= self.weight < math.inf or not 0 < self.decay <= 1 or self.batch_shrink < 1:
             raise InputError(
                 "Expected path_length.weight of 0 or more, decay above 0 and up to 1, and batch_shrink of 1 or more, "
@@ -85,7 +88,9 @@ class PathLength(Regularizer):
         """Path lengths (N,), one per sample: √(mean over the rows of ws of Σ_dim j²), j = ∇_ws Σ(image · y)."""
         images = synthesis(ws)
         y = draw(images)
-        if self.normalize_by_image_size:
+        if self.normalize_by_image_size == "unit_length":
+            y = y / torch.linalg.vector_norm(y, dim=(1, 2, 3), keepdim=True)
+        elif self.normalize_by_image_size:
             y = y / math.sqrt(images.shape[2] * images.shape[3])
         (jacobian,) = torch.autograd.grad((images * y).sum(), ws, create_graph=True)
         squares = jacobian.square().sum(dim=2).mean(dim=1)
