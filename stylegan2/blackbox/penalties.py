@@ -163,7 +163,7 @@ def check_path_length(
         def value(lengths: Callable[[Tensor], Tensor], move: float = decay) -> float:
             found = [lengths(j) for j in jacobians]
             moved = [mean + move * (x.mean().item() - mean) for x in found]
-            values = [float((x - a).square().mean()) for x, a in zip(found, moved)]
+            values = [(x - a).square().mean().item() for x, a in zip(found, moved)]
             return every * weight * sum(values) / len(values)
 
         def right(j: Tensor) -> Tensor:
