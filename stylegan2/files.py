@@ -1,15 +1,20 @@
-"""Atomic replacement of files, and data as YAML and as tables."""
+"""Atomic replacement of files, and data as YAML, as tables and as pages."""
 
 from __future__ import annotations
 
+import base64
 import csv
+import hashlib
+import html
+import json
+import math
 import os
 import re
 import sys
 import textwrap
 import threading
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -135,6 +140,61 @@ def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Format a table in Markdown. A vertical bar inside a cell is escaped."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def html_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Format a table in HTML, of cells that are HTML already. A wide one scrolls, by the keyboard too."""
+    cells = "".join(f'<th scope="col">{cell}</th>' for cell in head)
+    body = "".join(
+        f'<tr><th scope="row">{first}</th>{"".join(f"<td>{cell}</td>" for cell in rest)}</tr>'
+        for first, *rest in rows
+    )
+    return f'<div class="scroll" tabindex="0"><table><tr>{cells}</tr>{body}</table></div>\n'
+
+
+def html_page(title: str, style: str, body: str, script: str = "") -> str:
+    """A page that opens offline and loads nothing from elsewhere.
+
+    Args:
+        title: Text.
+        style: CSS.
+        body: HTML of the main part.
+        script: JavaScript that runs when the page is there.
+    """
+    policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+    if script:
+        digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+        policy += f"; script-src 'sha256-{digest}'"
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<title>{html.escape(title)}</title>
+<style>
+{style}</style>
+</head>
+<body><main>
+{body}
+</main>
+{f"<script>{script}</script>" if script else ""}
+</body>
+</html>
+"""
+
+
+def json_text(data: object) -> str:
+    """Data as JSON, with null in place of the numbers that JSON does not have: NaN and infinite ones."""
+    return json.dumps(_finite(data), indent=1)
+
+
+def _finite(data: object) -> object:
+    if isinstance(data, dict):
+        return {key: _finite(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [_finite(value) for value in data]
+    return None if isinstance(data, float) and not math.isfinite(data) else data
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:

@@ -22,6 +22,7 @@ ROWS = [
     ["benchmark", "cli"],
     ["advice", "catalogue", "coordinates", "page", "probing"],
     ["ablation", "blackbox"],
+    ["optimum"],
     ["tools"],
     ["__main__", "__init__"],
 ]

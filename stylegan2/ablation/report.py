@@ -10,14 +10,13 @@ import math
 import shlex
 from pathlib import Path
 
-from matplotlib.figure import Figure
-
 from stylegan2.ablation.figures import COLORS, Picture, SampleGrids, draw, sample_grids, tile
 from stylegan2.ablation.study import Study
 from stylegan2.ablation.summary import Row, Summary, summarize
 from stylegan2.ablation.verdicts import UNDETECTED, method
 from stylegan2.files import markdown_table, write_text
 from stylegan2.metrics import metrics
+from stylegan2.reporting.charts import svg
 from stylegan2.sizes import text
 
 STYLE = Path(__file__).parent.parent / "assets" / "report.css"
@@ -181,7 +180,7 @@ def _page(summary: Summary, pictures: dict[str, Picture]) -> str:
     """The page as HTML. It contains its style and images, so it needs no server."""
     sections = []
     for name, picture in pictures.items():
-        body = _cards(summary) if name == "gallery" else f"<figure>{_svg(picture.figure)}</figure>"
+        body = _cards(summary) if name == "gallery" else f"<figure>{svg(picture.figure)}</figure>"
         sections.append(_section(picture.heading, picture.about, body))
     # The table comes third: after the main figure and the samples.
     sections.insert(2, _section("The numbers", NUMBERS, _table(summary)))
@@ -278,11 +277,3 @@ def _data_url(path: Path, side: int | tuple[int, int]) -> str:
         return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
     image.save(file, format="PNG")
     return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
-
-
-def _svg(figure: Figure) -> str:
-    """The figure as an <svg> element."""
-    file = io.StringIO()
-    figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None}, bbox_inches="tight")
-    text = file.getvalue()
-    return text[text.index("<svg") :]

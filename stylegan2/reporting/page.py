@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import html
 import io
 import json
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image
 
-from stylegan2.files import printable, write_text
+from stylegan2.files import html_page, html_table, printable, write_text
 
 from .charts import charts
 from .record import RunRecord
@@ -47,37 +46,23 @@ def page(runs: Sequence[RunRecord], now: float) -> str:
         now: Seconds since 1970.
     """
     title = ", ".join(printable(run.name) for run in runs)
-    script = (ASSETS / "run.js").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
     times = sorted({at for run in runs for at in _thinned(run)})
     figures = "".join(
         f"<figure>{drawn}<figcaption>{html.escape(about)}</figcaption></figure>"
         for about, drawn in charts(runs).values()
     )
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<title>{html.escape(title)}</title>
-<style>
-{(ASSETS / "run.css").read_text(encoding="utf-8")}</style>
-</head>
-<body><main>
-<h1>{html.escape(title)}</h1>
-{_table(("run", "progress", "time left", "state", "trained by"), (_state(run, now) for run in runs))}
+    states = html_table(
+        ("run", "progress", "time left", "state", "trained by"), (_state(run, now) for run in runs)
+    )
+    body = f"""<h1>{html.escape(title)}</h1>
+{states}
 <h2>Samples</h2>
 {_samples(runs, times)}
 <h2>Curves</h2>
 <div class="charts">{figures or "<p>There are no numbers yet.</p>"}</div>
-{_options(runs)}
-</main>
-{f"<script>{script}</script>" if times else ""}
-</body>
-</html>
-"""
+{_options(runs)}"""
+    style, script = ((ASSETS / name).read_text(encoding="utf-8") for name in ("run.css", "run.js"))
+    return html_page(title, style, body, script if times else "")
 
 
 def _state(run: RunRecord, now: float) -> tuple[str, ...]:
@@ -166,16 +151,6 @@ def _options(runs: Sequence[RunRecord]) -> str:
     different = [row for row in rows if len(set(row[1:])) > 1]
     part = ""
     if len(runs) > 1:
-        found = _table(head, different) if different else "<p>All options are equal.</p>"
+        found = html_table(head, different) if different else "<p>All options are equal.</p>"
         part = f"<h2>Options that differ</h2>\n{found}"
-    return f"{part}<details><summary>All options</summary>{_table(head, rows)}</details>"
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table of cells that are HTML already. It scrolls where it is wider than the screen, by the keyboard too."""
-    cells = "".join(f'<th scope="col">{cell}</th>' for cell in head)
-    body = "".join(
-        f'<tr><th scope="row">{first}</th>{"".join(f"<td>{cell}</td>" for cell in rest)}</tr>'
-        for first, *rest in rows
-    )
-    return f'<div class="scroll" tabindex="0"><table><tr>{cells}</tr>{body}</table></div>'
+    return f"{part}<details><summary>All options</summary>{html_table(head, rows)}</details>"

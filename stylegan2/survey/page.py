@@ -15,7 +15,7 @@ from PIL import Image
 from stylegan2.data.checking import usable_cpus
 from stylegan2.data.decoding import decode
 from stylegan2.data.names import printable
-from stylegan2.files import write_text
+from stylegan2.files import html_page, html_table, write_text
 from stylegan2.sizes import text
 from stylegan2.survey.survey import Survey
 
@@ -41,9 +41,9 @@ def write_page(path: Path, survey: Survey, size: int | tuple[int, int]) -> None:
 def page(survey: Survey, size: int | tuple[int, int]) -> str:
     """The page as text. Every name in it is escaped."""
     facts, source = survey.facts, survey.dataset.options.path
-    head = f"{_escaped(source)} at {text(size)}"
+    title = f"{printable(source)} at {text(size)}"
     parts = [
-        f"<h1>{head}</h1>",
+        f"<h1>{html.escape(title)}</h1>",
         _table(("", "found"), survey.lines(size)),
         _groups("Equal files", survey, survey.equal, "The files of a group are equal byte for byte."),
         _groups(
@@ -77,21 +77,7 @@ def page(survey: Survey, size: int | tuple[int, int]) -> str:
         _counted("Sizes", "height × width", [(text(s), n) for s, n in survey.sizes.most_common()]),
         _counted("Aspect ratios", "width / height", _aspects([fact.aspect for fact in facts])),
     ]
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-<title>{head}</title>
-<style>
-{STYLE.read_text(encoding="utf-8")}</style>
-</head>
-<body><main>
-{"".join(part for part in parts if part)}
-</main></body>
-</html>
-"""
+    return html_page(title, STYLE.read_text(encoding="utf-8"), "".join(part for part in parts if part))
 
 
 def _escaped(text: str) -> str:
@@ -99,13 +85,7 @@ def _escaped(text: str) -> str:
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    cells = "".join(f'<th scope="col">{_escaped(cell)}</th>' for cell in head)
-    body = "".join(
-        f'<tr><th scope="row">{_escaped(first)}</th>{"".join(f"<td>{_escaped(cell)}</td>" for cell in rest)}</tr>'
-        for first, *rest in rows
-    )
-    # A table that is wider than a phone scrolls, by the keyboard too.
-    return f'<div class="scroll" tabindex="0"><table><tr>{cells}</tr>{body}</table></div>\n'
+    return html_table([_escaped(cell) for cell in head], ([_escaped(cell) for cell in row] for row in rows))
 
 
 def _counted(title: str, what: str, counts: Iterable[tuple[str, int]]) -> str:
