@@ -61,6 +61,7 @@ def _curves(plan: Plan, scores: Curves, variants: Sequence[Variant]) -> Figure:
                 )
         axes.set_xscale("log")
         axes.set_yscale("log")
+        axes.margins(y=0.12)
         axes.set_title(variant.name)
     for axes in panels[len(variants) :]:
         axes.set_axis_off()

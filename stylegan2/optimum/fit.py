@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 Array = NDArray[np.float64]
+Rows = NDArray[np.int_]
 
 TRAINS = 1.5
 """A value trains if its score is at most this factor times the best one of the default."""
@@ -171,7 +172,7 @@ def overlap(ranges: Sequence[Range]) -> Range:
     return Range(low, high, is_low_open, all(each.is_high_open for each in ranges))
 
 
-def jackknife(statistic: Callable[[Array], float], seeds: int) -> Interval:
+def jackknife(statistic: Callable[[Rows], float], seeds: int) -> Interval:
     """A statistic of all seeds, with Student's interval of its jackknife pseudo-values (Tukey 1958).
 
     Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -202,7 +202,7 @@ def parse_sizes(text: str, over: Over) -> tuple[int, ...]:
         numbers = tuple(sorted({int(part) for part in text.split(",")}))
     except ValueError:
         numbers = ()
-    rules = {
+    rules: dict[str, tuple[str, Callable[[int], bool]]] = {
         "resolution": ("powers of two from 8 to 1024", lambda n: 8 <= n <= 1024 and n & (n - 1) == 0),
         "batch": (f"multiples of {GROUP}", lambda n: n >= GROUP and n % GROUP == 0),
         "depth": ("numbers of blocks from 1 to 8", lambda n: 1 <= n <= 8),

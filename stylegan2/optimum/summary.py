@@ -10,7 +10,7 @@ import numpy as np
 
 from stylegan2.coordinates.fit import Slope, slopes
 from stylegan2.coordinates.plan import DEFAULT, VARIANTS, Axis
-from stylegan2.optimum.fit import Array, Interval, Range, jackknife, optimum, overlap, shift, trains
+from stylegan2.optimum.fit import Interval, Range, Rows, jackknife, optimum, overlap, shift, trains
 from stylegan2.optimum.plan import Plan
 from stylegan2.optimum.study import Curves
 
@@ -53,12 +53,12 @@ def summarize(plan: Plan, scores: Curves) -> list[Variant]:
 
 
 def _variant(plan: Plan, scores: Curves, name: str) -> Variant:
-    def common(variant: str, seeds: Array) -> Range:
+    def common(variant: str, seeds: Rows) -> Range:
         return overlap(
             [trains(plan.values, scores[variant, n][seeds], scores[DEFAULT, n][seeds]) for n in plan.numbers]
         )
 
-    def fewer(seeds: Array) -> float:
+    def fewer(seeds: Rows) -> float:
         return common(DEFAULT, seeds).octaves - common(name, seeds).octaves
 
     curves = [_curve(plan, scores, name, number) for number in plan.numbers]
