@@ -244,6 +244,7 @@ NOT_OPTIONS = {
     "Figure",
     "Film",
     "Look",
+    "Point",
     "ProjectionOptions",
     "Result",
     "Study",
