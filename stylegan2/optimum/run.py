@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import fmean
 
 from stylegan2.ablation.run import processes, run_all
-from stylegan2.ablation.study import Run, Study
+from stylegan2.ablation.study import Run
 from stylegan2.errors import InputError
 from stylegan2.optimum import curve, gan
 from stylegan2.optimum.discriminator import R1_AT_THE_START, seconds_of_a_training
@@ -27,7 +27,7 @@ def run_study(plan: Plan, parallel: int, yes: bool) -> int | None:
     Args:
         plan: The study.
         parallel: Number of processes.
-        yes: Whether to run a study that takes more than an hour by the estimate.
+        yes: Whether to run a study that takes more than an hour by the estimate, which the task gan does not have.
 
     Returns:
         None, or the number of the signal that stopped it.
@@ -80,7 +80,7 @@ def report_study(plan: Plan) -> tuple[Path, list[Variant]]:
     # Imported here, so that --help need not import matplotlib.
     from stylegan2.optimum.report import write_report
 
-    points = _points(plan, gan.study_of(plan))
+    points = _points(plan)
     found = scores(plan, points)
     variants = summarize(plan, found)
     growth = {}
@@ -93,8 +93,9 @@ def report_study(plan: Plan) -> tuple[Path, list[Variant]]:
     return write_report(plan, found, variants, growth), variants
 
 
-def _points(plan: Plan, study: Study) -> Points:
+def _points(plan: Plan) -> Points:
     if plan.task == "gan":
+        study = gan.study_of(plan)
         return lambda run: gan.points(plan, study, run)
     return Sweeps(plan).points
 

@@ -51,7 +51,7 @@ def transfer(
         kimg: With --optimum: thousands of images of each training.
         data: With --optimum: folder or zip of images, or demo.
         parallel: With --optimum: number of processes.
-        yes: With --optimum: run the study although it takes more than an hour by the estimate.
+        yes: With --task discriminator: run a study that takes more than an hour by the estimate.
 
     Raises:
         InputError: A name is not that of a scaling, a number is out of range, or there are no seeds.
