@@ -245,6 +245,7 @@ NOT_OPTIONS = {
     "Film",
     "Look",
     "Measure",
+    "Point",
     "ProjectionOptions",
     "Result",
     "Study",

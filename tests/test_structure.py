@@ -24,6 +24,7 @@ ROWS = [
     ["advice", "coordinates", "page", "probing"],
     ["ablation", "blackbox"],
     ["catalogue"],
+    ["optimum"],
     ["tools"],
     ["__main__", "__init__"],
 ]

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -58,27 +58,38 @@ def run_one(out: str, name: str) -> int:
     """
     study = load_study(Path(out))
     run = next(run for run in study.runs if run.name == name)
-    log = study.log(run)
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with (
-        log.open("a", buffering=1, encoding="utf-8", errors="backslashreplace") as file,
-        contextlib.redirect_stdout(file),
-        contextlib.redirect_stderr(file),
-    ):
+    with output_to(study.log(run)):
         try:
             signal, status, others = _train(study, run)
             if status > 128:
                 return status
             result = _result(study, run, signal, others, diverged=status == 1)
         except Exception as error:  # no failure of one run may stop the others
-            traceback.print_exc()
-            text = " ".join(str(error).split())[:300]
-            result = Result(status="failed", kimg=study.kimg_done(run), why=f"{type(error).__name__}: {text}")
+            result = failed(error, study.kimg_done(run))
         study.save_result(run, result)
     if result.status != "failed":
         for numbered in (study.folder(run) / LAST).parent.glob("kimg*.ckpt"):
             numbered.unlink()
     return 0
+
+
+@contextlib.contextmanager
+def output_to(log: Path) -> Iterator[None]:
+    """Inside the block, append all output to a file."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with (
+        log.open("a", buffering=1, encoding="utf-8", errors="backslashreplace") as file,
+        contextlib.redirect_stdout(file),
+        contextlib.redirect_stderr(file),
+    ):
+        yield
+
+
+def failed(error: Exception, kimg: float) -> Result:
+    """The result of a run that an error ended. The traceback is printed."""
+    traceback.print_exception(error)
+    text = " ".join(str(error).split())[:300]
+    return Result(status="failed", kimg=kimg, why=f"{type(error).__name__}: {text}")
 
 
 def _train(study: Study, run: Run) -> tuple[Signal, int, dict[str, Curve]]:
@@ -192,6 +203,30 @@ def _result(study: Study, run: Run, signal: Signal, others: dict[str, Curve], di
 # ---- many runs at once
 
 
+class Runs(Protocol):
+    """What `run_all` needs to know of a study."""
+
+    @property
+    def out(self) -> Path: ...
+
+    @property
+    def runs(self) -> list[Run]: ...
+
+    @property
+    def kimg(self) -> float:
+        """Length of a run."""
+
+    def kimg_done(self, run: Run) -> float: ...
+
+    def is_done(self, run: Run) -> bool: ...
+
+    def result(self, run: Run) -> Result | None: ...
+
+    def result_file(self, run: Run) -> Path: ...
+
+    def save_result(self, run: Run, result: Result) -> None: ...
+
+
 @dataclass(frozen=True)
 class Job:
     """A run that has been started."""
@@ -206,10 +241,15 @@ Engine = Callable[[Run, int], Job]
 """Starts a run. The second argument is its slot in 0..parallel-1, which no other running job uses."""
 
 
-def processes(study: Study, parallel: int) -> Engine:
+def processes(study: Runs, parallel: int, module: str = __name__) -> Engine:
     """An engine that starts one process per run on this machine.
 
     Parallel runs share the CPU cores. If there are several GPUs, each slot uses one of them.
+
+    Args:
+        study: The study.
+        parallel: Number of runs at a time.
+        module: What a process executes, with the folder of the study and the name of the run.
     """
 
     def start(run: Run, slot: int) -> Job:
@@ -218,7 +258,7 @@ def processes(study: Study, parallel: int) -> Engine:
         env.setdefault("OMP_NUM_THREADS", str(max(usable_cpus() // parallel, 1)))
         if parallel > 1 and torch.cuda.device_count() > 1:
             env.setdefault("CUDA_VISIBLE_DEVICES", str(slot % torch.cuda.device_count()))
-        command = [sys.executable, "-m", __name__, str(study.out), run.name]
+        command = [sys.executable, "-m", module, str(study.out), run.name]
         # In a new session, Ctrl-C does not reach the run directly. It is stopped once, by stop().
         process = subprocess.Popen(command, env=env, start_new_session=True)
 
@@ -271,7 +311,7 @@ def slurm(study: Study, options: dict[str, str | int], cluster: str = "slurm") -
 
 
 def run_all(
-    study: Study,
+    study: Runs,
     start: Engine,
     parallel: int,
     progress: bool = True,
@@ -331,7 +371,7 @@ def run_all(
     return received[0] if received else None
 
 
-def _show(bar: tqdm[NoReturn], study: Study, runs: Sequence[Run], running: list[str]) -> None:
+def _show(bar: tqdm[NoReturn], study: Runs, runs: Sequence[Run], running: list[str]) -> None:
     """Set the bar to the total kimg of these runs, and show the names of the running ones."""
     ended = [result.status for run in runs if (result := study.result(run))]
     counts = [f"{ended.count('finished')} finished"]

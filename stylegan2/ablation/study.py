@@ -13,6 +13,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -227,21 +228,30 @@ class Study:
             old = load_study(self.out)
             theirs = dict(leaves(yaml.safe_load(self.base.read_text(encoding="utf-8")))) | old.measured
             ours = dict(leaves(yaml.safe_load(base))) | self.measured
-            differing = [
-                f"  {key}: {theirs.get(key)} in the folder, {ours.get(key)} requested"
-                for key in theirs | ours
-                if theirs.get(key) != ours.get(key)
-            ]
-            if differing:
-                raise InputError(
-                    f"{self.out} holds a study that cannot be compared with this one:\n"
-                    + "\n".join(differing)
-                    + "\nUse its settings to continue it, or choose another --out."
-                )
+            check_same_settings(self.out, theirs, ours)
         write_text(self.base, base)
         for variant in self.variants:
             write_text(self.out / "variants" / f"{variant.name}.yaml", yaml.safe_dump(variant.overlay))
         write_text(self.out / "study.json", json.dumps(asdict(self) | {"out": str(self.out)}, indent=1))
+
+
+def check_same_settings(out: Path, theirs: Mapping[str, object], ours: Mapping[str, object]) -> None:
+    """Compare the settings of the study in a folder with those of the one that is to continue it.
+
+    Raises:
+        InputError: Some differ.
+    """
+    differing = [
+        f"  {key}: {theirs.get(key)} in the folder, {ours.get(key)} requested"
+        for key in {**theirs, **ours}
+        if theirs.get(key) != ours.get(key)
+    ]
+    if differing:
+        raise InputError(
+            f"{out} holds a study that cannot be compared with this one:\n"
+            + "\n".join(differing)
+            + "\nUse its settings to continue it, or choose another --out."
+        )
 
 
 def load_study(out: Path) -> Study:

@@ -1,4 +1,4 @@
-"""`stylegan2 transfer`: measures how signal, gradient and steps grow with the size of the networks."""
+"""`stylegan2 transfer`: measures whether scalings and hyperparameters keep their meaning as the networks grow."""
 
 from __future__ import annotations
 
@@ -9,9 +9,22 @@ from tqdm import tqdm
 from stylegan2.coordinates.plan import AXES, Over, chosen
 from stylegan2.errors import InputError
 from stylegan2.files import text_table
+from stylegan2.optimum.plan import Plan, Task, chosen_variants, parse_sizes, parse_sweep
 
 
-def transfer(over: Over, out: str = "transfer", seeds: int = 4, variants: str = "all") -> None:
+def transfer(
+    over: Over,
+    out: str | None = None,
+    seeds: int = 4,
+    variants: str = "all",
+    optimum: str | None = None,
+    sizes: str = "16,64",
+    task: Task = "discriminator",
+    kimg: float = 2.4,
+    data: str = "demo",
+    parallel: int = 2,
+    yes: bool = False,
+) -> int:
     """Measure which power of the size each quantity grows with, as configured by default and with scalings off.
 
     This is a coordinate check. Networks of five sizes are measured before training, and after 1, 2, 4 and 8 steps of
@@ -19,19 +32,69 @@ def transfer(over: Over, out: str = "transfer", seeds: int = 4, variants: str = 
     and penalties that are right at one size stay right at the others. The report compares the measured exponents
     with the predicted ones.
 
+    With --optimum, networks of a few sizes are trained with several values of a hyperparameter instead. The report
+    says where the best value is at each size, and over how many octaves the values that train overlap between
+    sizes, with each scaling and without it.
+
     Args:
         over: What grows: width (feature maps), depth (blocks), resolution (pixels), batch, or latent_dim (entries
             of z).
-        out: Folder for report.html, report.md, its plots and transfer.json.
+        out: Folder for report.html, report.md, plots and numbers. null: transfer, or optimum with --optimum.
         seeds: Number of networks of each size.
-        variants: Scalings to switch off, one at a time: all, or names with commas, such as
+        variants: Scalings to switch off, one at a time: all, default for none, or names with commas, such as
             weight_scaling,residual_gain.
+        optimum: The hyperparameter whose best value is sought, with the values to try: learning_rate, r1.gamma or
+            path_length.weight, such as learning_rate=0.0005..0.128x9 for nine values in geometric steps.
+        sizes: With --optimum: the sizes to train, such as 16,64.
+        task: With --optimum: discriminator (D alone tells drawings from blends of two drawings, which takes seconds),
+            or gan (small GANs, as `ablate` trains them).
+        kimg: With --optimum: thousands of images of each training.
+        data: With --optimum: folder or zip of images, or demo.
+        parallel: With --optimum: number of processes.
+        yes: With --task discriminator: run a study that takes more than an hour by the estimate.
 
     Raises:
-        InputError: A name is not that of a scaling, or there are no seeds.
+        InputError: A name is not that of a scaling, a number is out of range, or there are no seeds.
     """
+    if optimum is not None:
+        name, values = parse_sweep(optimum)
+        plan = Plan(
+            out=Path(out or "optimum"),
+            task=task,
+            over=over,
+            numbers=parse_sizes(sizes, over),
+            name=name,
+            values=values,
+            variants=chosen_variants(variants, task),
+            seeds=seeds,
+            kimg=kimg,
+            data=data,
+        )
+        return _optimum(plan, parallel, yes)
     if seeds < 1:
         raise InputError(f"Expected --seeds of 1 or more, found {seeds}. Try 4.")
+    return _coordinates(over, Path(out or "transfer"), seeds, variants)
+
+
+def _optimum(plan: Plan, parallel: int, yes: bool) -> int:
+    """Run what is left of a study of an optimum, and print its sentences. Returns the exit status."""
+    # Imported here, so that --help need not import what training needs.
+    from stylegan2.optimum.run import report_study, run_study
+    from stylegan2.optimum.summary import HEAD, row, sentences
+
+    if parallel < 1:
+        raise InputError(f"Expected --parallel of 1 or more, found {parallel}. Give 1 or more.")
+    if stopped := run_study(plan, parallel, yes):
+        print(f"Stopped. To resume: {plan.command}")
+        return 128 + stopped
+    page, found = report_study(plan)
+    print(text_table(HEAD, [row(plan, curve) for variant in found for curve in variant.curves]))
+    print("\n" + "\n\n".join(sentences(plan, found)))
+    print(f"\nReport     {page}\nNumbers    {page.with_name('optimum.json')}")
+    return 0
+
+
+def _coordinates(over: Over, out: Path, seeds: int, variants: str) -> int:
     names, axis = chosen(variants), AXES[over]
 
     # Imported here, so that --help need not import matplotlib.
@@ -49,7 +112,7 @@ def transfer(over: Over, out: str = "transfer", seeds: int = 4, variants: str = 
                     measured[name][seed].append(measure(size, name, seed))
                     bar.update()
     found = slopes(axis, over, measured)
-    page = write_report(Path(out), over, axis, measured, found)
+    page = write_report(out, over, axis, measured, found)
     rows = [
         [
             s.variant,
@@ -65,3 +128,4 @@ def transfer(over: Over, out: str = "transfer", seeds: int = 4, variants: str = 
     print(
         f"\nThe slope is the {axis.slope_of}.\nReport     {page}\nNumbers    {page.with_name('transfer.json')}"
     )
+    return 0
