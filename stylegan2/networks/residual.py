@@ -44,7 +44,7 @@ def magnitude_preserving(t: float) -> tuple[float, float]:
 
 RESIDUAL_SUMS: dict[str, Callable[[int], Residual]] = {
     "inverse_depth": lambda blocks: Residual(1.0, 1 / math.sqrt(blocks)),
-    # L^(-1/(2m-2)) for branches of m layers (Fixup, eq. 7). Here they have two.
+    # L^(-1/(2m-2)) for branches of m layers (Fixup). Here they have two.
     "fixup": lambda blocks: Residual(1.0, 1.0, blocks ** (-1 / 2), "zero_weights"),
     "skip_init": lambda blocks: Residual(1.0, 1.0, start="zero_factor"),
 }
