@@ -129,6 +129,9 @@ def _layer_filter_gain(layer: SynthesisLayer | EqualizedConv2d) -> float:
         layer.bias.zero_()
     args: tuple[Any, ...] = (layer.weight.new_ones(1, layer.weight.shape[1], SIZE, SIZE),)
     if isinstance(layer, SynthesisLayer):
+        if layer.styles_after:  # a conditional normalization also has shifts
+            for parameter in layer.affine.parameters():
+                parameter.data = parameter.data[: len(layer.weight)]
         layer.affine.weight.zero_()
         layer.affine.get_parameter("bias").fill_(1 / layer.affine.bias_gain)
         args += (layer.weight.new_zeros(1, layer.affine.weight.shape[1]), "none")
