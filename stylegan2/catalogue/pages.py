@@ -51,22 +51,28 @@ def write_pages(record: Record, out: Path) -> int:
     return len(names) + 1
 
 
+def code(name: str) -> str:
+    """The lines that include the class of a normalization, and the function of its name if there is one."""
+    defined = definition(normalizations[name])
+    source = Path(inspect.getfile(defined))
+    if not source.is_relative_to(PACKAGE):
+        return ""
+    path = f"../../stylegan2/{source.relative_to(PACKAGE).as_posix()}"
+    objects = [defined.__name__] + [name] * inspect.isfunction(
+        getattr(inspect.getmodule(defined), name, None)
+    )
+    return "\n\n".join(f"```{{literalinclude}} {path}\n:pyobject: {object}\n```" for object in objects)
+
+
 def page(m: Measurement, record: Record, out: Path) -> str:
     """The page of one normalization."""
-    kind, f = normalizations[m.name], facts(m.name)
-    source = Path(inspect.getfile(definition(kind)))
-    code = ""
-    if source.is_relative_to(PACKAGE):
-        code = (
-            f"```{{literalinclude}} ../../stylegan2/{source.relative_to(PACKAGE).as_posix()}\n"
-            f":pyobject: {definition(kind).__name__}\n```"
-        )
+    f = facts(m.name)
     parts = [
         f"# {f.title}",
         f"$$\n{f.equation}\n$$" if f.equation else "",
         f.verdict,
         "## Code",
-        code,
+        code(m.name),
         "## State",
         state(m.name),
         "## Use",
