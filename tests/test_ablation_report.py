@@ -75,7 +75,7 @@ def test_both_reports_have_the_secondary_measures(study):
     page = (study.out / "report.html").read_text(encoding="utf-8")
     text = (study.out / "report.md").read_text(encoding="utf-8")
     for name in ("distance at the end", "diversity", "feature distance", "density", "coverage"):
-        assert f"<th>{name}</th>" in page and f"| {name} |" in text
+        assert f'<th scope="col">{name}</th>' in page and f"| {name} |" in text
     assert "all 12 comparisons of this table share" in text  # 2 variants, 6 measures
 
 

@@ -265,9 +265,8 @@ def test_ours_is_audited_without_a_fault():
 
     model = make(8, base=64, batch=4)
     opt_g, opt_d = model.configure_optimizers()
-    x = torch.rand(4, 3, 8, 8) * 2 - 1
     found = stylegan2.audit(
-        lambda: model.iterate(x, torch.zeros(4, 0), opt_g, opt_d),
+        lambda: model.iterate(torch.rand(4, 3, 8, 8) * 2 - 1, torch.zeros(4, 0), opt_g, opt_d),
         generator=model.generator,
         discriminator=model.discriminator,
         average=model.generator_ema,

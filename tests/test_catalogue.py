@@ -50,7 +50,7 @@ def test_time_and_memory_are_relative_to_demodulation():
 
 
 def test_a_map_of_one_pixel_becomes_zero_by_instance_normalization_and_keeps_its_size_by_pixel_normalization():
-    assert measure("instance").map_1 == pytest.approx(0, abs=1e-6)
+    assert measure("instance").map_1 == pytest.approx(0, abs=1e-5)
     assert measure("pixel").map_1 == pytest.approx(1, abs=1e-3)
     assert measure("pixel").batch_1 == pytest.approx(1, abs=1e-3)
     assert 0 < measure("pixel").float16 < 2e-3

@@ -163,7 +163,9 @@ def test_a_signal_saves_and_ends_with_the_resume_command(tmp_path, number):
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
     metrics, deadline = tmp_path / "runs" / "run" / "metrics.csv", time.time() + 240
-    while not metrics.exists() and time.time() < deadline:
+    while time.time() < deadline and not (
+        metrics.exists() and len(metrics.read_text(encoding="utf-8").splitlines()) > 1
+    ):
         time.sleep(0.2)
     job.send_signal(number)
     out, err = job.communicate(timeout=60)
@@ -218,8 +220,8 @@ def test_help_explains_every_field_with_its_default(capsys):
     text = " ".join(capsys.readouterr().out.split())
     for words in (
         "--model.scalings.residual_gain",
-        "so that their sum keeps the variance",
-        "(type: float, default: 0.7071067811865476)",
+        "√½ keeps the variance of their sum",
+        "'skip_init'], float], default: 0.7071067811865476)",
         "--model.path_length.normalize_by_image_size",
         "--model.ema EMA",
         "half_life_kimg",
