@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from stylegan2.optimum.plan import Plan
 from stylegan2.optimum.study import Curves
@@ -16,6 +17,8 @@ from stylegan2.reporting.charts import COLORS, STYLE
 
 PANELS = 3
 """Panels in a row."""
+TICKS = 5
+"""Most numbers below a panel."""
 
 
 def figures(plan: Plan, scores: Curves, variants: Sequence[Variant]) -> dict[str, tuple[str, Figure]]:
@@ -61,6 +64,11 @@ def _curves(plan: Plan, scores: Curves, variants: Sequence[Variant]) -> Figure:
                 )
         axes.set_xscale("log")
         axes.set_yscale("log")
+        axes.minorticks_off()
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+        axes.yaxis.set_major_formatter("{x:g}")
+        ticks = plan.values[:: math.ceil(len(plan.values) / TICKS)]
+        axes.set_xticks(ticks, [f"{value:.2g}" for value in ticks])
         axes.margins(y=0.12)
         axes.set_title(variant.name)
     for axes in panels[len(variants) :]:
