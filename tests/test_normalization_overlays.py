@@ -9,6 +9,7 @@ from training_cases import tiny_config
 
 from stylegan2.__main__ import main
 from stylegan2.cli import CONFIGS
+from stylegan2.formats.building import with_weights
 from stylegan2.probing.measure import probe_model
 from stylegan2.tools.probe import Builder, make_probe_parser
 
@@ -37,6 +38,12 @@ def test_an_overlay_trains_through_both_penalties_and_its_numbers_are_finite(ove
     with torch.no_grad():
         images = model.sampling_generator(torch.randn(2, 8))
     assert images.shape == (2, 3, 16, 16) and images.isfinite().all()
+    for network in (model.generator, model.discriminator):
+        weights = network.state_dict()
+        again = with_weights(type(network), network.config, network.scalings, weights).state_dict()
+        assert again.keys() == weights.keys() and all(
+            torch.equal(again[key], weights[key]) for key in weights
+        )
 
 
 @pytest.mark.slow

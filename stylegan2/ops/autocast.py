@@ -23,7 +23,12 @@ def outside_autocast(function: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(function)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
         for value in (*args, *kwargs.values()):
-            if isinstance(value, Tensor) and torch.is_autocast_enabled(value.device.type):
+            # There is no autocast for meta tensors, with which checkpoints are checked.
+            if (
+                isinstance(value, Tensor)
+                and not value.is_meta
+                and torch.is_autocast_enabled(value.device.type)
+            ):
                 with torch.autocast(value.device.type, enabled=False):
                     return function(*args, **kwargs)
         return function(*args, **kwargs)

@@ -27,7 +27,7 @@ class DynamicTanh(nn.Module):
         affine_parameters(self, num_features, affine)
         if isinstance(self.weight, Tensor):
             # E tanh² by the trapezoidal rule, which is exact to many digits for smooth functions that decay
-            x = torch.linspace(-8, 8, 401, dtype=torch.float64)
+            x = torch.linspace(-8, 8, 401, dtype=torch.float64, device="cpu")
             density = (-x.square() / 2).exp()
             rms = ((alpha * x).tanh().square() * density).sum().div(density.sum()).sqrt()
             nn.init.constant_(self.weight, 1 / float(rms))
