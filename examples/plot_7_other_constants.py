@@ -22,7 +22,7 @@ from stylegan2 import Discriminator, Generator, Scalings
 from stylegan2.data import ImageData, to_float
 from stylegan2.formats import load
 from stylegan2.networks.layers import EqualizedLinear
-from stylegan2.probing.residual import residual_blocks
+from stylegan2.probing.measure.residual import residual_blocks
 from stylegan2.training.regularizers.path_length import PathLength
 
 torch.manual_seed(0)

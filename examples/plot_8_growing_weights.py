@@ -13,8 +13,8 @@ from tqdm import tqdm
 
 from stylegan2 import Discriminator, Generator
 from stylegan2.data import ImageData, to_float
-from stylegan2.probing.growth import GrowthMeter
-from stylegan2.probing.residual import residual_blocks
+from stylegan2.probing.measure.growth import GrowthMeter
+from stylegan2.probing.measure.residual import residual_blocks
 from stylegan2.training.config import TrainingConfig
 from stylegan2.training.module import StyleGAN2
 from stylegan2.training.regularizers.r1 import R1

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from stylegan2.networks.discriminator import Discriminator
 from stylegan2.networks.generator import Generator
 from stylegan2.networks.scalings import Scalings
-from stylegan2.probing.measure import probe_model
+from stylegan2.probing.measure.networks import probe_model
 from stylegan2.training.config import TrainingConfig
 from stylegan2.training.module import StyleGAN2
 from stylegan2.training.regularizers.path_length import PathLength

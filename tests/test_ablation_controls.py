@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from stylegan2.ablation.controls import compare, dunnett_seeds, variances
-from stylegan2.ablation.statistics import corrected_p, half_widths, moderate, spent
-from stylegan2.ablation.verdicts import Outcome, judge
+from stylegan2.ablation.statistics.controls import compare, dunnett_seeds, variances
+from stylegan2.ablation.statistics.moderation import corrected_p, half_widths, moderate, spent
+from stylegan2.ablation.statistics.verdicts import Outcome, judge
 
 STUDIES = 3000
 

@@ -10,9 +10,9 @@ import time
 import pytest
 import torch
 
-from stylegan2.ablation import run as runs
 from stylegan2.ablation.measures import options_at_the_end
 from stylegan2.ablation.plan import Variant
+from stylegan2.ablation.run import many, one
 from stylegan2.ablation.study import Run, Study, load_study
 from stylegan2.data import ImageData
 from stylegan2.formats import load_generator
@@ -81,7 +81,7 @@ def test_the_signal_is_measured_from_image_to_logit_and_from_noise_to_image(stud
 def test_rms_of_layers_is_that_of_their_outputs_and_the_network_stays_as_it_was():
     network = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Dropout(0.5), torch.nn.Linear(4, 2)).train()
     x = torch.randn(5, 3)
-    output, rms = runs.rms_of_layers(network, (x,), "[02]")
+    output, rms = one.rms_of_layers(network, (x,), "[02]")
     assert list(rms) == ["0", "2"] and rms["0"] == pytest.approx(network[0](x).square().mean().sqrt().item())
     assert torch.equal(output, network[2](network[0](x)))
     assert network.training and not network[0]._forward_hooks
@@ -120,7 +120,7 @@ def test_a_run_whose_training_is_complete_only_needs_its_result(study, tmp_path)
     again = load_study(copy)
     expected = again.result(DEFAULT)
     again.result_file(DEFAULT).unlink()
-    assert runs.run_one(str(copy), DEFAULT.name) == 0
+    assert one.run_one(str(copy), DEFAULT.name) == 0
     assert again.result(DEFAULT) == expected
 
 
@@ -132,10 +132,10 @@ def small_study(out, base="{}", seeds=2, kimg=1.0):
 
 def test_a_lost_process_is_a_failure_that_is_tried_again(tmp_path):
     def dead(run, slot):
-        return runs.Job(ended=lambda: "its process ended with status -9", stop=lambda: None)
+        return many.Job(ended=lambda: "its process ended with status -9", stop=lambda: None)
 
     made = small_study(tmp_path)
-    assert runs.run_all(made, dead, 1, progress=False, poll_seconds=0) is None
+    assert many.run_all(made, dead, 1, progress=False, poll_seconds=0) is None
     assert [made.result(run).status for run in made.runs] == ["failed", "failed"]
     assert "-9" in made.result(made.runs[0]).why and not made.is_done(made.runs[0])
 
@@ -155,9 +155,9 @@ def test_no_two_running_jobs_share_a_slot_and_all_slots_are_used(tmp_path):
             del running[slot]
             return "it ended"
 
-        return runs.Job(ended, stop=lambda: None)
+        return many.Job(ended, stop=lambda: None)
 
-    runs.run_all(made, start, 3, progress=False, poll_seconds=0)
+    many.run_all(made, start, 3, progress=False, poll_seconds=0)
     assert len(most) == 7 and max(most) == 3
 
 
@@ -166,10 +166,10 @@ def test_a_signal_stops_the_running_jobs_once_and_starts_no_more(tmp_path):
 
     def start(run, slot):
         signal.raise_signal(signal.SIGINT)
-        return runs.Job(lambda: "it was told to stop" if stops else None, lambda: stops.append(run.name))
+        return many.Job(lambda: "it was told to stop" if stops else None, lambda: stops.append(run.name))
 
     before = signal.getsignal(signal.SIGINT)
-    assert runs.run_all(made, start, 1, progress=False, poll_seconds=0) == signal.SIGINT
+    assert many.run_all(made, start, 1, progress=False, poll_seconds=0) == signal.SIGINT
     assert stops == ["default-seed0"] and signal.getsignal(signal.SIGINT) is before
     assert not any(made.result(run) for run in made.runs)
 
@@ -178,16 +178,16 @@ def test_a_signal_stops_the_running_jobs_once_and_starts_no_more(tmp_path):
 def test_jobs_go_through_submitit(study, tmp_path):
     pytest.importorskip("submitit")
     made = small_study(tmp_path, study.base.read_text(encoding="utf-8"), seeds=1, kimg=0.016)
-    start = runs.slurm(made, {"timeout_min": 2}, cluster="local")
-    assert runs.run_all(made, start, 1, progress=False, poll_seconds=0.1) is None
+    start = many.slurm(made, {"timeout_min": 2}, cluster="local")
+    assert many.run_all(made, start, 1, progress=False, poll_seconds=0.1) is None
     assert made.result(DEFAULT).status == "finished", made.result(DEFAULT)
 
 
 def test_several_processes_share_the_cores(study, monkeypatch):
     seen = []
     monkeypatch.setattr(subprocess, "Popen", lambda command, env, **_: seen.append(env))
-    monkeypatch.setattr(runs.os, "sched_getaffinity", lambda _: range(8), raising=False)
+    monkeypatch.setattr(many.os, "sched_getaffinity", lambda _: range(8), raising=False)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     with pytest.raises(AttributeError):  # no process to stop
-        runs.processes(study, 2)(DEFAULT, 1)
+        many.processes(study, 2)(DEFAULT, 1)
     assert seen[0]["OMP_NUM_THREADS"] == "4"

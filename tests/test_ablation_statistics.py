@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from stylegan2.ablation.statistics import (
+from stylegan2.ablation.statistics.moderation import (
     ALPHA,
     Moderated,
     corrected_p,

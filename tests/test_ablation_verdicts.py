@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from stylegan2.ablation.statistics import moderate
-from stylegan2.ablation.verdicts import Outcome, judge
+from stylegan2.ablation.statistics.moderation import moderate
+from stylegan2.ablation.statistics.verdicts import Outcome, judge
 
 NAN = float("nan")
 

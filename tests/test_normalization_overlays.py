@@ -10,7 +10,7 @@ from training_cases import tiny_config
 from stylegan2.__main__ import main
 from stylegan2.cli import CONFIGS
 from stylegan2.formats.building import with_weights
-from stylegan2.probing.measure import probe_model
+from stylegan2.probing.measure.networks import probe_model
 from stylegan2.tools.probe import Builder, make_probe_parser
 
 OVERLAYS = sorted((CONFIGS / "normalizations").glob("*.yaml"))

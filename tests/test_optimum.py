@@ -10,7 +10,8 @@ import torch
 from PIL import Image
 
 from stylegan2.__main__ import run
-from stylegan2.ablation.run import Job, processes, run_all, run_one
+from stylegan2.ablation.run.many import Job, processes, run_all
+from stylegan2.ablation.run.one import run_one
 from stylegan2.coordinates.plan import DEFAULT
 from stylegan2.errors import InputError
 from stylegan2.optimum import curve, gan

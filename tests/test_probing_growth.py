@@ -8,7 +8,7 @@ import torch
 from stylegan2 import Discriminator, Generator
 from stylegan2.networks.layers import EqualizedConv2d
 from stylegan2.networks.scalings import Scalings
-from stylegan2.probing.growth import GrowthMeter
+from stylegan2.probing.measure.growth import GrowthMeter
 
 SMALL = {"channel_base": 128, "channel_max": 8}
 

@@ -15,8 +15,8 @@ from stylegan2.networks.config import GeneratorConfig
 from stylegan2.networks.discriminator import Discriminator
 from stylegan2.networks.generator import Generator
 from stylegan2.networks.scalings import Scalings
-from stylegan2.probing import blocks, measure
-from stylegan2.probing.predictions import check_theory, path_length_by_resolution
+from stylegan2.probing.measure import blocks, networks
+from stylegan2.probing.rules.predictions import check_theory, path_length_by_resolution
 from stylegan2.tools.probe import ablation_options
 from stylegan2.training.regularizers.path_length import PathLength
 
@@ -84,7 +84,7 @@ def test_on_images_d_grows_root_two_times_faster_and_stays_in_scale_with_the_gai
             torch.manual_seed(seed)
             scalings = Scalings(residual_gain=gain)
             d = Discriminator(128, channel_base=4096, channel_max=64, scalings=scalings)
-            found[gain] = measure.block_growth(d, reals, torch.zeros(8, 0))
+            found[gain] = networks.block_growth(d, reals, torch.zeros(8, 0))
         with_it.append(found[math.sqrt(0.5)])
         ratios.append(found[1.0] / found[math.sqrt(0.5)])
     assert statistics.fmean(ratios) == pytest.approx(math.sqrt(2), rel=0.05)
@@ -116,7 +116,7 @@ def test_l2_latents_without_activation_gain_lose_the_latents_influence_300_fold(
                 reference = Generator(16, channel_base=1024)
                 g.synthesis = reference.synthesis
             z, c = blocks.latents(g, 16)
-            found = measure.latent_influence(g, z, c)
+            found = networks.latent_influence(g, z, c)
             shares.append(found["image_std_z"])
         losses.append(shares[0] / shares[1])
     assert 200 < statistics.fmean(losses) < 450, losses

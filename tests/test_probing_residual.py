@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from stylegan2 import Discriminator, Scalings
-from stylegan2.probing.residual import ResidualBlock, residual_blocks
+from stylegan2.probing.measure.residual import ResidualBlock, residual_blocks
 
 SMALL = {"channel_base": 512, "channel_max": 32}
 

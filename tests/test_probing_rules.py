@@ -10,7 +10,7 @@ from probing_cases import batch, faults, make
 from stylegan2.networks.discriminator import Discriminator
 from stylegan2.networks.scalings import Scalings
 from stylegan2.probing import probe
-from stylegan2.probing.measure import probe_model
+from stylegan2.probing.measure.networks import probe_model
 from stylegan2.training.regularizers.path_length import PathLength
 from stylegan2.training.regularizers.r1 import R1
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from stylegan2.cli import CONFIGS
-from stylegan2.probing.predictions import PREDICTIONS
+from stylegan2.probing.rules.predictions import PREDICTIONS
 from stylegan2.tools.probe import Builder, ablation_options, checkpoint_findings, main, make_probe_parser
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from stylegan2 import Discriminator, Generator, Scalings
-from stylegan2.probing import blocks
+from stylegan2.probing.measure import blocks
 from stylegan2.tools.probe import main
 from stylegan2.training.config import TrainingConfig
 from stylegan2.training.module import StyleGAN2

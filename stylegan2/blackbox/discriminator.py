@@ -13,8 +13,8 @@ from stylegan2.blackbox import layers as traced
 from stylegan2.blackbox.generator import idle_parameters, untouched
 from stylegan2.blackbox.tracing import Node, Trace, ancestors, modules_of
 from stylegan2.errors import InputError
-from stylegan2.probing.recording import rms
-from stylegan2.probing.values import float_tensors
+from stylegan2.probing.measure.recording import rms
+from stylegan2.probing.measure.values import float_tensors
 
 
 @dataclass(kw_only=True)

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from stylegan2.blackbox.tracing import DRAWS, Node, Trace
-from stylegan2.probing.recording import rms
-from stylegan2.probing.values import float_tensors
+from stylegan2.probing.measure.recording import rms
+from stylegan2.probing.measure.values import float_tensors
 
 BORDER = 4
 """Pixels at each side of an up-sampled map that are left out, because padding has an influence there."""

@@ -15,9 +15,9 @@ from stylegan2.blackbox import layers as traced
 from stylegan2.blackbox.equivariance import Shift, Upsampling, shift, upsampling
 from stylegan2.blackbox.tracing import Trace, modules_of
 from stylegan2.errors import InputError
-from stylegan2.probing.isolation import restored, without_zeros, zero_initialized
-from stylegan2.probing.recording import rms
-from stylegan2.probing.values import all_tensors, float_tensors
+from stylegan2.probing.measure.isolation import restored, without_zeros, zero_initialized
+from stylegan2.probing.measure.recording import rms
+from stylegan2.probing.measure.values import all_tensors, float_tensors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -20,7 +20,7 @@ from stylegan2.blackbox.tracing import (
     ancestors,
     common_ancestor,
 )
-from stylegan2.probing.recording import rms
+from stylegan2.probing.measure.recording import rms
 
 
 @dataclass(frozen=True, kw_only=True)

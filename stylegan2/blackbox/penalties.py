@@ -15,7 +15,7 @@ from stylegan2.blackbox.generator import images_of, untouched
 from stylegan2.blackbox.tracing import modules_of
 from stylegan2.errors import InputError
 from stylegan2.probing.findings import Finding, fault
-from stylegan2.probing.values import float_tensors
+from stylegan2.probing.measure.values import float_tensors
 
 CLOSE = 2e-3
 """Largest relative difference of two numbers that should be equal. It is rounding in float32 with a margin."""

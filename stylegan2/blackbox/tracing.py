@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from stylegan2.probing.recording import rms
-from stylegan2.probing.values import all_tensors
+from stylegan2.probing.measure.recording import rms
+from stylegan2.probing.measure.values import all_tensors
 
 SUMS = {"add", "add_", "__add__", "__iadd__", "__radd__", "sub", "__sub__"}
 PRODUCTS = {"mul", "mul_", "__mul__", "__imul__", "__rmul__", "div", "div_", "__truediv__", "__itruediv__"}

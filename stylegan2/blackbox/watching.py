@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from stylegan2.blackbox.events import Backward, Derivative, OptimizerStep, Score, signature
 from stylegan2.blackbox.generator import images_of
 from stylegan2.errors import InputError
-from stylegan2.probing.values import all_tensors, float_tensors
+from stylegan2.probing.measure.values import all_tensors, float_tensors
 
 
 class Watch:

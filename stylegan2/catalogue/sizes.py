@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stylegan2.ablation.run import rms_of_layers
+from stylegan2.ablation.run.one import rms_of_layers
 from stylegan2.coordinates.fit import slope
 from stylegan2.coordinates.measure import labels_in_turn, measure_networks, smooth
 from stylegan2.coordinates.plan import Axis, Size, change

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from stylegan2.ablation.run import failed, output_to
+from stylegan2.ablation.run.one import failed, output_to
 from stylegan2.console import accept_any_character
 from stylegan2.optimum.discriminator import train
 from stylegan2.optimum.study import load

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from statistics import fmean
 
-from stylegan2.ablation.run import processes, run_all
+from stylegan2.ablation.run.many import processes, run_all
 from stylegan2.ablation.study import Run
 from stylegan2.errors import InputError
 from stylegan2.optimum import curve, gan

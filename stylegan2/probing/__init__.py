@@ -1,5 +1,5 @@
-"""Probing of networks: measures what every layer does, applies rules to the numbers, and reports faults."""
+"""Probing of networks: `measure` takes the numbers, `rules` turn them into findings, `report` writes them down."""
 
-from stylegan2.probing.layers import Probe, Row, probe
+from stylegan2.probing.measure.layers import Probe, Row, probe
 
 __all__ = ["Probe", "Row", "probe"]

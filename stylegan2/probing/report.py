@@ -11,10 +11,10 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from stylegan2.files import markdown_table, replacing, write_text
-from stylegan2.probing.layers import COLUMNS, Probe, number
-from stylegan2.probing.measure import ModelProbe
-from stylegan2.probing.predictions import Prediction, spread
-from stylegan2.probing.rules import Finding, fault
+from stylegan2.probing.measure.layers import COLUMNS, Probe, number
+from stylegan2.probing.measure.networks import ModelProbe
+from stylegan2.probing.rules.networks import Finding, fault
+from stylegan2.probing.rules.predictions import Prediction, spread
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -43,7 +43,7 @@ RESIDUAL_NUMBERS = {
     "keeping": "gain that keeps the variance",
     "share": "share of the output",
 }
-"""The numbers of the table of residual blocks, and their headings. `stylegan2.probing.residual` defines them."""
+"""The numbers of the table of residual blocks (`stylegan2.probing.measure.residual`), and their headings."""
 
 CURVES = {
     "rms": "rms of activations",

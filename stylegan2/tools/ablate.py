@@ -15,11 +15,12 @@ import torch
 import yaml
 from jsonargparse import Namespace
 
-from stylegan2.ablation import plan, run
-from stylegan2.ablation.controls import dunnett_seeds
+from stylegan2.ablation import plan
 from stylegan2.ablation.looks import detection, expectation, run_looks
 from stylegan2.ablation.measures import options_at_the_end
 from stylegan2.ablation.options import AblationOptions
+from stylegan2.ablation.run import many
+from stylegan2.ablation.statistics.controls import dunnett_seeds
 from stylegan2.ablation.study import CYCLE, Study, load_study, longest_runs, parse_duration, training_seconds
 from stylegan2.cli import build_data, build_model, select, train_parser, with_default_config
 from stylegan2.errors import InputError
@@ -176,10 +177,10 @@ def _warn_of_an_unplanned_look(study: Study) -> None:
         )
 
 
-def _engine(study: Study, options: AblationOptions) -> run.Engine:
+def _engine(study: Study, options: AblationOptions) -> many.Engine:
     if options.engine == "slurm":
-        return run.slurm(study, options.slurm)
-    return run.processes(study, options.parallel)
+        return many.slurm(study, options.slurm)
+    return many.processes(study, options.parallel)
 
 
 def _fit_to_budget(study: Study, options: AblationOptions, seconds: float, batch: int, base: str) -> Study:
@@ -199,7 +200,7 @@ def _fit_to_budget(study: Study, options: AblationOptions, seconds: float, batch
     shutil.rmtree(out, ignore_errors=True)
     trial.save(base)
     start = time.perf_counter()
-    run.run_all(trial, _engine(trial, options), parallel, progress=False)
+    many.run_all(trial, _engine(trial, options), parallel, progress=False)
     wall = time.perf_counter() - start
     for each in trial.runs:
         result = trial.result(each)
@@ -221,7 +222,7 @@ def _fit_to_budget(study: Study, options: AblationOptions, seconds: float, batch
 
 def _report(study: Study) -> int:
     """Write the report and print where it is. Returns 1 if runs failed, else 0."""
-    from stylegan2.ablation.report import write_report
+    from stylegan2.ablation.report.page import write_report
 
     path = write_report(study)
     results = {each: result for each in study.runs if (result := study.result(each))}

@@ -24,10 +24,10 @@ from stylegan2.data import InfiniteSampler, to_float
 from stylegan2.errors import InputError
 from stylegan2.formats import native
 from stylegan2.parsing import Parser
-from stylegan2.probing.measure import probe_model
+from stylegan2.probing.measure.networks import probe_model
 from stylegan2.probing.options import ProbeOptions
-from stylegan2.probing.predictions import PREDICTIONS, check_theory, path_length_by_resolution
-from stylegan2.probing.rules import Finding, fault
+from stylegan2.probing.rules.networks import Finding, fault
+from stylegan2.probing.rules.predictions import PREDICTIONS, check_theory, path_length_by_resolution
 from stylegan2.sizes import text
 from stylegan2.training.options import RunOptions
 

@@ -14,9 +14,9 @@ from scipy import stats
 
 from stylegan2.ablation.measures import Measure, measures_of
 from stylegan2.ablation.plan import DEFAULT, Variant, lookup
-from stylegan2.ablation.statistics import Array, moderate
+from stylegan2.ablation.statistics.moderation import Array, moderate
+from stylegan2.ablation.statistics.verdicts import DECIDED, Comparison, Outcome, judge
 from stylegan2.ablation.study import Result, Signal, Study, training_seconds
-from stylegan2.ablation.verdicts import DECIDED, Comparison, Outcome, judge
 
 
 @dataclass(frozen=True, kw_only=True)

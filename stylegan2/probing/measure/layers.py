@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from stylegan2.errors import InputError
 from stylegan2.files import text_table
 from stylegan2.probing.findings import Finding
-from stylegan2.probing.isolation import (
+from stylegan2.probing.measure.isolation import (
     fresh_batch_norms,
     initialized,
     restored,
@@ -22,9 +22,9 @@ from stylegan2.probing.isolation import (
     without_zeros,
     zero_initialized,
 )
-from stylegan2.probing.recording import Recording, kind_of, record, rms, weight_and_step
-from stylegan2.probing.signals import Facts, signal_findings
-from stylegan2.probing.values import all_tensors, call_arguments, float_tensors
+from stylegan2.probing.measure.recording import Recording, kind_of, record, rms, weight_and_step
+from stylegan2.probing.measure.values import all_tensors, call_arguments, float_tensors
+from stylegan2.probing.rules.signals import Facts, signal_findings
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 from stylegan2.probing.findings import Finding as Finding
 from stylegan2.probing.findings import fault as fault
 from stylegan2.probing.findings import note as note
-from stylegan2.probing.signals import signal_findings
+from stylegan2.probing.rules.signals import signal_findings
 
 if TYPE_CHECKING:
-    from stylegan2.probing.measure import ModelProbe
+    from stylegan2.probing.measure.networks import ModelProbe
 
 ROUNDING = 0.02
 """Largest relative difference from exact arithmetic. float16 rounds by 0.0005, and sums of many values by more."""

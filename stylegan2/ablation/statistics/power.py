@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from stylegan2.ablation.controls import dunnett_seeds, variances
-from stylegan2.ablation.statistics import ALPHA, SHARE, Array, critical, moderate
+from stylegan2.ablation.statistics.controls import dunnett_seeds, variances
+from stylegan2.ablation.statistics.moderation import ALPHA, SHARE, Array, critical, moderate
 from stylegan2.errors import InputError
 
 TYPICAL_NOISE = 0.35

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from stylegan2.ablation.summary import Row, Summary
-from stylegan2.ablation.verdicts import UNDETECTED, Comparison
+from stylegan2.ablation.statistics.summary import Row, Summary
+from stylegan2.ablation.statistics.verdicts import UNDETECTED, Comparison
 
 
 def limits(c: Comparison) -> str:

@@ -21,7 +21,7 @@ from stylegan2.networks.layers import EqualizedConv2d, SynthesisLayer, ToRGBLaye
 from stylegan2.networks.normalization import Normalization
 from stylegan2.networks.normalization.none import NoNormalization
 from stylegan2.networks.scalings import Scalings
-from stylegan2.probing.recording import rms
+from stylegan2.probing.measure.recording import rms
 
 Block = SynthesisBlock | DiscriminatorBlock
 WITH_CLAMP = (SynthesisLayer, ToRGBLayer, EqualizedConv2d)

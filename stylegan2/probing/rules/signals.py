@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from stylegan2.probing.findings import Finding, fault, listed, note
 
 if TYPE_CHECKING:
-    from stylegan2.probing.layers import Probe, Row
+    from stylegan2.probing.measure.layers import Probe, Row
 
 EXTREME = 100.0
 """Largest change of the rms between the inputs of two layers of any network. With unit variance it is a factor of

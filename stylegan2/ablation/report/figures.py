@@ -22,8 +22,8 @@ from matplotlib.ticker import FuncFormatter, Locator, LogLocator, MaxNLocator, N
 from PIL import Image
 
 from stylegan2.ablation.plan import DEFAULT
+from stylegan2.ablation.statistics.summary import Row, Summary
 from stylegan2.ablation.study import Run
-from stylegan2.ablation.summary import Row, Summary
 from stylegan2.sizes import pair
 
 INK, FAINT = "#22272b", "#c9ced1"

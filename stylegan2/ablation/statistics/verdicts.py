@@ -10,8 +10,15 @@ from typing import Literal
 import numpy as np
 from scipy import stats
 
-from stylegan2.ablation.controls import compare
-from stylegan2.ablation.statistics import ALPHA, Array, corrected_p, divergence_p, half_widths, spent
+from stylegan2.ablation.statistics.controls import compare
+from stylegan2.ablation.statistics.moderation import (
+    ALPHA,
+    Array,
+    corrected_p,
+    divergence_p,
+    half_widths,
+    spent,
+)
 
 POWER = 0.8
 """Probability with which a detectable effect is found."""

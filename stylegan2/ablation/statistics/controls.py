@@ -19,7 +19,7 @@ import math
 
 import numpy as np
 
-from stylegan2.ablation.statistics import Array, Moderated, moderate
+from stylegan2.ablation.statistics.moderation import Array, Moderated, moderate
 
 
 def dunnett_seeds(seeds: int, comparisons: int) -> int:

@@ -16,12 +16,12 @@ from stylegan2.networks.discriminator import Discriminator
 from stylegan2.networks.generator import Generator
 from stylegan2.networks.layers import SynthesisLayer
 from stylegan2.networks.scalings import Scalings
-from stylegan2.probing import blocks
-from stylegan2.probing.isolation import restored
-from stylegan2.probing.layers import Probe, probe
-from stylegan2.probing.recording import rms
-from stylegan2.probing.residual import residual_blocks
-from stylegan2.probing.rules import Finding, model_findings
+from stylegan2.probing.measure import blocks
+from stylegan2.probing.measure.isolation import restored
+from stylegan2.probing.measure.layers import Probe, probe
+from stylegan2.probing.measure.recording import rms
+from stylegan2.probing.measure.residual import residual_blocks
+from stylegan2.probing.rules.networks import Finding, model_findings
 from stylegan2.training.regularizers.path_length import PathLength
 from stylegan2.training.regularizers.r1 import R1
 
@@ -42,7 +42,7 @@ class ModelProbe:
     numbers: dict[str, Any]
     """Measurements of the whole networks and their losses on the batch."""
     blocks: dict[str, Any]
-    """Measurements of single blocks and layers on the inputs of `stylegan2.probing.blocks`."""
+    """Measurements of single blocks and layers on the inputs of `stylegan2.probing.measure.blocks`."""
     settings: dict[str, Any]
     """The settings that the rules use: intervals, batch, learning rates."""
     findings: list[Finding] = field(default_factory=list)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from stylegan2.networks.layers import SynthesisLayer
-from stylegan2.probing.values import float_tensors
+from stylegan2.probing.measure.values import float_tensors
 
 
 @dataclass

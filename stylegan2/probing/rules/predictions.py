@@ -18,10 +18,10 @@ from torch import Tensor
 from stylegan2.networks.config import GeneratorConfig
 from stylegan2.networks.generator import Generator
 from stylegan2.networks.scalings import Scalings
-from stylegan2.probing import blocks, measure
-from stylegan2.probing.isolation import restored
-from stylegan2.probing.layers import Probe, probe
-from stylegan2.probing.rules import existing
+from stylegan2.probing.measure import blocks, networks
+from stylegan2.probing.measure.isolation import restored
+from stylegan2.probing.measure.layers import Probe, probe
+from stylegan2.probing.rules.networks import existing
 from stylegan2.sizes import side
 from stylegan2.training.regularizers.path_length import PathLength
 
@@ -97,7 +97,7 @@ def check_theory(
         for name in (name for name in ablations if name in PREDICTIONS):
             pair = Pair(build({}, seed), build(ablations[name], seed), reals, labels)
             on, off = pair.on.generator, pair.off.generator
-            with restored(pair.on, seed), measure.evaluating(on), measure.evaluating(off):
+            with restored(pair.on, seed), networks.evaluating(on), networks.evaluating(off):
                 for quantity, predicted, measured in PREDICTIONS[name](pair):
                     found.setdefault((name, quantity), (predicted, []))[1].append(measured)
     return [
@@ -134,7 +134,7 @@ def path_length_by_resolution(
                 torch.manual_seed(seed)
                 generator = Generator(replace(config, resolution=resolution, base=(4, 4)), scalings).eval()
                 loss = PathLength(normalize_by_image_size=False)
-                found = measure.path_lengths(generator, loss, *blocks.latents(generator, batch))
+                found = networks.path_lengths(generator, loss, *blocks.latents(generator, batch))
             lengths["without"].append(found["path_length"])
             lengths["with"].append(found["path_length_normalized"])
         rows.append({"resolution": resolution, **lengths})
@@ -210,7 +210,7 @@ def _residual(p: Pair) -> Measurements:
     # The branches have rms 1 and 1.04, because each of two leaky ReLUs with gain √2 contributes 1.02.
     yield "gain of a block of D, off: √2", math.sqrt(2), off
     yield "gain of a block of D, on: 1", 1.0, on
-    on, off = (measure.block_growth(m.discriminator, p.reals, p.labels) for m in (p.on, p.off))
+    on, off = (networks.block_growth(m.discriminator, p.reals, p.labels) for m in (p.on, p.off))
     yield "growth per block on real images, off/on: √2", math.sqrt(2), off / on
     yield "growth per block on real images, off", math.sqrt(2), off
     yield "growth per block on real images, on", 1.0, on
@@ -248,7 +248,7 @@ def _style_normalization(p: Pair) -> Measurements:
 def _style_bias(p: Pair) -> Measurements:
     for state, model, expected in (("off", p.off, 0.0), ("on", p.on, 1.0)):
         w = model.generator.mapping(*blocks.latents(model.generator, 64))[:, 0]
-        means = [layer.affine(w).mean().item() for layer in measure.synthesis_layers(model.generator)]
+        means = [layer.affine(w).mean().item() for layer in networks.synthesis_layers(model.generator)]
         yield f"mean of the styles, {state}", expected, fmean(means)
 
 
@@ -272,13 +272,13 @@ def _minibatch_stddev(p: Pair) -> Measurements:
 
 def _noise(p: Pair) -> Measurements:
     z, c = blocks.latents(p.off.generator, 2)
-    found = measure.noise_influence(p.off.generator, z, c)
+    found = networks.noise_influence(p.off.generator, z, c)
     yield "std of the image across noise, off", 0.0, found["image_std_noise_at_strength_1"]
 
 
 def _path_length(p: Pair) -> Measurements:
-    found = measure.path_lengths(
-        p.on.generator, measure.path_length_of(p.off), *blocks.latents(p.on.generator, 4)
+    found = networks.path_lengths(
+        p.on.generator, networks.path_length_of(p.off), *blocks.latents(p.on.generator, 4)
     )
     ratio = found["path_length"] / found["path_length_normalized"]
     yield "path length, off/on: √(H·W)", side(p.on.generator.image_size), ratio
