@@ -23,7 +23,7 @@ def test_a_row_holds_means_of_what_was_computed_since_the_last(tmp_path):
         statistics={},
         augmentation=SimpleNamespace(statistics=lambda: {"augment_p": torch.tensor(module.images / 100)}),
         regularizers={},
-        check_finite=lambda: None,
+        loss_check=SimpleNamespace(check=lambda: None),
         device=torch.device("cpu"),
     )
     losses.on_train_start(trainer, module)

@@ -13,7 +13,7 @@ from stylegan2.data import ImageData
 from stylegan2.errors import InputError
 from stylegan2.training.checkpoint import not_finite, read_matching, read_resumable
 from stylegan2.training.data import TrainingData
-from stylegan2.training.module import Diverged
+from stylegan2.training.divergence import Diverged
 from stylegan2.training.regularizers.path_length import PathLength
 from stylegan2.training.regularizers.r1 import R1
 

@@ -60,7 +60,9 @@ class Schedule:
     def run(self, *kimg):
         trainer = SimpleNamespace(is_global_zero=True, ckpt_path=None)
         for value in kimg:
-            module = SimpleNamespace(images=1000 * value, batch=1000, check_finite=lambda: None)
+            module = SimpleNamespace(
+                images=1000 * value, batch=1000, loss_check=SimpleNamespace(check=lambda: None)
+            )
             self.snapshots.on_train_batch_end(trainer, module)
         return [int(path.name[4:9]) for path in sorted(self.folder.glob("kimg*"))]
 

@@ -19,7 +19,8 @@ from tqdm import tqdm
 
 from stylegan2.data import to_float
 from stylegan2.threads import ThreadTuner, candidates
-from stylegan2.training.module import Diverged, StyleGAN2
+from stylegan2.training.divergence import Diverged
+from stylegan2.training.module import StyleGAN2
 from stylegan2.training.regularizers.r1 import gradient_penalty
 
 FACTORS = (0.2, 1.0, 5.0)

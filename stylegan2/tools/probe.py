@@ -111,7 +111,7 @@ class Builder:
         Returns:
             None, or the message of `Diverged` if a loss became NaN or infinite.
         """
-        from stylegan2.training.module import Diverged
+        from stylegan2.training.divergence import Diverged
 
         optimizers = model.configure_optimizers()
         batches = iter(self.dataset.loader(model.batch, seed=self.run.seed, start=model.images))

@@ -150,7 +150,7 @@ class LossLogger(pl.Callback):
         for name, value in (module.losses | module.statistics).items():
             self._values[name].append(value)
         if passed(module, self.every):
-            module.check_finite()
+            module.loss_check.check()
             values = {name: torch.stack(values).mean().item() for name, values in self._values.items()}
             values |= self._of_held_out(trainer, module, values)
             seconds = time.perf_counter() - self._time

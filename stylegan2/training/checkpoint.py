@@ -24,7 +24,8 @@ from stylegan2.formats.tensors import described, newest_sound, read_tensors, wri
 
 from . import distributed
 from .data import TrainingData
-from .module import Diverged, StyleGAN2
+from .divergence import Diverged
+from .module import StyleGAN2
 
 
 class CheckpointFiles(CheckpointIO):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -22,6 +21,7 @@ from stylegan2.sizes import side
 
 from . import distributed, normalization
 from .config import TrainingConfig
+from .divergence import LossCheck
 from .draws import Draws
 from .losses import losses
 from .memory import is_out_of_memory, too_large
@@ -32,27 +32,6 @@ MicroBatch = tuple[Tensor, Tensor]
 
 PRECISIONS = ("32-true", "64-true", "bf16-mixed")
 """Values of Lightning's `Trainer(precision=...)` in which the loop trains."""
-
-CHECK_EVERY = 16
-"""Iterations between two checks of the losses on a GPU. Each check waits for the GPU."""
-
-
-class Diverged(RuntimeError):
-    """A loss, or a number that belongs into a checkpoint, is NaN or infinite.
-
-    Args:
-        iteration: The iteration that computed it.
-        images: The number of images seen before that iteration.
-        what: Names of the losses or tensors that are not finite.
-    """
-
-    def __init__(self, iteration: int, images: int, what: Sequence[str]):
-        more = f" and {len(what) - 3} more" if len(what) > 3 else ""
-        super().__init__(
-            f"iteration {iteration} ({images / 1000:.1f} kimg): {', '.join(what[:3])}{more} is NaN or "
-            "infinite. Lower model.learning_rate, raise model.r1.gamma, or, with low-precision "
-            "blocks, keep model.scalings.clamp at auto or set the blocks to 0."
-        )
 
 
 class StyleGAN2(pl.LightningModule):
@@ -109,7 +88,7 @@ class StyleGAN2(pl.LightningModule):
         logits for real images (r_t, ADA §3), and its logits. Scalars, averaged over processes."""
         self._logits: list[tuple[Tensor, Tensor]] | None = None
         self._compiled = False
-        self._unchecked: list[tuple[int, int, dict[str, Tensor]]] = []
+        self.loss_check = LossCheck()
 
     @property
     def sampling_generator(self) -> Generator:
@@ -312,27 +291,12 @@ class StyleGAN2(pl.LightningModule):
         values = distributed.average(torch.stack([*self.losses.values(), *means.values()]))
         self.losses = dict(zip(self.losses, values))
         self.statistics = dict(zip(means, values[len(self.losses) :]))
-        self._unchecked.append((self.iteration, self.images, self.losses))
-        if self.device.type == "cpu" or len(self._unchecked) >= CHECK_EVERY:
-            self.check_finite()
+        self.loss_check.add(self.iteration, self.images, self.losses)
         self.augmentation.adapt(self.statistics["r_t"], self.batch)
         if self.config.ema and self.generator_ema is not None:
             self.config.ema.update(self.generator_ema, self.generator, self.batch, self.images)
         self.iteration += 1
         self.images += self.batch
-
-    def check_finite(self) -> None:
-        """Check the losses of all iterations since the previous check. This waits for the GPU.
-
-        Raises:
-            Diverged: A loss is NaN or infinite. The message gives the first such iteration, its losses and
-                what to change.
-        """
-        unchecked, self._unchecked = self._unchecked, []
-        for iteration, images, values in unchecked:
-            bad = [name for name, value in values.items() if not math.isfinite(value.item())]
-            if bad:
-                raise Diverged(iteration, images, bad)
 
 
 def _keep_settings(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> dict[str, Any]:

@@ -29,12 +29,13 @@ from . import checkpoint, cost, transfer
 from .callbacks import LossLogger, Progress, TuneThreads
 from .data import TrainingData, check_batch
 from .distributed import is_loss_of_a_process
+from .divergence import Diverged
 from .draws import CommonDraws
 from .evaluation import Evaluation
 from .folder import LAST
 from .launch import is_first_process, this_launch
 from .loggers import finish_loggers, make_loggers
-from .module import Diverged, StyleGAN2
+from .module import StyleGAN2
 from .normalization import fill_reference
 from .options import RunOptions
 from .regularizers.r1 import R1

@@ -68,7 +68,7 @@ class Snapshots(pl.Callback):
         self._write(trainer, module)
 
     def _write(self, trainer: pl.Trainer, module: StyleGAN2, also: Path | None = None) -> None:
-        module.check_finite()
+        module.loss_check.check()
         checkpoint.save(trainer, module, self.last, also)
         self._has_last = True
 
