@@ -55,6 +55,8 @@ class ThreadTuner:
         numbers: The numbers of threads to choose from, in descending order.
         set_threads: Sets the number. It is called in the thread that does the work.
         clock: Returns seconds.
+        patience: A smaller number is kept if it takes at most so many times as long as the fastest one. Above 1, it
+            leaves cores to a program that waits for the work, such as a browser.
     """
 
     def __init__(
@@ -62,9 +64,10 @@ class ThreadTuner:
         numbers: Sequence[int],
         set_threads: Callable[[int], None] = torch.set_num_threads,
         clock: Callable[[], float] = time.perf_counter,
+        patience: float = 1.0,
     ):
         self.numbers, self.threads = list(numbers), numbers[0]
-        self._set, self._clock = set_threads, clock
+        self._set, self._clock, self._patience = set_threads, clock, patience
         self._recent: deque[float] = deque(maxlen=WATCHED)
         self.start_trial()
 
@@ -105,10 +108,10 @@ class ThreadTuner:
             self._finish_trial()
 
     def _finish_trial(self) -> None:
-        fastest = min(self._speeds, key=lambda n: self._speeds[n])
-        self._use(fastest)
+        fastest = min(self._speeds.values())
+        self._use(min(n for n in self.numbers if self._speeds[n] <= self._patience * fastest))
         self._samples = None
-        lost = self._spent - self._pieces * self._speeds[fastest]
+        lost = self._spent - self._pieces * fastest
         self._next_trial = self._clock() + max(lost, 0.0) / TRIAL_SHARE
 
     def _watch(self, seconds: float) -> None:

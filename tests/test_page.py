@@ -1,6 +1,7 @@
 """The page: bounded choices, pictures that commands make again, visitors apart, and nothing from elsewhere."""
 
 import base64
+import io
 import json
 import re
 import shlex
@@ -17,10 +18,13 @@ import pytest
 import torch
 from explore_cases import save_network, tiny_network
 from PIL import Image
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
 
 from stylegan2.__main__ import run
 from stylegan2.explore.directions import find_directions, write_directions
 from stylegan2.formats import load_generator
+from stylegan2.page import live
 from stylegan2.page.export import write_space
 from stylegan2.page.picture import SEEDS, Choice, Studio, element
 from stylegan2.page.projecting import project
@@ -92,6 +96,30 @@ def test_the_command_and_the_latent_make_the_picture_again(studio, network, tmp_
     (made,) = Path("again").iterdir()
     assert np.array_equal(np.asarray(Image.open(made)), np.asarray(picture))
     assert np.array_equal(np.asarray(Image.open(links[0][0])), np.asarray(picture))
+
+
+def test_a_route_answers_with_pictures_while_a_slider_moves(studio):
+    client = TestClient(Starlette(routes=[live.route(studio)]))
+
+    def asked(text):
+        return client.get("/live-picture", params={"values": text})
+
+    answer = asked('[7, 1, 0, -1, 0, 0.7, "const", 2, 1.5]')
+    assert answer.status_code == 200 and answer.headers["content-type"] == "image/png"
+    choice = studio.bounded(Choice(seed=7, psi=0.7, label=2, edits=(1.5,)))
+    assert np.array_equal(
+        np.asarray(Image.open(io.BytesIO(answer.content))), np.asarray(studio.picture(choice))
+    )
+    for text in (
+        "[]",
+        '["x", null, {}, [], 1e999, NaN, {"a": 1}, true]',
+        f"[{'9' * 4000}]",
+        f"[{'0,' * 900}0]",
+    ):
+        assert Image.open(io.BytesIO(asked(text).content)).size == (16, 16)
+    for text in ("", "7", "[1", "[" * 9_000, '{"seed": 7}', f"[{'9' * 5000}]"):
+        assert asked(text).status_code == 400, text[:10]
+    assert client.get("/live-picture").status_code == 400
 
 
 def test_a_wall_shows_each_seed_once(studio):
@@ -263,7 +291,15 @@ def test_a_visitor_in_a_browser(address, tmp_path):
         slider.focus()
         for _ in range(4):
             first.keyboard.press("ArrowLeft")
-        after = changed(first, before)
+        changed(first, before)
+        assert any("/live-picture?" in url for url in asked)  # while the slider moves
+        first.wait_for_function("document.querySelector('#view img').src.startsWith('data:')", timeout=30_000)
+        after = first.get_attribute(view, "src")  # when it rests
+        assert after != before
+        first.wait_for_function(
+            "[...document.querySelectorAll('textarea')].some(t => t.value.includes('--psi 0.8'))",
+            timeout=30_000,
+        )
         assert second.get_attribute(view, "src") == before  # visitors do not see each other's state
         assert second.evaluate("document.documentElement.scrollWidth <= window.innerWidth")  # a narrow screen
 

@@ -62,6 +62,17 @@ def test_slowdown_starts_a_new_trial_and_recovery_is_noticed(machine, tuner):
     assert machine.threads == 2
 
 
+@pytest.mark.parametrize(("patience", "threads"), [(1.2, 2), (1.4, 1)])
+def test_patience_keeps_fewer_threads_that_are_nearly_as_fast(machine, patience, threads):
+    """One thread takes 1.33 times as long as two."""
+    tuner = ThreadTuner([2, 1], machine.set_threads, lambda: machine.now, patience=patience)
+    machine.work(tuner, 20)
+    assert machine.threads == threads
+    machine.work(tuner, 2000)
+    assert machine.threads == threads
+    assert machine.work(tuner, 2000) < 1.02 * machine.seconds()
+
+
 def test_noise_costs_little(machine, tuner):
     machine.noise = 0.2
     assert machine.work(tuner, 1000) < 0.75 * 1.03

@@ -9,8 +9,12 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
+from . import live
 from .picture import PSI, SEEDS, STRENGTH, Choice, Studio, element
 from .projecting import STEPS, project
+
+VIEW = "view"
+"""The identifier of the element with the picture."""
 
 SIDE, SMALL = 512, 320
 """Pixels of the longer side of pictures on the screen."""
@@ -38,13 +42,15 @@ def make_page(studio: Studio, title: str) -> gr.Blocks:
         shown = {"fn": _shower(studio), "inputs": controls, "outputs": outputs, "show_progress": "hidden"}
         blocks.load(**shown, api_visibility="private")
         for control in controls:
-            changed = control.input if isinstance(control, gr.Slider) else control.change
-            changed(**shown, trigger_mode="always_last", api_visibility="private")
+            changed, js = control.change, None
+            if isinstance(control, gr.Slider):
+                changed, js = control.input, live.script(VIEW, len(controls))
+            changed(**shown, js=js, trigger_mode="always_last", api_visibility="private")
     return blocks
 
 
 def _picture_tab(studio: Studio) -> tuple[list[Any], list[Any]]:
-    """The controls, in the order of `_choice`, and the outputs of `_shower`."""
+    """The controls, in the order of `Studio.choice`, and the outputs of `_shower`."""
     rows = studio.network.num_ws
     with gr.Row():
         with gr.Column(scale=1):
@@ -66,7 +72,7 @@ def _picture_tab(studio: Studio) -> tuple[list[Any], list[Any]]:
                     for name in list(studio.vectors)[:DIRECTIONS]
                 ]
         with gr.Column(scale=2):
-            view = gr.HTML(elem_id="view")
+            view = gr.HTML(elem_id=VIEW)
             command = gr.Textbox(
                 label="The command that makes this picture again", interactive=False, buttons=["copy"]
             )
@@ -74,15 +80,9 @@ def _picture_tab(studio: Studio) -> tuple[list[Any], list[Any]]:
     return controls, [view, command]
 
 
-def _choice(studio: Studio, values: tuple[Any, ...]) -> Choice:
-    seed, other, first, last, towards, psi, noise, label, *edits = values
-    choice = Choice(seed, other, first, last, towards, psi, noise, label, tuple(edits))
-    return studio.bounded(choice)
-
-
 def _shower(studio: Studio) -> Any:
     def show(*values: Any) -> tuple[str, str]:
-        choice = _choice(studio, values)
+        choice = studio.choice(values)
         ws, name = studio.ws(choice), f"seed{choice.seed:04d}"
         picture = studio.picture_of(ws, choice)
         return element(picture, SIDE, f"picture of seed {choice.seed}", name, ws), studio.command(choice)
@@ -103,7 +103,7 @@ def _wall_tab(studio: Studio, controls: list[Any], outputs: list[Any]) -> None:
 
     def show(number: Any, *values: Any) -> list[tuple[Image.Image, str]]:
         return [
-            (picture, f"seed {seed}") for picture, seed in studio.wall(number, WALL, _choice(studio, values))
+            (picture, f"seed {seed}") for picture, seed in studio.wall(number, WALL, studio.choice(values))
         ]
 
     def pick(event: gr.SelectData, number: Any, before: Any, *values: Any) -> tuple[Any, ...]:
@@ -118,7 +118,7 @@ def _wall_tab(studio: Studio, controls: list[Any], outputs: list[Any]) -> None:
             return "<p>Choose two pictures.</p>"
         ends = (chosen[0], chosen[1], 0, -1, position, *values[5:])
         about = f"between seeds {chosen[0]} and {chosen[1]}"
-        return element(studio.picture(_choice(studio, ends)), SMALL, about)
+        return element(studio.picture(studio.choice(ends)), SMALL, about)
 
     draw.click(show, [page, *controls], gallery, api_visibility="private")
     page.submit(show, [page, *controls], gallery, api_visibility="private")

@@ -6,8 +6,8 @@ import base64
 import html
 import math
 import shlex
-import threading
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, get_args
@@ -22,6 +22,7 @@ from stylegan2.explore.latents import image_of, latent, truncated, w_of
 from stylegan2.images import png, to_picture
 from stylegan2.networks.generator import Generator
 from stylegan2.networks.layers import Noise
+from stylegan2.threads import ThreadTuner
 
 SEEDS = 2**32 - 1
 """The largest seed."""
@@ -77,6 +78,7 @@ class Studio:
         labels: Names and vectors (num_classes,) of the labels. At least one.
         directions: Edits, or None.
         served: The same network with its images computed by a runtime. None: `network` itself.
+        tuner: Chooses the number of CPU threads. None: the number stays as it is.
     """
 
     def __init__(
@@ -86,14 +88,23 @@ class Studio:
         labels: Sequence[tuple[str, Tensor]],
         directions: Directions | None = None,
         served: Generator | None = None,
+        tuner: ThreadTuner | None = None,
     ):
         self.network, self.labels = network, list(labels)
         self.served = served or network
         self.vectors: Mapping[str, Tensor] = directions.vectors if directions is not None else {}
         self.rows = directions.rows if directions is not None else range(0)
         self.generate = ["stylegan2", "generate", "--checkpoint", checkpoint]
-        self._lock = threading.Lock()
+        self._tuner = tuner or ThreadTuner([torch.get_num_threads()])
+        # PyTorch keeps the number of threads for each calling thread, so one of them draws all pictures.
+        self._painter = ThreadPoolExecutor(1, thread_name_prefix="painter")
         self._w = lru_cache(maxsize=4096)(self._mapped)
+
+    def choice(self, values: Sequence[Any]) -> Choice:
+        """The choice that the page's controls stand for, inside its bounds. A missing value is at its default."""
+        known = [*values[:8], *[None] * (8 - len(values))]
+        seed, other, first, last, towards, psi, noise, label = known
+        return self.bounded(Choice(seed, other, first, last, towards, psi, noise, label, tuple(values[8:])))
 
     def bounded(self, choice: Choice) -> Choice:
         return choice.bounded(self.network, len(self.labels), len(self.vectors))
@@ -116,7 +127,10 @@ class Studio:
 
     def picture_of(self, ws: Tensor, choice: Choice) -> Image.Image:
         """The picture of ws (num_ws, w_dim), with the noise of a choice."""
-        with self._lock:
+        return self._painter.submit(self._drawn, ws, choice).result()
+
+    def _drawn(self, ws: Tensor, choice: Choice) -> Image.Image:
+        with self._tuner.piece():
             return to_picture(image_of(self.served, ws, choice.noise, choice.seed))
 
     def wall(self, page: int, count: int, choice: Choice) -> list[tuple[Image.Image, int]]:

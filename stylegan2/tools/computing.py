@@ -55,14 +55,24 @@ def served(network: Generator, runtime: RuntimeName, images: int) -> Generator:
     return network
 
 
+def thread_tuner(network: Generator, patience: float = 1.0) -> ThreadTuner:
+    """What chooses the number of threads, with the patience of `ThreadTuner`.
+
+    It never changes the number where PyTorch does not compute on the CPU.
+    """
+    on_cpu = next(network.parameters()).device.type == "cpu"
+    uses_torch = isinstance(network.synthesis, SynthesisNetwork)
+    return ThreadTuner(
+        candidates() if on_cpu and uses_torch else [torch.get_num_threads()], patience=patience
+    )
+
+
 def timed(network: Generator, pieces: Iterable[T]) -> Iterator[T]:
     """Yield what an iterator makes with the network, equal work for each piece, with the fastest number of threads.
 
     Where PyTorch does not compute on the CPU, the number stays as it is.
     """
-    on_cpu = next(network.parameters()).device.type == "cpu"
-    uses_torch = isinstance(network.synthesis, SynthesisNetwork)
-    tuner = ThreadTuner(candidates() if on_cpu and uses_torch else [torch.get_num_threads()])
+    tuner = thread_tuner(network)
     iterator = iter(pieces)
     try:
         while True:

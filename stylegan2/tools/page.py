@@ -16,11 +16,14 @@ from stylegan2.files import printable
 from stylegan2.formats import load_generator
 from stylegan2.kernels import fixed_weights
 
-from .computing import RuntimeName, chosen_device, served
+from .computing import RuntimeName, chosen_device, served, thread_tuner
 
 LOCAL = ("127.0.0.1", "localhost", "::1")
 PICTURES = 1_000_000
 """So many that `--runtime auto` compares runtimes even for small pictures: speed is what a page needs."""
+
+PATIENCE = 1.25
+"""See `ThreadTuner`. The browser, which often runs on the same computer, needs a core too."""
 
 UPLOAD = "10mb"
 """Largest file that a visitor may upload."""
@@ -73,13 +76,15 @@ def page(
     with tempfile.TemporaryDirectory(prefix="stylegan2-page-") as temporary:
         # All that visitors upload lies here, until the page ends.
         os.environ["GRADIO_TEMP_DIR"] = tempfile.tempdir = temporary
+        from stylegan2.page import live
         from stylegan2.page.app import CSS, make_page, theme
         from stylegan2.page.picture import Studio
 
         names = about.get("class_names") or [f"class {i}" for i in range(network.num_classes)]
         vectors = torch.eye(network.num_classes) if network.num_classes else torch.zeros(1, 0)
         labels = list(zip(names or ["no classes"], vectors))
-        blocks = make_page(Studio(network, checkpoint, labels, found, drawing), title)
+        studio = Studio(network, checkpoint, labels, found, drawing, thread_tuner(drawing, PATIENCE))
+        blocks = make_page(studio, title)
         if host not in LOCAL:
             print(f"warning: everybody who reaches {host} can use this page.", flush=True)
         print(f"Open http://{host}:{port} in a browser. Ctrl-C ends the page.", flush=True)
@@ -94,6 +99,7 @@ def page(
                 footer_links=[],
                 theme=theme(),
                 css=CSS,
+                app_kwargs={"routes": [live.route(studio)]},
             )
 
 
