@@ -51,9 +51,8 @@ def choosing(names: Sequence[str], record: Record) -> str:
     }
     single = {"batch 1": lambda n: number(measured[n].batch_1), "1×1": lambda n: number(measured[n].map_1)}
     samples = {"others ×2": lambda n: number(measured[n].others)}
-    found = "\n\n".join(
-        [*(findings(names, network, record) for network in PLACES), training_conditions(record)]
-    )
+    texts = [*(findings(names, network, record) for network in PLACES), training_conditions(record)]
+    found = "".join(f"{text}\n\n" for text in texts if text)
     weights = [
         n for n in names if not changes_features(normalizations[n]) and not normalizations[n].needs_styles
     ]
@@ -62,9 +61,7 @@ def choosing(names: Sequence[str], record: Record) -> str:
 Keep demodulation in the generator and no normalization in the discriminator, unless one of the situations below is
 yours. The [overview](index.md) explains the columns and has all normalizations.
 
-{found}
-
-## A generator with styles
+{found}## A generator with styles
 
 Choose demodulation. It computes the expected scale from kernels and styles, and reads no features. The contrast of an
 image therefore reaches the output, and no spike in a corner can change the rest. Instance normalization and its
