@@ -142,6 +142,11 @@ def read_directions(path: str | Path, network: Generator) -> Directions:
     Raises:
         InputError: There is no such file, it holds something else, or it belongs to another kind of network.
     """
+    if not Path(path).is_file():
+        raise InputError(
+            f"Expected a file of directions at {printable(str(path))}, found no such file. Make one: "
+            "stylegan2 directions --checkpoint FILE --out directions.safetensors"
+        )
     contents = read_contents(path)
     try:
         settings = json.loads(contents[METADATA][KEY])

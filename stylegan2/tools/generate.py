@@ -147,7 +147,9 @@ def generate(
         tqdm(desc="Generating", total=count, unit="image") as progress,
         writing(folder, progress),
     ):
-        grids = _write_pages(pictures(), count, columns, rows, folder)
+        made = pictures()
+        grids = _write_pages(made, count, columns, rows, folder)
+        next(made, None)  # each picture is counted when the next one is asked for
     print(f"{count} images{grids} in {folder}")
 
 

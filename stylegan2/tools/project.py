@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+from PIL import UnidentifiedImageError
 from torch import Tensor
 from tqdm import tqdm
 
@@ -192,6 +193,10 @@ def read_targets(paths: Sequence[str], network: Generator) -> tuple[Tensor, str]
             ) from error
         try:
             images.append(torch.from_numpy(decode(data, network.image_size, network.img_channels)))
+        except UnidentifiedImageError as error:  # its text names an object in memory
+            raise InputError(
+                f"--image expects files of images, found that {printable(path)} is none."
+            ) from error
         except Exception as error:  # of a dozen kinds
             raise InputError(
                 f"--image expects files of images, found that {printable(path)} cannot be read as one ({error})."

@@ -134,7 +134,10 @@ def progress(network: Generator, path: Path, cells: Iterator[Cell], total: int) 
         return 0 if cell is None else png_bytes(enlarged(cell, zoom(max(cell.size))))
 
     fitting = with_room(timed(network, cells), total, size, path.parent, f"a sheet of {total:,} images")
-    yield from tqdm(fitting, desc="Images", total=total, unit="image")
+    with tqdm(desc="Images", total=total, unit="image") as bar:
+        for cell in fitting:
+            bar.update()
+            yield cell
 
 
 def named_labels(opened: Opened) -> list[tuple[str, torch.Tensor]]:
