@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from stylegan2 import Discriminator, Scalings
+from stylegan2.ablation.plan import shipped_overlays
 from stylegan2.coordinates.fit import slopes
-from stylegan2.coordinates.measure import measure, smooth
+from stylegan2.coordinates.measure import measure, measure_overlay, smooth
 from stylegan2.coordinates.plan import AXES, DEFAULT, VARIANTS, Axis, Size, change, chosen
 from stylegan2.coordinates.report import _grown
 from stylegan2.errors import InputError
@@ -104,6 +105,31 @@ def test_variants_are_found_by_the_name_of_the_scaling():
     ]
     with pytest.raises(InputError, match="residul_gain"):
         chosen("residul_gain")
+
+
+def test_normalizations_are_variants_too():
+    overlays = shipped_overlays("normalizations")
+    assert chosen("spectral,batch", overlays) == [DEFAULT, "spectral", "batch"]
+    assert chosen("normalizations", overlays) == [DEFAULT, *overlays]
+    with pytest.raises(InputError, match="normalizations or one of them.*spectral"):
+        chosen("spectrall", overlays)
+    with pytest.raises(InputError):  # not where no overlays are known, as in a study of an optimum
+        chosen("batch")
+    size = Size(width=8, resolution=8, batch=4, latent_dim=8)
+    default = measure(size, DEFAULT, 0)
+    assert measure_overlay(size, {}, 0) == default
+    for name in ("batch", "spectral", "online", "magnitude_preserving"):
+        found = measure_overlay(size, overlays[name]["model"], 0)
+        assert found.keys() == default.keys() and found != default
+    refused = measure_overlay(size, {"generator": {"normalization": "online"}}, 0)
+    assert default.keys() - refused.keys() == {"path length"}
+
+
+def test_a_normalization_should_keep_what_the_default_keeps():
+    axis = Axis(about="", x=(1, 2), sizes=(Size(), Size()))
+    rows = [[{"D features": 1.0}, {"D features": 2.0}]]
+    found = {s.variant: s for s in slopes(axis, "batch", {DEFAULT: rows, "batch": rows})}
+    assert found["batch"].predicted == 0 and found["batch"].verdict == "differs"
 
 
 def test_the_command_writes_a_report_with_every_plot(tmp_path, monkeypatch, capsys):

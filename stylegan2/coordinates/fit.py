@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from stylegan2.coordinates.plan import DEFAULT, PREDICTIONS, RATIOS, Axis
+from stylegan2.coordinates.plan import DEFAULT, PREDICTIONS, RATIOS, VARIANTS, Axis
 
 TOLERANCE = 0.1
 """Largest difference of a measured exponent from the predicted one."""
@@ -48,7 +48,8 @@ def slopes(axis: Axis, over: str, measured: Measured) -> list[Slope]:
 def _slopes(axis: Axis, over: str, measured: Measured) -> Iterator[Slope]:
     tables = {name: _table(rows) for name, rows in measured.items()}
     for variant, table in tables.items():
-        predicted = PREDICTIONS.get(over, {}).get(variant, {})
+        # A normalization is right if it keeps what the default keeps.
+        predicted = PREDICTIONS.get(over, {}).get(variant if variant in VARIANTS else DEFAULT, {})
         for quantity, values in table.items():
             yield slope(axis, values, variant, quantity, predicted.get(quantity))
         ratios = RATIOS.get(over, {}).get(variant, {})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -99,20 +99,31 @@ VARIANTS: dict[str, dict[str, Any]] = {
 """The changes of each variant: fields of Scalings, or of the path length."""
 
 
-def chosen(names: str) -> list[str]:
+NORMALIZATIONS = "normalizations"
+"""What `--variants` calls all of them."""
+
+
+def chosen(names: str, normalizations: Iterable[str] = ()) -> list[str]:
     """The variants that `--variants` names, with the default first.
+
+    Args:
+        names: "all" scalings, names of scalings, and names of normalizations or "normalizations" for all of them.
+        normalizations: Names of normalizations that can be chosen.
 
     Raises:
         InputError: A name is not that of a variant.
     """
+    others = list(normalizations)
     wanted = list(VARIANTS) if names == "all" else [name.strip() for name in names.split(",")]
     found = [DEFAULT]
     for name in wanted:
         matches = [v for v in VARIANTS if name in (v, v.split("=")[0], v.split("=")[0].split(".")[-1])]
+        matches += [other for other in others if name in (other, NORMALIZATIONS)]
         if not matches:
+            more = f", {NORMALIZATIONS} or one of them: {', '.join(others)}" if others else ""
             raise InputError(
                 f"Expected --variants of all or of names such as {', '.join(list(VARIANTS)[1:4])}, found {name!r}. "
-                f"Choose from {', '.join(VARIANTS)}."
+                f"Choose from {', '.join(VARIANTS)}{more}."
             )
         found += [match for match in matches if match not in found]
     return found

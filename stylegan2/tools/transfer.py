@@ -6,7 +6,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from stylegan2.coordinates.plan import AXES, Over, chosen
+from stylegan2.ablation.plan import shipped_overlays
+from stylegan2.coordinates.plan import AXES, NORMALIZATIONS, Over, Size, chosen
 from stylegan2.errors import InputError
 from stylegan2.files import text_table
 from stylegan2.optimum.plan import Plan, Task, chosen_variants, parse_sizes, parse_sweep
@@ -42,7 +43,8 @@ def transfer(
         out: Folder for report.html, report.md, plots and numbers. null: transfer, or optimum with --optimum.
         seeds: Number of networks of each size.
         variants: Scalings to switch off, one at a time: all, default for none, or names with commas, such as
-            weight_scaling,residual_gain.
+            weight_scaling,residual_gain. Without --optimum also normalizations: names of configs/normalizations,
+            such as batch,spectral, or normalizations for all of them.
         optimum: The hyperparameter whose best value is sought, with the values to try: learning_rate, r1.gamma or
             path_length.weight, such as learning_rate=0.0005..0.128x9 for nine values in geometric steps.
         sizes: With --optimum: the sizes to train, such as 16,64.
@@ -95,12 +97,18 @@ def _optimum(plan: Plan, parallel: int, yes: bool) -> int:
 
 
 def _coordinates(over: Over, out: Path, seeds: int, variants: str) -> int:
-    names, axis = chosen(variants), AXES[over]
+    overlays = shipped_overlays(NORMALIZATIONS)
+    names, axis = chosen(variants, overlays), AXES[over]
 
     # Imported here, so that --help need not import matplotlib.
     from stylegan2.coordinates.fit import slopes
-    from stylegan2.coordinates.measure import measure
+    from stylegan2.coordinates.measure import measure, measure_overlay
     from stylegan2.coordinates.report import number, write_report
+
+    def measured_at(size: Size, name: str, seed: int) -> dict[str, float]:
+        if name in overlays:
+            return measure_overlay(size, overlays[name]["model"], seed)
+        return measure(size, name, seed)
 
     runs = len(names) * seeds * len(axis.sizes)
     measured: dict[str, list[list[dict[str, float]]]] = {}
@@ -109,7 +117,7 @@ def _coordinates(over: Over, out: Path, seeds: int, variants: str) -> int:
             measured[name] = [[] for _ in range(seeds)]
             for seed in range(seeds):
                 for size in axis.sizes:
-                    measured[name][seed].append(measure(size, name, seed))
+                    measured[name][seed].append(measured_at(size, name, seed))
                     bar.update()
     found = slopes(axis, over, measured)
     page = write_report(out, over, axis, measured, found)
