@@ -77,6 +77,7 @@ python train.py --model.discriminator.normalization group --model.discriminator.
 python train.py --model.discriminator.weight_normalization spectral
 python train.py --config configs/demo.yaml --config configs/normalizations/switchable.yaml
 stylegan2 ablate --fields normalizations --seeds 1
+stylegan2 transfer --over width --variants batch,spectral
 ```
 
 In Python they are modules with the argument names of `torch.nn`, and `convert_normalization` replaces those of any
