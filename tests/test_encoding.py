@@ -88,7 +88,6 @@ def test_no_character_ends_a_command(monkeypatch, encoding):
         assert b"\\udcff" in stream.buffer.getvalue()
 
 
-def test_a_process_of_a_study_takes_any_character_too():
-    assert "accept_any_character()" in (ROOT / "stylegan2" / "ablation" / "run.py").read_text(
-        encoding="utf-8"
-    )
+@pytest.mark.parametrize("process", ["ablation/run/one.py", "optimum/curve.py"])
+def test_a_process_of_a_study_takes_any_character_too(process):
+    assert "accept_any_character()" in (ROOT / "stylegan2" / process).read_text(encoding="utf-8")

@@ -45,7 +45,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Sweeps:
-    """A study with its folder: what is to be run, and what has been measured. `ablation.run.run_all` runs it."""
+    """A study with its folder: what is to be run, and what has been measured. `run_all` of `ablation` runs it."""
 
     plan: Plan
 
