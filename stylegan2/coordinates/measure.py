@@ -15,16 +15,12 @@ from torch import Tensor, nn
 from stylegan2.coordinates.plan import STEPS, Size, change, settings
 from stylegan2.networks.discriminator import Discriminator
 from stylegan2.networks.generator import Generator
-from stylegan2.networks.normalization.base import normalizations
 from stylegan2.networks.scalings import Scalings
 from stylegan2.training.regularizers.path_length import PathLength
 from stylegan2.training.regularizers.r1 import gradient_penalty
 
 Score = Callable[[Tensor], Tensor]
 """Maps images to logits."""
-
-PLACES = ("normalization", "weight_normalization")
-"""Options of a network that name a normalization."""
 
 LEARNING_RATE = 1e-6
 """Small enough that the change by eight steps is in proportion to it."""
@@ -41,20 +37,11 @@ def measure_overlay(size: Size, model: Mapping[str, Any], seed: int) -> dict[str
 
     Args:
         size: Sizes of both networks and of the batch.
-        model: Options below `model`: scalings, generator and discriminator. The path length is left out if a
-            normalization of the generator refuses it.
+        model: Options below `model`: scalings, generator and discriminator.
         seed: Of parameters and inputs.
     """
-    generator = model.get("generator", {})
-    refused = any("path_length" in normalizations[generator[k]].refuses for k in PLACES if k in generator)
-    return measure_networks(
-        size,
-        seed,
-        Scalings(**model.get("scalings", {})),
-        generator=generator,
-        discriminator=model.get("discriminator", {}),
-        path_length=None if refused else PathLength(),
-    )
+    networks = {name: model.get(name, {}) for name in ("generator", "discriminator")}
+    return measure_networks(size, seed, Scalings(**model.get("scalings", {})), **networks)
 
 
 def measure_networks(

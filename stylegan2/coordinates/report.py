@@ -79,7 +79,7 @@ def _plot(axis: Axis, measured: Measured, quantity: str, slopes: Sequence[Slope]
     means = {
         variant: np.exp(np.log(values).mean(axis=0))
         for variant, rows in measured.items()
-        for values in [np.array([[size.get(quantity, math.nan) for size in seed] for seed in rows])]
+        for values in [np.array([[size[quantity] for size in seed] for seed in rows])]
         if (values > 0).all() and np.isfinite(values).all()
     }
     for variant, y in means.items():

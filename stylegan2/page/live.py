@@ -56,20 +56,18 @@ def script(view: str, count: int) -> str:
   if (!live.busy) {{
     live.busy = true;
     try {{
-      let painted = Promise.resolve();
       for (let shown = null; shown !== live.values; ) {{
         shown = live.values;
         const query = "{PATH}?values=" + encodeURIComponent(JSON.stringify(shown));
         const answer = await fetch(new URL(query, document.baseURI));
         if (!answer.ok) break;
         const address = URL.createObjectURL(await answer.blob());
-        await painted;  // the server makes the next picture meanwhile
         const image = document.querySelector("#{view} img");
         if (!image) break;
         image.src = address;
+        await image.decode();
         if (live.address) URL.revokeObjectURL(live.address);
         live.address = address;
-        painted = image.decode().catch(() => null);
       }}
     }} catch {{
       // The page shows the picture when the slider rests.
