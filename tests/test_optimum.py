@@ -202,6 +202,35 @@ def test_a_folder_keeps_to_one_kind_of_study(study, drawings):
         command(drawings, study, kimg=0.32)
 
 
+# ---- the designs of ablate
+
+
+def test_the_design_range_says_what_trains_at_one_size(drawings, tmp_path, capsys):
+    args = f"--design range --over learning_rate=0.002..0.05x4 --fields weight_scaling=kaiming --data {drawings} "
+    args += f"--sizes 8 --seeds 2 --kimg 0.16 --out {tmp_path}"
+    assert run("ablate", args.split(), "stylegan2 ablate") == 0
+    said = capsys.readouterr().out
+    assert "the range of learning_rate that trains at 8² extends over" in said
+    assert "the best value is" in said or "no optimum lies inside" in said
+    assert "sizes do not separate" not in said
+    assert "best learning_rate at 8²?" in (tmp_path / "report.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "args, found",
+    [
+        ("--design range --over learning_rate --sizes 16,32", "one size"),
+        ("--design transfer --over learning_rate --sizes 16", "two sizes"),
+        ("--design range --over lr", "--over of learning_rate"),
+        ("--design range --over learning_rate --fields noise", "noise"),
+    ],
+)
+def test_a_design_that_cannot_be_is_refused(args, found, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert run("ablate", args.split(), "stylegan2 ablate") == 2
+    assert found in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+
 # ---- with a generator
 
 
@@ -258,7 +287,7 @@ def test_a_sweep_is_geometric():
         ({"optimum": "learning_rate=0.001..0.1x3"}, "4 or more values"),
         ({"optimum": "learning_rate=0.001-0.1"}, "0.001-0.1"),
         ({"optimum": "learning_rate=nan..1x5"}, "nan"),
-        ({"sizes": "16"}, "two or more"),
+        ({"sizes": ""}, "one or more"),
         ({"sizes": "16,48"}, "powers of two"),
         ({"sizes": "4,16"}, "from 8"),
         ({"sizes": "a,b"}, "'a,b'"),

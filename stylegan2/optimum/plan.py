@@ -162,7 +162,7 @@ def curve_name(variant: str, over: str, number: int) -> str:
     return f"{variant}-{over}{number}"
 
 
-def parse_sweep(text: str) -> tuple[str, tuple[float, ...]]:
+def parse_sweep(text: str, option: str = "--optimum") -> tuple[str, tuple[float, ...]]:
     """(hyperparameter, values) of learning_rate=0.0002..0.05x6, or of learning_rate alone, in geometric steps.
 
     Raises:
@@ -172,7 +172,7 @@ def parse_sweep(text: str) -> tuple[str, tuple[float, ...]]:
     name = name.strip().removeprefix("model.")
     if name not in SWEEPS:
         raise InputError(
-            f"Expected --optimum of {', '.join(SWEEPS)}, found {name!r}. Try {name_and_values('learning_rate')}."
+            f"Expected {option} of {', '.join(SWEEPS)}, found {name!r}. Try {name_and_values('learning_rate')}."
         )
     found = re.fullmatch(r"\s*(\S+?)\.\.(\S+?)x(\d+)\s*", values or SWEEPS[name])
     try:
@@ -181,7 +181,7 @@ def parse_sweep(text: str) -> tuple[str, tuple[float, ...]]:
         low = high = count = 0
     if not 0 < low < high < math.inf or not LEAST_VALUES <= count <= 100:
         raise InputError(
-            f"Expected --optimum {name} with an ascending range of {LEAST_VALUES} or more values above 0, "
+            f"Expected {option} {name} with an ascending range of {LEAST_VALUES} or more values above 0, "
             f"found {values!r}. Write it as {name_and_values(name)}."
         )
     # Rounded, so that the value in a file is the one that was tried.
@@ -193,7 +193,7 @@ def name_and_values(name: str) -> str:
 
 
 def parse_sizes(text: str, over: Over) -> tuple[int, ...]:
-    """Two sizes or more in ascending order, from a text such as 16,64.
+    """One size or more in ascending order, from a text such as 16,64.
 
     Raises:
         InputError: The text is something else, or networks cannot have such a size.
@@ -208,11 +208,11 @@ def parse_sizes(text: str, over: Over) -> tuple[int, ...]:
         "depth": ("numbers of blocks from 1 to 8", lambda n: 1 <= n <= 8),
     }
     what, fits = rules.get(over, ("numbers from 1 up", lambda n: n >= 1))
-    if len(numbers) < 2 or not all(map(fits, numbers)):
+    if not numbers or not all(map(fits, numbers)):
         example = {"resolution": "16,64", "depth": "1,4", "width": "16,64", "batch": "8,32"}.get(
             over, "16,256"
         )
-        raise InputError(f"Expected --sizes of two or more different {what}, found {text!r}. Try {example}.")
+        raise InputError(f"Expected --sizes of one or more {what}, found {text!r}. Try {example}.")
     return numbers
 
 

@@ -28,7 +28,11 @@ def write_report(
         growth: Slopes of what was measured at the start, by the quantity.
     """
     drawn = figures(plan, scores, variants)
-    title = f"Where is the best {plan.name}, and does it move with {plan.over}?"
+    title = f"Where is the best {plan.name}" + (
+        f", and does it move with {plan.over}?"
+        if len(plan.numbers) > 1
+        else f" at {plan.label(plan.numbers[0])}?"
+    )
     said = sentences(plan, variants)
     lines = [row(plan, curve) for variant in variants for curve in variant.curves]
     starts = [[s.variant, quantity, number(s)] for quantity, found in growth.items() for s in found]

@@ -84,7 +84,7 @@ def report_study(plan: Plan) -> tuple[Path, list[Variant]]:
     found = scores(plan, points)
     variants = summarize(plan, found)
     growth = {}
-    if plan.task == "discriminator":
+    if plan.task == "discriminator" and len(plan.numbers) > 1:
         starts = {
             of_curve: [_at_the_start(points(run)) for run in plan.runs if run.variant == name]
             for name, of_curve in plan.curves.items()

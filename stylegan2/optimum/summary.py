@@ -38,7 +38,7 @@ class Variant:
     curves: Sequence[Curve]
     """In ascending order of size."""
     shift: Interval
-    """Of the optimum, from the first size to the last, in octaves."""
+    """Of the optimum, from the first size to the last, in octaves. NaN if there is one size."""
     overlap: Interval
     """Length of the range of values that train at every size, in octaves."""
     is_open: bool
@@ -66,7 +66,7 @@ def _variant(plan: Plan, scores: Curves, name: str) -> Variant:
     return Variant(
         name=name,
         curves=curves,
-        shift=shift(curves[0].optimum, curves[-1].optimum),
+        shift=shift(curves[0].optimum, curves[-1].optimum) if len(curves) > 1 else Interval(math.nan),
         overlap=Interval(length.estimate, max(length.low, 0.0), length.high),
         is_open=common(name, np.arange(plan.seeds)).is_open,
         fewer=jackknife(fewer, plan.seeds),
@@ -116,27 +116,26 @@ def sentences(plan: Plan, variants: Sequence[Variant]) -> list[str]:
 
 
 def alone(plan: Plan, default: Variant) -> str:
-    """Where the values that train overlap with all scalings on, and how far the optimum moves."""
-    found = moved(plan, default)
-    return (
-        f"{default.name}: the ranges of {plan.name} that train {_at(plan)} overlap over {_octaves(default)}. "
-        f"{found[0].upper()}{found[1:]}"
-    )
+    """Where the values that train overlap with all scalings on, and where the optimum is."""
+    found = _optimum(plan, default)
+    return f"{default.name}: {_ranges(plan)} over {_octaves(default)}. {found[0].upper()}{found[1:]}"
 
 
 def sentence(plan: Plan, default: Variant, without: Variant) -> str:
-    """What a scaling is worth: where the values that train overlap, and how far the optimum moves."""
+    """What a scaling is worth: where the values that train overlap, and where the optimum is."""
     scaling = next(iter(VARIANTS[without.name]))
     return (
-        f"{without.name}: with {scaling} as by default, the ranges of {plan.name} that train {_at(plan)} overlap "
-        f"over {_octaves(default)}; without it, over {_octaves(without)}. {_difference(without)} "
-        f"With it, {moved(plan, default)} Without it, {moved(plan, without)}"
+        f"{without.name}: with {scaling} as by default, {_ranges(plan)} over {_octaves(default)}; without it, "
+        f"over {_octaves(without)}. {_difference(without)} "
+        f"With it, {_optimum(plan, default)} Without it, {_optimum(plan, without)}"
     )
 
 
-def _at(plan: Plan) -> str:
+def _ranges(plan: Plan) -> str:
     *others, last = [plan.label(number) for number in plan.numbers]
-    return f"at {', at '.join(others)} and at {last}"
+    if not others:
+        return f"the range of {plan.name} that trains at {last} extends"
+    return f"the ranges of {plan.name} that train at {', at '.join(others)} and at {last} overlap"
 
 
 def _octaves(variant: Variant) -> str:
@@ -147,10 +146,27 @@ def _octaves(variant: Variant) -> str:
 def _difference(without: Variant) -> str:
     found = without.fewer
     if found.low > 0:
-        return f"The overlap is shorter by {found.estimate:.1f} octaves{interval(found)} without it."
+        return f"It is shorter by {found.estimate:.1f} octaves{interval(found)} without it."
     if found.high < 0:
-        return f"The overlap is longer by {-found.estimate:.1f} octaves without it."
+        return f"It is longer by {-found.estimate:.1f} octaves without it."
     return "The two lengths do not separate."
+
+
+def _optimum(plan: Plan, variant: Variant) -> str:
+    if len(plan.numbers) > 1:
+        return moved(plan, variant)
+    where = variant.curves[0].optimum
+    if not math.isfinite(where.estimate):
+        return "no optimum lies inside the values tried."
+    return f"the best value is {best_value(where)}."
+
+
+def best_value(optimum: Interval) -> str:
+    """The best value with its 95 % interval, as far as they are known."""
+    if not math.isfinite(optimum.estimate):
+        return "at an end of the sweep"
+    value = f"{2**optimum.estimate:.3g}"
+    return f"{value} ({2**optimum.low:.3g} to {2**optimum.high:.3g})" if optimum.is_known else value
 
 
 def moved(plan: Plan, variant: Variant) -> str:
@@ -175,16 +191,13 @@ def interval(found: Interval) -> str:
 
 def row(plan: Plan, curve: Curve) -> list[str]:
     """A curve as a row of a table."""
-    best, where = curve.optimum, curve.trains
-    value = f"{2**best.estimate:.3g}" if math.isfinite(best.estimate) else "at an end of the sweep"
-    if best.is_known:
-        value += f" ({2**best.low:.3g} to {2**best.high:.3g})"
+    where = curve.trains
     ends = f"{'≤ ' * where.is_low_open}{2**where.low:.3g} to {'≥ ' * where.is_high_open}{2**where.high:.3g}"
     return [
         curve.variant,
         plan.label(curve.number),
         f"{curve.best:.3g}" if math.isfinite(curve.best) else "diverged",
-        value,
+        best_value(curve.optimum),
         ends if where.octaves else "none",
         f"{'≥ ' * where.is_open}{where.octaves:.1f}",
         str(curve.diverged),

@@ -22,9 +22,17 @@ from stylegan2.ablation.options import AblationOptions
 from stylegan2.ablation.run import many
 from stylegan2.ablation.statistics.controls import dunnett_seeds
 from stylegan2.ablation.study import CYCLE, Study, load_study, longest_runs, parse_duration, training_seconds
-from stylegan2.cli import build_data, build_model, select, train_parser, with_default_config
+from stylegan2.cli import (
+    build_data,
+    build_model,
+    function_command,
+    select,
+    train_parser,
+    with_default_config,
+)
 from stylegan2.errors import InputError
 from stylegan2.parsing import Parser
+from stylegan2.tools.design import compare_designs
 from stylegan2.training.options import RunOptions
 
 if TYPE_CHECKING:
@@ -38,7 +46,8 @@ def make_ablate_parser(prog: str = "stylegan2 ablate") -> Parser:
         "Train the configuration as it is and with one change at a time, with several seeds, and report the "
         "effect of each change in report.html and report.md. --fields switches scalings off. --field with "
         "--values tries several values of one constant. All options of training can be given too. The default "
-        "--config is the demo."
+        "--config is the demo. With --design range or --design transfer, small networks are trained with many values "
+        f"of a hyperparameter instead, which has options of its own: {prog} --design range --help."
     )
     parser.add_class_arguments(AblationOptions)
     return parser
@@ -54,6 +63,8 @@ def ablate_command(args: list[str], prog: str = "stylegan2 ablate") -> int:
     Raises:
         InputError: The options do not fit together, or the study cannot run.
     """
+    if any(arg.partition("=")[0] == "--design" for arg in args):
+        return function_command(compare_designs, prog)(args)
     parser = make_ablate_parser(prog)
     config = parser.parse_args(with_default_config(args))
     options = AblationOptions(**{f.name: config.pop(f.name) for f in dataclasses.fields(AblationOptions)})

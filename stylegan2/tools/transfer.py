@@ -47,7 +47,8 @@ def transfer(
             such as batch,spectral, or normalizations for all of them.
         optimum: The hyperparameter whose best value is sought, with the values to try: learning_rate, r1.gamma or
             path_length.weight, such as learning_rate=0.0005..0.128x9 for nine values in geometric steps.
-        sizes: With --optimum: the sizes to train, such as 16,64.
+        sizes: With --optimum: the sizes to train, such as 16,64. With a single one, the report says which values
+            train there, with each scaling and without it.
         task: With --optimum: discriminator (D alone tells drawings from blends of two drawings, which takes seconds),
             or gan (small GANs, as `ablate` trains them).
         kimg: With --optimum: thousands of images of each training.
@@ -72,13 +73,13 @@ def transfer(
             kimg=kimg,
             data=data,
         )
-        return _optimum(plan, parallel, yes)
+        return study_optimum(plan, parallel, yes)
     if seeds < 1:
         raise InputError(f"Expected --seeds of 1 or more, found {seeds}. Try 4.")
     return _coordinates(over, Path(out or "transfer"), seeds, variants)
 
 
-def _optimum(plan: Plan, parallel: int, yes: bool) -> int:
+def study_optimum(plan: Plan, parallel: int, yes: bool) -> int:
     """Run what is left of a study of an optimum, and print its sentences. Returns the exit status."""
     # Imported here, so that --help need not import what training needs.
     from stylegan2.optimum.run import report_study, run_study
