@@ -118,7 +118,7 @@ def study_arguments(tiny, tmp_path_factory) -> list[str]:
 @pytest.fixture(scope="session")
 def study(study_arguments):
     """That study, run; a test that changes it works on a copy."""
-    from stylegan2.ablation.study import load_study
+    from stylegan2.ablation.plan.study import load_study
     from stylegan2.tools.ablate import ablate_command
 
     assert ablate_command(study_arguments) == 0

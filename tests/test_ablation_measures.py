@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import yaml
 
-from stylegan2.ablation.measures import HELD_OUT, QUALITY, Measure, measures_of, options_at_the_end
-from stylegan2.ablation.options import AblationOptions
-from stylegan2.ablation.plan import DEFAULT, Variant
+from stylegan2.ablation.plan.measures import HELD_OUT, QUALITY, Measure, measures_of, options_at_the_end
+from stylegan2.ablation.plan.options import AblationOptions
+from stylegan2.ablation.plan.study import Result, Run, Study, load_study
+from stylegan2.ablation.plan.variants import DEFAULT, Variant
 from stylegan2.ablation.statistics.moderation import corrected_p, moderate
 from stylegan2.ablation.statistics.summary import summarize
-from stylegan2.ablation.study import Result, Run, Study, load_study
 from stylegan2.errors import InputError
 
 CURVE = [(1.0, 8.0), (2.0, 4.0), (4.0, 2.0)]

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from stylegan2.ablation.looks import detection, expectation, run_looks, undecided
-from stylegan2.ablation.plan import DEFAULT, Variant, ablations
+from stylegan2.ablation.plan.study import Result, Run, Study
+from stylegan2.ablation.plan.variants import DEFAULT, Variant, ablations
 from stylegan2.ablation.statistics import power
 from stylegan2.ablation.statistics.controls import compare
 from stylegan2.ablation.statistics.moderation import corrected_p
 from stylegan2.ablation.statistics.summary import summarize
-from stylegan2.ablation.study import Result, Run, Study
 from stylegan2.errors import InputError
 
 

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from stylegan2.ablation.plan import ablations, sweep
+from stylegan2.ablation.plan.study import Result, Signal, Study
+from stylegan2.ablation.plan.variants import ablations, sweep
 from stylegan2.ablation.report.cells import limits
 from stylegan2.ablation.report.figures import _plain_numbers
 from stylegan2.ablation.report.page import headline, write_report
 from stylegan2.ablation.statistics.summary import summarize
 from stylegan2.ablation.statistics.verdicts import Comparison
-from stylegan2.ablation.study import Result, Signal, Study
 from stylegan2.cli import train_parser
 from stylegan2.metrics import metrics
 

@@ -10,10 +10,10 @@ import time
 import pytest
 import torch
 
-from stylegan2.ablation.measures import options_at_the_end
-from stylegan2.ablation.plan import Variant
+from stylegan2.ablation.plan.measures import options_at_the_end
+from stylegan2.ablation.plan.study import Run, Study, load_study
+from stylegan2.ablation.plan.variants import Variant
 from stylegan2.ablation.run import many, one
-from stylegan2.ablation.study import Run, Study, load_study
 from stylegan2.data import ImageData
 from stylegan2.formats import load_generator
 from stylegan2.tools.ablate import ablate_command

@@ -6,8 +6,7 @@ from dataclasses import replace
 import pytest
 import yaml
 
-from stylegan2.ablation.plan import Variant, ablations
-from stylegan2.ablation.study import (
+from stylegan2.ablation.plan.study import (
     Result,
     Run,
     Signal,
@@ -17,6 +16,7 @@ from stylegan2.ablation.study import (
     parse_duration,
     training_seconds,
 )
+from stylegan2.ablation.plan.variants import Variant, ablations
 from stylegan2.errors import InputError
 
 DEFAULT = Run(variant="default", seed=0)

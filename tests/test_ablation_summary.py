@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from stylegan2.ablation.plan.study import Run, load_study
 from stylegan2.ablation.statistics.summary import levels, summarize
 from stylegan2.ablation.statistics.verdicts import Outcome
-from stylegan2.ablation.study import Run, load_study
 
 
 def test_an_interval_of_a_level_is_students_t():

@@ -10,8 +10,8 @@ from PIL import Image
 
 from stylegan2 import Generator
 from stylegan2.__main__ import run
-from stylegan2.ablation.plan import DEFAULT, Variant
-from stylegan2.ablation.study import Result, Study, load_study
+from stylegan2.ablation.plan.study import Result, Study, load_study
+from stylegan2.ablation.plan.variants import DEFAULT, Variant
 from stylegan2.catalogue.droplets import peak, peaks
 from stylegan2.catalogue.record import Record
 from stylegan2.catalogue.sizes import depth, exponents, gain

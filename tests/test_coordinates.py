@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from stylegan2 import Discriminator, Scalings
-from stylegan2.ablation.plan import shipped_overlays
+from stylegan2.ablation.plan.variants import shipped_overlays
 from stylegan2.coordinates.fit import slopes
 from stylegan2.coordinates.measure import measure, measure_overlay, smooth
 from stylegan2.coordinates.plan import AXES, DEFAULT, VARIANTS, Axis, Size, change, chosen

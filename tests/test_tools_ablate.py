@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from stylegan2.ablation.study import load_study
+from stylegan2.ablation.plan.study import load_study
 from stylegan2.cli import exit_status
 from stylegan2.errors import InputError
 from stylegan2.tools.ablate import ablate_command

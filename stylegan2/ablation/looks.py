@@ -8,12 +8,12 @@ from statistics import fmean
 
 import numpy as np
 
-from stylegan2.ablation.plan import DEFAULT, Variant
+from stylegan2.ablation.plan.study import Run, Study, training_seconds
+from stylegan2.ablation.plan.variants import DEFAULT, Variant
 from stylegan2.ablation.run.many import Engine, run_all
 from stylegan2.ablation.statistics import power
 from stylegan2.ablation.statistics.summary import controls, outcomes_of
 from stylegan2.ablation.statistics.verdicts import DECIDED, judge
-from stylegan2.ablation.study import Run, Study, training_seconds
 from stylegan2.files import text_table
 
 

@@ -11,10 +11,10 @@ from typing import Any
 import yaml
 from PIL import Image
 
-from stylegan2.ablation.plan import DEFAULT
+from stylegan2.ablation.plan.study import Run, Study, load_study
+from stylegan2.ablation.plan.variants import DEFAULT
 from stylegan2.ablation.report.figures import sample_grids, tile
 from stylegan2.ablation.statistics.summary import Row, summarize
-from stylegan2.ablation.study import Run, Study, load_study
 from stylegan2.catalogue.droplets import peaks
 from stylegan2.files import replacing, write_text, yaml_text
 from stylegan2.formats import load_generator

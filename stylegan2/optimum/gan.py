@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import math
 
-from stylegan2.ablation.plan import Variant, nest
-from stylegan2.ablation.study import Run, Study
+from stylegan2.ablation.plan.study import Run, Study
+from stylegan2.ablation.plan.variants import Variant, nest
 from stylegan2.coordinates.plan import VARIANTS
 from stylegan2.files import yaml_text
 from stylegan2.optimum.plan import Plan

@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 
-from stylegan2.ablation.study import Run
+from stylegan2.ablation.plan.study import Run
 from stylegan2.coordinates.plan import DEFAULT, VARIANTS, Over, Size, chosen
 from stylegan2.errors import InputError
 from stylegan2.registry import check_choices

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from statistics import fmean
 
+from stylegan2.ablation.plan.study import Run
 from stylegan2.ablation.run.many import processes, run_all
-from stylegan2.ablation.study import Run
 from stylegan2.errors import InputError
 from stylegan2.optimum import curve, gan
 from stylegan2.optimum.discriminator import R1_AT_THE_START, seconds_of_a_training

@@ -18,7 +18,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from stylegan2.ablation.study import Result, Run, check_same_settings
+from stylegan2.ablation.plan.study import Result, Run, check_same_settings
 from stylegan2.errors import InputError
 from stylegan2.files import json_text, write_text
 from stylegan2.optimum.plan import Plan

@@ -15,13 +15,20 @@ import torch
 import yaml
 from jsonargparse import Namespace
 
-from stylegan2.ablation import plan
 from stylegan2.ablation.looks import detection, expectation, run_looks
-from stylegan2.ablation.measures import options_at_the_end
-from stylegan2.ablation.options import AblationOptions
+from stylegan2.ablation.plan.measures import options_at_the_end
+from stylegan2.ablation.plan.options import AblationOptions
+from stylegan2.ablation.plan.study import (
+    CYCLE,
+    Study,
+    load_study,
+    longest_runs,
+    parse_duration,
+    training_seconds,
+)
+from stylegan2.ablation.plan.variants import DEFAULT, Variant, ablations, effective, sweep
 from stylegan2.ablation.run import many
 from stylegan2.ablation.statistics.controls import dunnett_seeds
-from stylegan2.ablation.study import CYCLE, Study, load_study, longest_runs, parse_duration, training_seconds
 from stylegan2.cli import (
     build_data,
     build_model,
@@ -73,7 +80,7 @@ def ablate_command(args: list[str], prog: str = "stylegan2 ablate") -> int:
     if options.detect:
         pilot, planned = (
             load_study(Path(options.out)),
-            plan.ablations(options.fields) if options.fields else [],
+            ablations(options.fields) if options.fields else [],
         )
         print(detection(pilot, options.detect, options.power, options.parallel, planned))
         return 0
@@ -85,12 +92,12 @@ def ablate_command(args: list[str], prog: str = "stylegan2 ablate") -> int:
     model = _check_base(parsed)
     base = _base(config)
     variants = (
-        plan.sweep(options.field, options.values)
+        sweep(options.field, options.values)
         if options.field and options.values is not None
-        else plan.ablations(options.fields or "all")
+        else ablations(options.fields or "all")
     )
-    variants = plan.effective(variants, yaml.safe_load(base))
-    compared = sum(variant.control == plan.DEFAULT for variant in variants)
+    variants = effective(variants, yaml.safe_load(base))
+    compared = sum(variant.control == DEFAULT for variant in variants)
     study = Study(
         out=Path(options.out),
         variants=variants,
@@ -119,7 +126,7 @@ def ablate_command(args: list[str], prog: str = "stylegan2 ablate") -> int:
     done = sum(map(study.is_done, study.runs))
     print(
         f"{len(study.variants)} variants × {study.seeds} seeds"
-        f"{f' and {more} more of the default' if (more := study.seeds_of(plan.DEFAULT) - study.seeds) else ''} = "
+        f"{f' and {more} more of the default' if (more := study.seeds_of(DEFAULT) - study.seeds) else ''} = "
         f"{len(study.runs)} runs of {study.kimg:g} kimg, {options.parallel} in parallel, {where}; {done} done. "
         f"Folder {study.out}",
         flush=True,
@@ -205,7 +212,7 @@ def _fit_to_budget(study: Study, options: AblationOptions, seconds: float, batch
     if (study.out / "study.json").is_file():
         return replace(study, kimg=load_study(study.out).kimg)
     print("Measuring the speed ...", flush=True)
-    out, variants = study.out / "speed", [plan.Variant(name=plan.DEFAULT)]
+    out, variants = study.out / "speed", [Variant(name=DEFAULT)]
     kimg, parallel = 4 * CYCLE * batch / 1000, options.parallel
     trial = replace(study, out=out, variants=variants, seeds=parallel, control_seeds=None, kimg=kimg)
     shutil.rmtree(out, ignore_errors=True)

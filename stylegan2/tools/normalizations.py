@@ -181,7 +181,7 @@ class Training:
         Returns:
             0, or the exit status of a study that was stopped.
         """
-        from stylegan2.ablation.study import load_study
+        from stylegan2.ablation.plan.study import load_study
         from stylegan2.catalogue.studies import describe, results, study_arguments
         from stylegan2.cli import build_data, train_parser
         from stylegan2.tools.ablate import ablate_command
@@ -216,7 +216,7 @@ class Training:
         Raises:
             InputError: There are none.
         """
-        from stylegan2.ablation.study import load_study
+        from stylegan2.ablation.plan.study import load_study
         from stylegan2.catalogue.studies import describe, droplets
 
         study = load_study(self.work / "generator")

@@ -11,7 +11,7 @@ import torch
 from jsonargparse import Namespace
 from torch import Tensor
 
-from stylegan2.ablation.plan import leaves, shipped_overlays
+from stylegan2.ablation.plan.variants import leaves, shipped_overlays
 from stylegan2.cli import (
     build_data,
     build_model,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from stylegan2.ablation.plan import shipped_overlays
+from stylegan2.ablation.plan.variants import shipped_overlays
 from stylegan2.coordinates.plan import AXES, NORMALIZATIONS, Over, Size, chosen
 from stylegan2.errors import InputError
 from stylegan2.files import text_table

@@ -21,9 +21,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, Locator, LogLocator, MaxNLocator, NullLocator
 from PIL import Image
 
-from stylegan2.ablation.plan import DEFAULT
+from stylegan2.ablation.plan.study import Run
+from stylegan2.ablation.plan.variants import DEFAULT
 from stylegan2.ablation.statistics.summary import Row, Summary
-from stylegan2.ablation.study import Run
 from stylegan2.sizes import pair
 
 INK, FAINT = "#22272b", "#c9ced1"

@@ -10,7 +10,8 @@ import math
 import shlex
 from pathlib import Path
 
-from stylegan2.ablation.plan import DEFAULT
+from stylegan2.ablation.plan.study import Study
+from stylegan2.ablation.plan.variants import DEFAULT
 from stylegan2.ablation.report.cells import (
     about_secondary,
     cells,
@@ -23,7 +24,6 @@ from stylegan2.ablation.report.cells import (
 from stylegan2.ablation.report.figures import COLORS, Picture, SampleGrids, draw, sample_grids, tile
 from stylegan2.ablation.statistics.summary import Row, Summary, summarize
 from stylegan2.ablation.statistics.verdicts import UNDETECTED, method
-from stylegan2.ablation.study import Study
 from stylegan2.files import markdown_table, write_text
 from stylegan2.html_page import document, svg, table
 from stylegan2.metrics import metrics

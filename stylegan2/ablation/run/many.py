@@ -18,8 +18,8 @@ from typing import NoReturn, Protocol
 import torch
 from tqdm import tqdm
 
+from stylegan2.ablation.plan.study import Result, Run, Study
 from stylegan2.ablation.run import one
-from stylegan2.ablation.study import Result, Run, Study
 from stylegan2.data.checking import usable_cpus
 from stylegan2.errors import InputError
 

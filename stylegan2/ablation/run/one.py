@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from stylegan2.ablation.measures import (
+from stylegan2.ablation.plan.measures import (
     HELD_OUT,
     HELD_OUT_COLUMN,
     Curve,
     names_at_the_end,
     options_at_the_end,
 )
-from stylegan2.ablation.study import Result, Run, Signal, Study, load_study
+from stylegan2.ablation.plan.study import Result, Run, Signal, Study, load_study
 from stylegan2.cli import build_data, build_model, select, train_parser
 from stylegan2.console import accept_any_character
 from stylegan2.data import ImageDataset, to_float

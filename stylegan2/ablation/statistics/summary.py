@@ -12,11 +12,11 @@ import numpy as np
 import yaml
 from scipy import stats
 
-from stylegan2.ablation.measures import Measure, measures_of
-from stylegan2.ablation.plan import DEFAULT, Variant, lookup
+from stylegan2.ablation.plan.measures import Measure, measures_of
+from stylegan2.ablation.plan.study import Result, Signal, Study, training_seconds
+from stylegan2.ablation.plan.variants import DEFAULT, Variant, lookup
 from stylegan2.ablation.statistics.moderation import Array, moderate
 from stylegan2.ablation.statistics.verdicts import DECIDED, Comparison, Outcome, judge
-from stylegan2.ablation.study import Result, Signal, Study, training_seconds
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from stylegan2.ablation.plan import ablations, effective, lookup, shipped_overlays, sweep
+from stylegan2.ablation.plan.variants import ablations, effective, lookup, shipped_overlays, sweep
 from stylegan2.cli import CONFIGS
 from stylegan2.errors import InputError
 from stylegan2.networks.scalings import Scalings

@@ -17,7 +17,7 @@ from stylegan2.metrics.options import MetricOptions
 if TYPE_CHECKING:
     from typing import Any
 
-    from stylegan2.ablation.study import Study
+    from stylegan2.ablation.plan.study import Study
 
 Curve = list[tuple[float, float]]
 """Pairs (kimg, value), in the order of training."""

@@ -20,8 +20,8 @@ from typing import Literal
 
 import yaml
 
-from stylegan2.ablation.measures import QUALITY, Curve, Reading
-from stylegan2.ablation.plan import DEFAULT, Variant, leaves
+from stylegan2.ablation.plan.measures import QUALITY, Curve, Reading
+from stylegan2.ablation.plan.variants import DEFAULT, Variant, leaves
 from stylegan2.cli import train_parser
 from stylegan2.errors import InputError
 from stylegan2.files import write_text

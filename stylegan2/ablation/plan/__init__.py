@@ -1,0 +1,1 @@
+"""What a study compares, what it measures, and its folder."""
