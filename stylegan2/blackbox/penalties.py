@@ -171,7 +171,7 @@ def check_path_length(
 
         ours = value(right)
         last = right(jacobians[-1])
-        expected_mean = mean + decay * (float(last.mean()) - mean)
+        expected_mean = mean + decay * (float(last.detach().mean()) - mean)
         ours_loss = every * weight * (last - (mean + decay * (last.mean() - mean))).square().mean()
         root, rows = math.sqrt(pixels), ws.shape[1]
         mistakes = {
