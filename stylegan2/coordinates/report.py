@@ -22,8 +22,19 @@ from stylegan2.files import markdown_table, replacing, write_text
 HEAD = ["variant", "quantity", "predicted", "measured", ""]
 
 
-def write_report(out: Path, over: str, axis: Axis, measured: Measured, slopes: Sequence[Slope]) -> Path:
-    """Write report.html, report.md, one plot for each quantity and transfer.json. Returns the path of report.html."""
+def write_report(
+    out: Path, over: str, axis: Axis, measured: Measured, slopes: Sequence[Slope], command: str
+) -> Path:
+    """Write report.html, report.md, one plot for each quantity and transfer.json. Returns the path of report.html.
+
+    Args:
+        out: The folder.
+        over: What grows.
+        axis: Its sizes.
+        measured: All quantities, by the variant.
+        slopes: Their slopes, with predictions where there are any.
+        command: What makes the report again.
+    """
     quantities = list(measured[DEFAULT][0][0])
     pictures = {q: f"{re.sub('[^a-z0-9]+', '_', q.lower()).strip('_')}.png" for q in quantities}
     figures = {q: _plot(axis, measured, q, [s for s in slopes if s.quantity == q]) for q in quantities}
@@ -36,7 +47,7 @@ def write_report(out: Path, over: str, axis: Axis, measured: Measured, slopes: S
         f"Untrained networks with {axis.about} of {', '.join(f'{x:g}' for x in axis.x)}, and "
         f"{len(measured[DEFAULT])} seeds. The slope is the {axis.slope_of}: one for each seed, with the 95 % "
         "interval of Student's t over seeds. A quantity that keeps its size has slope 0. A hyperparameter that is "
-        "right at one size then stays right at the others."
+        f"right at one size then stays right at the others. Made by: {command}"
     )
     parts = [
         f"# {title}",

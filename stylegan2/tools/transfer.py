@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from tqdm import tqdm
@@ -121,7 +122,10 @@ def _coordinates(over: Over, out: Path, seeds: int, variants: str) -> int:
                     measured[name][seed].append(measured_at(size, name, seed))
                     bar.update()
     found = slopes(axis, over, measured)
-    page = write_report(out, over, axis, measured, found)
+    command = shlex.join(
+        ["stylegan2", "transfer", "--over", over, "--variants", variants, "--seeds", str(seeds)]
+    )
+    page = write_report(out, over, axis, measured, found, command)
     rows = [
         [
             s.variant,
