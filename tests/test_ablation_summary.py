@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from stylegan2.ablation.plan.study import Run, load_study
+from stylegan2.ablation.plan.study import Result, Run, Signal, Study, load_study
+from stylegan2.ablation.plan.variants import DEFAULT, Variant
 from stylegan2.ablation.statistics.summary import levels, summarize
 from stylegan2.ablation.statistics.verdicts import Outcome
 
@@ -40,3 +41,17 @@ def test_a_rows_penalty_is_the_last_one_however_long_ago(study, tmp_path):
     default = summarize(changed).default
     assert (default.r1, default.path_length) == (5, 3)
     assert default.seconds == pytest.approx(0.03)
+
+
+def test_the_signal_of_the_default_is_that_of_the_seeds_which_the_variants_have(tmp_path):
+    """Other seeds have other weights. In a mean over them, a variant that changes nothing would seem to change it."""
+    variants = [Variant(name=DEFAULT), Variant(name="same", key="model.x", overlay={}, control=DEFAULT)]
+    made = Study(out=tmp_path, variants=variants, seeds=2, control_seeds=5, kimg=1, images=2)
+    made.save("model: {x: 0}\n")
+    for run in made.runs:
+        signal = Signal(
+            discriminator={"b4": 2.0**run.seed}, generator={"image": 3.0**run.seed}, logits_std=1.0 + run.seed
+        )
+        made.save_result(run, Result(status="finished", kimg=1, curve=[(1.0, 2.0)], signal=signal))
+    default, same = summarize(made).rows
+    assert default.signal == same.signal and same.signal.discriminator["b4"] == pytest.approx(2**0.5)

@@ -68,7 +68,7 @@ class Row:
     curves: list[list[tuple[float, float]]]
     """One curve per seed: pairs (kimg, quality distance) in the order of training. Curves may be empty."""
     signal: Signal | None
-    """Geometric means over seeds."""
+    """Geometric means over the seeds that all variants have, because weights of other seeds have another signal."""
     secondary: dict[str, Comparison] = field(default_factory=dict)
     """The comparisons of the secondary measures, by their names. Empty for a control."""
 
@@ -125,6 +125,7 @@ def summarize(study: Study) -> Summary:
     comparisons = judge(controls(study), outcomes, study.looks, study.margin)
     secondary = _secondary(study, others, results)
     level = levels(outcomes)
+    shared = _seeds_with_a_signal(results.values())
     rows = []
     for variant in study.variants:
         numbers = [study.numbers(run) for run in study.runs_of(variant.name)]
@@ -139,7 +140,9 @@ def summarize(study: Study) -> Summary:
                 path_length=_mean_of_last(numbers, "path_length_mean"),
                 seconds=_mean(training_seconds(rows) for rows in numbers if rows),
                 curves=[result.curve if result else [] for result in of_variant],
-                signal=_mean_signal([result.signal for result in of_variant if result and result.signal]),
+                signal=_mean_signal(
+                    [r.signal for seed, r in enumerate(of_variant) if seed in shared and r and r.signal]
+                ),
                 secondary={name: found[variant.name] for name, found in secondary.items() if variant.control},
             )
         )
@@ -233,6 +236,12 @@ def _mean_of_last(numbers: list[list[dict[str, float]]], key: str) -> float:
 def _mean(values: Iterable[float]) -> float:
     values = list(values)
     return fmean(values) if values else math.nan
+
+
+def _seeds_with_a_signal(results: Iterable[Sequence[Result | None]]) -> set[int]:
+    """The seeds with which all variants have a signal, apart from variants that have none at all."""
+    found = [{seed for seed, r in enumerate(of_variant) if r and r.signal} for of_variant in results]
+    return set.intersection(*filter(None, found)) if any(found) else set()
 
 
 def _mean_signal(signals: list[Signal]) -> Signal | None:
