@@ -16,7 +16,7 @@ from stylegan2.tools.augment import make_augment_parser
 from stylegan2.tools.blackbox import make_audit_parser, make_probe_gan_parser, with_names_of
 from stylegan2.tools.blend import make_blend_parser, with_files
 from stylegan2.tools.convert import make_convert_parser, with_names
-from stylegan2.tools.design import compare_designs
+from stylegan2.tools.design import run_design
 from stylegan2.tools.evaluate import make_evaluate_parser
 from stylegan2.tools.probe import make_probe_parser
 from stylegan2.tools.report import make_report_parser, with_runs
@@ -83,7 +83,7 @@ def test_every_command_is_one_that_its_parser_takes(place, monkeypatch):
         elif name == "blend":
             parser, args = make_blend_parser(), with_files(args)
         elif name == "ablate" and "--design" in args:
-            parser = make_function_parser(compare_designs, name)
+            parser = make_function_parser(run_design, name)
         elif name in PARSERS:
             parser = PARSERS[name]()
             if name in ("probe-gan", "audit"):

@@ -315,7 +315,7 @@ def test_too_few_images_are_refused(tmp_path):
 
 
 def test_depth_needs_the_discriminator():
-    with pytest.raises(InputError, match="--over resolution"):
+    with pytest.raises(InputError, match="resolution grow"):
         Plan(task="gan", over="depth", numbers=(1, 3))
     assert parse_sizes("3,1", "depth") == (1, 3)
 

@@ -122,7 +122,7 @@ def chosen(names: str, normalizations: Iterable[str] = ()) -> list[str]:
         if not matches:
             more = f", {NORMALIZATIONS} or one of them: {', '.join(others)}" if others else ""
             raise InputError(
-                f"Expected --variants of all or of names such as {', '.join(list(VARIANTS)[1:4])}, found {name!r}. "
+                f"Expected variants of all or of names such as {', '.join(list(VARIANTS)[1:4])}, found {name!r}. "
                 f"Choose from {', '.join(VARIANTS)}{more}."
             )
         found += [match for match in matches if match not in found]

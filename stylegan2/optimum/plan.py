@@ -77,8 +77,8 @@ class Plan:
         if self.task == "gan":
             if self.over == "depth":
                 raise InputError(
-                    "Expected another --over than depth for the task gan, whose blocks grow with the resolution. "
-                    "Give --over resolution, or --task discriminator."
+                    "Expected something else than depth to grow with --task gan, whose blocks grow with the "
+                    "resolution. Let the resolution grow, or give --task discriminator."
                 )
             return
         if self.over == "latent_dim" or self.name == "path_length.weight":
@@ -87,7 +87,7 @@ class Plan:
         idle = [name for name in self.variants if VARIANTS[name].keys() - DISCRIMINATOR_FIELDS]
         if idle:
             raise InputError(
-                f"Expected --variants that act in a discriminator, found {', '.join(idle)}. Give --task gan, or "
+                f"Expected variants that act in a discriminator, found {', '.join(idle)}. Give --task gan, or "
                 f"choose from {', '.join(sorted(DISCRIMINATOR_FIELDS))}."
             )
 

@@ -39,7 +39,7 @@ from stylegan2.cli import (
 )
 from stylegan2.errors import InputError
 from stylegan2.parsing import Parser
-from stylegan2.tools.design import compare_designs
+from stylegan2.tools.design import run_design
 from stylegan2.training.options import RunOptions
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def ablate_command(args: list[str], prog: str = "stylegan2 ablate") -> int:
         InputError: The options do not fit together, or the study cannot run.
     """
     if any(arg.partition("=")[0] == "--design" for arg in args):
-        return function_command(compare_designs, prog)(args)
+        return function_command(run_design, prog)(args)
     parser = make_ablate_parser(prog)
     config = parser.parse_args(with_default_config(args))
     options = AblationOptions(**{f.name: config.pop(f.name) for f in dataclasses.fields(AblationOptions)})

@@ -23,7 +23,7 @@ SIZES = {
 """The sizes of a design, by what grows."""
 
 
-def compare_designs(
+def run_design(
     design: Literal["range", "transfer"],
     over: str,
     fields: str = "all",
